@@ -1,0 +1,134 @@
+"""vaecodec: a lossy image codec that is a variational autoencoder.
+
+    >>> import vaecodec
+    >>> data = vaecodec.compress("photo.png", quality=50)      # doctest: +SKIP
+    >>> image = vaecodec.decompress(data)                      # doctest: +SKIP
+
+Importing the package, `read_info` and `list_models` do not import torch; the first picture does.
+"""
+
+from __future__ import annotations
+
+import threading
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vaecodec.catalog import ModelInfo, find_model, list_models
+from vaecodec.container import DEFAULT_MAX_PIXELS, Header, read_header
+from vaecodec.errors import (
+    BitstreamError,
+    Corrupt,
+    ImageError,
+    LimitError,
+    ModelError,
+    NotAVaeFile,
+    TargetError,
+    Truncated,
+    Unsupported,
+    VaecodecError,
+)
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from vaecodec.codec import Codec
+    from vaecodec.images import ImageLike
+
+try:
+    __version__ = version("vaecodec")
+except PackageNotFoundError:  # a checkout that is not installed
+    __version__ = "0+unknown"
+
+__all__ = [
+    "BitstreamError",
+    "Codec",
+    "Corrupt",
+    "Header",
+    "ImageError",
+    "LimitError",
+    "ModelError",
+    "ModelInfo",
+    "NotAVaeFile",
+    "TargetError",
+    "Truncated",
+    "Unsupported",
+    "VaecodecError",
+    "compress",
+    "decompress",
+    "list_models",
+    "read_info",
+]
+
+_codecs: dict[str, Codec] = {}
+_lock = threading.Lock()
+
+
+def _codec(model: str | Path | None) -> Codec:
+    from vaecodec.catalog import DEFAULT_MODEL
+    from vaecodec.codec import Codec
+
+    key = str(model or DEFAULT_MODEL)
+    with _lock:
+        if key not in _codecs:
+            _codecs[key] = Codec(model)
+        return _codecs[key]
+
+
+def compress(image: ImageLike, *, quality: float = 50, model: str | Path | None = None) -> bytes:
+    """A picture as the bytes of a `.vae` file.
+
+    Args:
+        image: a path, a Pillow image, or a uint8 array `[H, W]` or `[H, W, 2 to 4]`.
+        quality: 1 (smallest) to 100; need not be whole.
+        model: a name from `list_models` or a path; `None` for the default.
+
+    Raises:
+        ImageError: the picture cannot be used.
+        ModelError: the model is unknown or damaged.
+        ValueError: the quality is out of range.
+    """
+    return _codec(model).compress(image, quality=quality)
+
+
+def decompress(
+    data: bytes, *, model: str | Path | None = None, max_pixels: int | None = DEFAULT_MAX_PIXELS
+) -> Image.Image:
+    """The picture in the bytes of a `.vae` file, in the size and mode that it had.
+
+    Args:
+        model: for a model that is not installed: its file. By default the file says which one.
+        max_pixels: refuse larger pictures; `None` for no limit.
+
+    Raises:
+        BitstreamError: the data is not a whole and sound `.vae` file.
+        LimitError: the picture is larger than `max_pixels`.
+        ModelError: the model that made the file is not installed.
+    """
+    from vaecodec.container import unpack
+
+    header = unpack(data, max_pixels=max_pixels).header
+    return _codec(model or find_model(header.model_id).path).decompress(data, max_pixels=max_pixels)
+
+
+def read_info(data: bytes | str | Path) -> Header:
+    """The header of a `.vae` file, from its bytes or its path; the payload is not looked at.
+
+    Raises:
+        BitstreamError: there is no sound header.
+        OSError: the file cannot be read.
+    """
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        from vaecodec.container import HEADER_BYTES
+
+        with open(data, "rb") as file:
+            data = file.read(HEADER_BYTES)
+    return read_header(bytes(data))
+
+
+def __getattr__(name: str):
+    if name == "Codec":
+        from vaecodec.codec import Codec
+
+        return Codec
+    raise AttributeError(f"module 'vaecodec' has no attribute {name!r}")

@@ -1,0 +1,92 @@
+"""The terms of the variational bound, written once: for training, refinement and rate reports.
+
+    -log2 p(x) / pixels  <=  rate (KL, bits per pixel)  +  lmbda * 255² * distortion (MSE on [0, 1])
+
+With integers for latents the posterior is a point mass and the KL term is the code length. In training uniform noise
+of width 1 stands in for rounding (Ballé et al. 2017), for which the same expression is KL(q || p) exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+SCALE_LEVELS = 64
+LEVELS_PER_OCTAVE = 7
+LOG2_SCALE_MIN = -3.25
+LOG2_SCALE_MAX = LOG2_SCALE_MIN + (SCALE_LEVELS - 1) / LEVELS_PER_OCTAVE
+"""Scales (standard deviations, in symbols) of the prior: 64 levels, seven an octave, from 0.105 to 53.8."""
+
+PROBABILITY_FLOOR = 2.0**-30
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The bound of a batch, term by term.
+
+    Attributes:
+        mse: `[B]` squared error on [0, 1], mean over pixels and the three channels.
+        rate_bpp: name of a latent group ("z", "y0" to "y3") to `[B]` bits per pixel.
+    """
+
+    mse: Tensor
+    rate_bpp: dict[str, Tensor]
+
+    @property
+    def total_bpp(self) -> Tensor:
+        """`[B]` all groups together: the KL term in bits per pixel."""
+        return torch.stack(list(self.rate_bpp.values())).sum(0)
+
+    def objective(self, lmbda: Tensor) -> Tensor:
+        """`[B]` negative bound up to a constant, in bits per pixel, at `[B]` trade-offs `lmbda`."""
+        return lmbda * 255.0**2 * self.mse + self.total_bpp
+
+    @property
+    def psnr_db(self) -> Tensor:
+        """`[B]` of the unrounded reconstruction."""
+        return -10 * torch.log10(self.mse.clamp_min(1e-10))
+
+
+class _LowerBound(torch.autograd.Function):
+    """`max(x, bound)` that still lets gradients through that would raise x."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, bound: float) -> Tensor:
+        ctx.save_for_backward(x < bound)
+        return x.clamp_min(bound)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        (below,) = ctx.saved_tensors
+        return gradient * (~below | (gradient < 0)), None
+
+
+def bounded_log2_scale(log2_scale: Tensor) -> Tensor:
+    """Log2 of the standard deviations, kept within the table's range; float32."""
+    return _LowerBound.apply(log2_scale.float(), LOG2_SCALE_MIN).clamp_max(LOG2_SCALE_MAX)
+
+
+def gaussian_bits(deviation: Tensor, log2_scale: Tensor) -> Tensor:
+    """Code length in bits of intervals of width 1 under Gaussians; elementwise, float32 whatever comes in.
+
+    Args:
+        deviation: middle of the interval minus the mean: noisy latents in training, integers minus means otherwise.
+        log2_scale: log2 of the standard deviation, see `bounded_log2_scale`.
+    """
+    inverse = torch.exp2(-log2_scale.float()) * 0.5**0.5
+    distance = deviation.float().abs()
+    upper = torch.special.erfc((distance - 0.5) * inverse)
+    lower = torch.special.erfc((distance + 0.5) * inverse)
+    return -torch.log2(_LowerBound.apply(0.5 * (upper - lower), PROBABILITY_FLOOR))
+
+
+def round_ste(x: Tensor) -> Tensor:
+    """Rounds; the gradient passes straight through."""
+    return x + (x.round() - x).detach()
+
+
+def add_noise(x: Tensor) -> Tensor:
+    """Adds uniform noise on [-1/2, 1/2), the stand-in for rounding in the rate."""
+    return x + torch.rand_like(x) - 0.5

@@ -1,0 +1,227 @@
+"""The way of an image, forwards and backwards: pixels, latents, symbols, bytes.
+
+        compress:    planes ── analysis ─ y, h_a ─ z ── symbols, step by step ── ANS ── container
+        decompress:  container ── ANS, step by step ── y_hat ── synthesis ── planes
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from vaecodec import container, images
+from vaecodec.ans import Decoder, Encoder
+from vaecodec.catalog import DEFAULT_MODEL
+from vaecodec.container import QUALITY_MAX
+from vaecodec.errors import Corrupt, ModelError
+from vaecodec.images import ImageLike, Planes
+from vaecodec.model import HYPER, PATCH
+from vaecodec.prior import STEPS, Cells
+from vaecodec.tables import FRACTIONS
+from vaecodec.weights import load_model
+
+QUALITIES = (1.0, 100.0)
+Z_LIMIT = 2**15
+SYMBOL_LIMIT = 2**20
+
+
+def quality_code(quality: float) -> int:
+    """The code in a header of a quality from 1 to 100.
+
+    Raises:
+        ValueError: it is outside.
+    """
+    low, high = QUALITIES
+    if not low <= quality <= high:
+        raise ValueError(f"quality {quality} is not between {low:g} and {high:g}")
+    return round((quality - low) / (high - low) * QUALITY_MAX)
+
+
+def quality_of(code: int) -> float:
+    """The inverse of `quality_code`."""
+    low, high = QUALITIES
+    return low + code / QUALITY_MAX * (high - low)
+
+
+@dataclass(frozen=True)
+class Latents:
+    """A picture in the model's latent space, as a file holds it.
+
+    Attributes:
+        size: (width, height) of the picture.
+        quality: code.
+        z: `[1, Cz, h, w]` float64 integers.
+        y_hat: `[1, M, H, W]` float64, in symbols: multiples of 1/16.
+        payload: entropy-coded.
+        symbols_crc: CRC-32 over all symbols in the order of decoding, as little-endian int32.
+    """
+
+    size: tuple[int, int]
+    quality: int
+    z: Tensor
+    y_hat: Tensor
+    payload: bytes
+    symbols_crc: int
+
+
+class Codec:
+    """A model, loaded once, to be used often, from several threads too.
+
+    Args:
+        model: a name from `list_models` or a path; `None` for the default.
+        device: where the networks run, as torch names it.
+        carrier: see `exact.ExactPrior`.
+    """
+
+    def __init__(self, model: str | Path | None = None, *, device: str = "cpu", carrier: torch.dtype | None = None):
+        self.stored = load_model(model or DEFAULT_MODEL)
+        self.device = torch.device(device)
+        self.model = self.stored.model().to(self.device)
+        self.prior = self.stored.exact_prior(device, carrier)
+
+    @property
+    def name(self) -> str:
+        return self.stored.name
+
+    # --- pictures and bytes
+
+    def compress(self, image: ImageLike, *, quality: float = 50) -> bytes:
+        """A picture as the bytes of a `.vae` file.
+
+        Args:
+            image: a path, a Pillow image, or a uint8 array `[H, W]` or `[H, W, 2 to 4]`.
+            quality: 1 to 100; need not be whole.
+
+        Raises:
+            ImageError: the picture cannot be used.
+            ValueError: the quality is out of range.
+        """
+        return self.compress_planes(images.take_apart(images.open_image(image)), quality=quality)
+
+    def compress_planes(self, planes: Planes, *, quality: float = 50) -> bytes:
+        """`compress` for a picture that has been taken apart already."""
+        latents = self.encode(planes.rgb, quality_code(quality))
+        chunks = {} if planes.alpha is None else {container.ALPHA: images.pack_alpha(planes.alpha)}
+        return container.pack(
+            width=latents.size[0],
+            height=latents.size[1],
+            mode=planes.mode,
+            quality=latents.quality,
+            coding=0,
+            model_id=self.stored.model_id,
+            symbols_crc=latents.symbols_crc,
+            payload=latents.payload,
+            chunks=chunks,
+        )
+
+    def decompress(self, data: bytes, *, max_pixels: int | None = container.DEFAULT_MAX_PIXELS) -> Image.Image:
+        """The picture in the bytes of a `.vae` file.
+
+        Raises:
+            BitstreamError: the data is not a whole and sound `.vae` file.
+            LimitError: it holds more than `max_pixels` pixels.
+            ModelError: another model made it.
+        """
+        file = container.unpack(data, max_pixels=max_pixels)
+        rgb = self.synthesize(self.decode(file))
+        alpha = file.chunks.get(container.ALPHA)
+        size = (file.header.width, file.header.height)
+        return images.put_together(rgb, None if alpha is None else images.unpack_alpha(alpha, size), file.header.mode)
+
+    # --- pixels and latents
+
+    @torch.no_grad()
+    def encode(self, rgb: np.ndarray, quality: int) -> Latents:
+        """Infers, rounds and codes the latents of `[H, W, 3]` uint8 at a quality code."""
+        height, width = rgb.shape[:2]
+        x = torch.from_numpy(np.array(rgb)).to(self.device).permute(2, 0, 1)[None].float() / 255 - 0.5
+        if height % PATCH or width % PATCH:
+            x = F.pad(x, (0, -width % PATCH, 0, -height % PATCH), mode="replicate")
+        condition = torch.tensor([quality / QUALITY_MAX], device=self.device)
+        y = self.model.analysis(x.contiguous(memory_format=torch.channels_last), condition)
+        z = self.model.hyper_analysis(y, condition).double().round().clamp(-Z_LIMIT, Z_LIMIT)
+        return self.encode_latents(z, y, (width, height), quality)
+
+    @torch.no_grad()
+    def encode_latents(self, z: Tensor, y: Tensor, size: tuple[int, int], quality: int) -> Latents:
+        """Codes rounded z and unrounded, normalised y."""
+        state = self.prior.at(quality)
+        y = y.double() * state.gain
+        coded, groups = Cells(y), []
+        valid = coded.valid()
+
+        def add(symbols: Tensor, numbers: Tensor, where: Tensor | None = None) -> None:
+            pair = (t.cpu() if where is None else t.cpu()[0, where] for t in (symbols, numbers))
+            groups.append([t.reshape(-1).to(torch.int32).numpy() for t in pair])
+
+        add(z - state.z.offset / FRACTIONS, state.z.numbers.expand_as(z))
+        hyper = self.prior.hyper(z, state)
+        for step, target in enumerate(Cells.split(y)):
+            prediction = self.prior.predict_y(step, hyper, coded, state)
+            symbols = (target - prediction.offset / FRACTIONS).round().clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+            symbols *= valid.to(symbols.device)
+            coded.put(step, prediction.offset + symbols * FRACTIONS)
+            add(symbols, prediction.numbers, valid)
+        encoder = Encoder()
+        for symbols, numbers in reversed(groups):
+            encoder.push(symbols, numbers, self.stored.tables)
+        crc = 0
+        for symbols, _ in groups:
+            crc = zlib.crc32(symbols.astype("<i4").tobytes(), crc)
+        return Latents(size, quality, z, coded.merged() / FRACTIONS, encoder.getvalue(), crc)
+
+    @torch.no_grad()
+    def decode(self, file: container.VaeFile) -> Latents:
+        """The latents of a parsed file; everything that can be wrong with it has been found when this returns.
+
+        Raises:
+            Corrupt: the symbols are not those that were coded.
+            ModelError: another model made the file.
+        """
+        header = file.header
+        if header.model_id != self.stored.model_id:
+            raise ModelError(
+                f"the file was made by model {header.model_id.hex()}, this is {self.name} ({self.stored.model_id.hex()})"
+            )
+        config, state = self.model.config, self.prior.at(header.quality)
+        rows, columns = -(-header.height // PATCH), -(-header.width // PATCH)
+        decoder, tables, crc = Decoder(file.payload), self.stored.tables, 0
+
+        def take(numbers: Tensor) -> np.ndarray:
+            nonlocal crc
+            symbols = decoder.pop(numbers.cpu().reshape(-1).numpy(), tables)
+            crc = zlib.crc32(symbols.astype("<i4").tobytes(), crc)
+            return symbols
+
+        shape = (1, config.z_channels, -(-rows // HYPER), -(-columns // HYPER))
+        symbols = torch.from_numpy(take(state.z.numbers.expand(shape))).to(self.device, torch.float64)
+        z = symbols.reshape(shape) + state.z.offset / FRACTIONS
+        hyper = self.prior.hyper(z, state)
+        coded = Cells(torch.zeros((1, config.y_channels, rows, columns), dtype=torch.float64, device=self.device))
+        valid = coded.valid()
+        for step in range(STEPS):
+            prediction = self.prior.predict_y(step, hyper, coded, state)
+            values = torch.zeros(valid.shape, dtype=torch.float64)
+            values[valid] = torch.from_numpy(take(prediction.numbers.cpu()[0, valid])).double()
+            coded.put(step, prediction.offset + values[None].to(self.device) * FRACTIONS)
+        decoder.finish()
+        if crc != header.symbols_crc:
+            raise Corrupt("the symbols do not match their checksum")
+        y_hat = coded.merged() / FRACTIONS
+        return Latents((header.width, header.height), header.quality, z, y_hat, file.payload, crc)
+
+    @torch.no_grad()
+    def synthesize(self, latents: Latents) -> np.ndarray:
+        """The picture `[H, W, 3]` uint8 that latents stand for."""
+        gain = self.prior.at(latents.quality).gain
+        condition = torch.tensor([latents.quality / QUALITY_MAX], device=self.device)
+        y = (latents.y_hat / gain).float().contiguous(memory_format=torch.channels_last)
+        x = self.model.synthesis(y, condition)[0, :, : latents.size[1], : latents.size[0]]
+        return x.add_(0.5).mul_(255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()

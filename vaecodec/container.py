@@ -1,0 +1,173 @@
+"""The `.vae` container: a fixed header of 36 bytes, optional chunks, the payload. docs/format.md is its specification.
+
+Imports no torch: reading a header is cheap, and nothing in it is believed before its CRC fits.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass, field
+
+from vaecodec.errors import Corrupt, LimitError, NotAVaeFile, Truncated, Unsupported
+
+MAGIC = b"\x89VAE"
+VERSION = 1
+HEADER = struct.Struct("<4sBBBB4s3s3sHIII")
+HEADER_BYTES = HEADER.size + 4
+CHUNK = struct.Struct("<4sII")
+MAX_SIDE = 2**24 - 1
+MAX_CHUNKS = 16
+QUALITY_MAX = 2**15
+"""Largest quality code: qualities are integers from 0 to this, evenly spaced over the model's log λ."""
+DEFAULT_MAX_PIXELS = 2**28
+"""Largest picture that is decoded unless the caller says otherwise (268 megapixels)."""
+
+MODES = ("L", "RGB", "LA", "RGBA", "1", "CMYK", "YCbCr", "HSV", "I;16", "P", "I", "F", "PA")
+"""Pillow modes; a header holds an index into this."""
+ALPHA_MODES = ("LA", "RGBA", "PA")
+
+ALPHA = b"ALPH"
+CHUNK_TYPES = (ALPHA, b"ICCP", b"EXIF", b"XMP ")
+"""Chunks that this version knows, each at most once and in this order."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a header says.
+
+    Attributes:
+        width, height: of the picture, in pixels.
+        mode: Pillow mode of the picture that was compressed.
+        quality: code from 0 to `QUALITY_MAX`.
+        coding: how the hyperlatents are coded: 0, rounded.
+        model_id: the first four bytes of the fingerprint of the model.
+        symbols_crc: CRC-32 of the symbols.
+        payload_bytes, payload_crc: of the entropy-coded data.
+        chunks: how many chunks follow.
+    """
+
+    width: int
+    height: int
+    mode: str
+    quality: int
+    coding: int
+    model_id: bytes
+    symbols_crc: int
+    payload_bytes: int
+    payload_crc: int
+    chunks: int
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+
+@dataclass(frozen=True)
+class VaeFile:
+    """A parsed file: header, payload and chunks by type."""
+
+    header: Header
+    payload: bytes
+    chunks: dict[bytes, bytes] = field(default_factory=dict)
+
+
+def pack(
+    *,
+    width: int,
+    height: int,
+    mode: str,
+    quality: int,
+    coding: int,
+    model_id: bytes,
+    symbols_crc: int,
+    payload: bytes,
+    chunks: dict[bytes, bytes] | None = None,
+) -> bytes:
+    """The bytes of a `.vae` file. Arguments as in `Header`; `chunks` by type."""
+    ordered = [(kind, (chunks or {})[kind]) for kind in CHUNK_TYPES if kind in (chunks or {})]
+    header = HEADER.pack(
+        MAGIC, VERSION, coding, MODES.index(mode), len(ordered), model_id,
+        width.to_bytes(3, "little"), height.to_bytes(3, "little"), quality,
+        len(payload), zlib.crc32(payload), symbols_crc,
+    )  # fmt: skip
+    parts = [header, zlib.crc32(header).to_bytes(4, "little")]
+    for kind, data in ordered:
+        parts += [CHUNK.pack(kind, len(data), zlib.crc32(kind + data)), data]
+    return b"".join([*parts, payload])
+
+
+def read_header(data: bytes) -> Header:
+    """Parses and checks the first `HEADER_BYTES` bytes.
+
+    Raises:
+        NotAVaeFile, Truncated, Corrupt, Unsupported: as their names say.
+    """
+    if not data:
+        raise NotAVaeFile("the file is empty")
+    if data[: len(MAGIC)] != MAGIC[: len(data)]:
+        raise NotAVaeFile("not a .vae file: it does not begin with the .vae signature")
+    if len(data) < HEADER_BYTES:
+        raise Truncated(f"the file ends after {len(data)} of the header's {HEADER_BYTES} bytes")
+    raw = data[: HEADER.size]
+    if zlib.crc32(raw) != int.from_bytes(data[HEADER.size : HEADER_BYTES], "little"):
+        raise Corrupt("the header is damaged: its checksum does not fit")
+    _, version, coding, mode, chunks, model_id, width3, height3, quality, size, payload_crc, symbols_crc = HEADER.unpack(raw)
+    if version != VERSION:
+        raise Unsupported(f"the file has format version {version}; this program reads version {VERSION}")
+    if coding != 0:
+        raise Unsupported(f"the file uses coding mode {coding}, which this program does not know")
+    if mode >= len(MODES):
+        raise Unsupported(f"the file holds a picture of mode {mode}, which this program does not know")
+    width, height = int.from_bytes(width3, "little"), int.from_bytes(height3, "little")
+    if not (width and height):
+        raise Corrupt(f"the header gives the picture a size of {width}x{height}")
+    if quality > QUALITY_MAX:
+        raise Corrupt(f"the header gives a quality code of {quality}, above {QUALITY_MAX}")
+    if chunks > MAX_CHUNKS:
+        raise Corrupt(f"the header announces {chunks} chunks, more than {MAX_CHUNKS}")
+    if size % 4:
+        raise Corrupt("the header's payload length is not a multiple of 4")
+    return Header(width, height, MODES[mode], quality, coding, model_id, symbols_crc, size, payload_crc, chunks)
+
+
+def unpack(data: bytes, *, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> VaeFile:
+    """Parses a whole file and checks every length and checksum in it.
+
+    Raises:
+        BitstreamError: the file is not whole and sound.
+        LimitError: it holds more than `max_pixels` pixels.
+    """
+    header = read_header(data)
+    if max_pixels is not None and header.pixels > max_pixels:
+        raise LimitError(f"the picture has {header.width}x{header.height} pixels, more than the limit of {max_pixels}")
+    position = HEADER_BYTES
+    chunks: dict[bytes, bytes] = {}
+    order = -1
+    for number in range(header.chunks):
+        if len(data) - position < CHUNK.size:
+            raise Truncated(f"the file ends within the head of chunk {number}")
+        kind, size, crc = CHUNK.unpack_from(data, position)
+        position += CHUNK.size
+        if len(data) - position < size:
+            raise Truncated(f"the file ends within chunk {number}: {len(data) - position} of {size} bytes are there")
+        content = data[position : position + size]
+        position += size
+        if zlib.crc32(kind + content) != crc:
+            raise Corrupt(f"chunk {number} is damaged: its checksum does not fit")
+        if kind not in CHUNK_TYPES:
+            raise Unsupported(f"chunk {number} has the unknown type {kind!r}")
+        if CHUNK_TYPES.index(kind) <= order:
+            raise Corrupt(f"chunk {number} ({kind.decode()}) stands twice or in the wrong place")
+        order = CHUNK_TYPES.index(kind)
+        chunks[kind] = content
+    if (ALPHA in chunks) != (header.mode in ALPHA_MODES):
+        raise Corrupt(f"a picture of mode {header.mode} {'has' if ALPHA in chunks else 'lacks'} an alpha chunk")
+    payload = data[position:]
+    if len(payload) < header.payload_bytes:
+        raise Truncated(f"the file ends within the payload: {len(payload)} of {header.payload_bytes} bytes are there")
+    if len(payload) > header.payload_bytes:
+        raise Corrupt(f"{len(payload) - header.payload_bytes} bytes follow the end of the payload")
+    if zlib.crc32(payload) != header.payload_crc:
+        raise Corrupt("the payload is damaged: its checksum does not fit")
+    return VaeFile(header, payload, chunks)

@@ -1,0 +1,41 @@
+"""What can go wrong, as exceptions whose message says what, where and what to do."""
+
+
+class VaecodecError(Exception):
+    """Base of everything that this package raises on purpose."""
+
+
+class BitstreamError(VaecodecError, ValueError):
+    """A `.vae` file cannot be decoded."""
+
+
+class NotAVaeFile(BitstreamError):
+    """The data does not begin as a `.vae` file does."""
+
+
+class Truncated(BitstreamError):
+    """The file ends before its content does."""
+
+
+class Corrupt(BitstreamError):
+    """A checksum does not fit, or fields contradict each other."""
+
+
+class Unsupported(BitstreamError):
+    """Valid as far as one can tell, but of a newer version or with a feature that this one lacks."""
+
+
+class LimitError(VaecodecError):
+    """Valid, but larger than the caller allows."""
+
+
+class ModelError(VaecodecError):
+    """A model is unknown, damaged, or not the one that made the file."""
+
+
+class ImageError(VaecodecError, ValueError):
+    """An input picture cannot be used."""
+
+
+class TargetError(VaecodecError):
+    """A size or quality was asked for that cannot be reached; the message names the nearest that can."""

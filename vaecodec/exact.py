@@ -1,0 +1,259 @@
+"""The prior in integers: what codes and decodes.
+
+`convert` turns a trained `Prior` into integer tensors, which are stored; `ExactPrior` evaluates them. The tensors that
+it computes with are floating point, but hold integers only and never leave the range in which sums of integers are
+exact whatever their order: 2^24 in float32, 2^53 in float64. So it gives the same integers on every machine, with any
+number of threads and any instruction set.
+
+    activations             grid 1/128, |a| <= 2047
+    layer                   a' = floor((W a + b) / 2^shift), rounding folded into b; shift per output channel
+    carrier of a layer      float32 where sum|W| * 2047 + |b| < 2^24 for every channel, float64 below 2^53
+    raw means, log scales   grid 1/1024; means times gains give symbols on a grid of 1/16
+    gains                   log2 on a grid of 1/1024; 2^x from a stored table of 16-bit mantissas
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vaecodec.blocks import Depthwise, Pointwise
+from vaecodec.bound import LEVELS_PER_OCTAVE, LOG2_SCALE_MIN, SCALE_LEVELS
+from vaecodec.container import QUALITY_MAX
+from vaecodec.errors import ModelError
+from vaecodec.prior import Cells, Clip, Head, Networks, Prior
+from vaecodec.tables import FRACTIONS
+
+ACTIVATION_BITS = 7
+ACTIVATION_MAX = 2047
+RAW_BITS = 10
+"""Raw means and log scales, and log gains, are multiples of 2^-RAW_BITS."""
+WEIGHT_MAX = 2**15 - 1
+MANTISSA_BITS = 15
+MEAN_LIMIT = float(2**22)
+"""Means, in sixteenths, are clamped to ± this."""
+Z_SHIFT = 4
+"""One step of z is 2^Z_SHIFT on the grid of activations (`prior.Z_UNIT`)."""
+
+
+# --- conversion, at export -------------------------------------------------------------------------------------------
+
+
+def _to_integers(weight: Tensor, bias: Tensor, output_bits: int, limit: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights, biases and shifts, all int32, for one layer; the largest scale at which every channel keeps its bound."""
+    weight, bias = weight.detach().double().flatten(1), bias.detach().double()
+    chosen_weight = torch.zeros_like(weight)
+    chosen_bias, chosen_shift = torch.zeros_like(bias), torch.zeros_like(bias)
+    done = torch.zeros_like(bias, dtype=torch.bool)
+    for scale_bits in range(20, -8, -1):
+        shift = ACTIVATION_BITS + scale_bits - output_bits
+        if shift < 1:
+            break
+        w = torch.round(weight * 2.0**scale_bits)
+        b = torch.round(bias * 2.0 ** (ACTIVATION_BITS + scale_bits)) + 2.0 ** (shift - 1)
+        fits = (w.abs().sum(1) * ACTIVATION_MAX + b.abs() < limit) & (w.abs().amax(1) <= WEIGHT_MAX) & ~done
+        chosen_weight[fits], chosen_bias[fits], chosen_shift[fits] = w[fits], b[fits], float(shift)
+        done |= fits
+    if not done.all():
+        raise ModelError(f"{int((~done).sum())} channels of a layer of the prior have no exact integer form")
+    return chosen_weight.int(), chosen_bias.int(), chosen_shift.int()
+
+
+def convert(prior: Prior, limit: float = 2.0**24) -> dict[str, Tensor]:
+    """The integers of a trained prior, by name, ready to be stored.
+
+    Args:
+        limit: what no partial sum of a layer may reach; 2^24 lets every layer run on float32.
+
+    Raises:
+        ModelError: a layer cannot keep its bound.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, module in prior.networks.named_modules():
+        if isinstance(module, (Pointwise, Depthwise)):
+            output_bits = RAW_BITS if isinstance(module, Head) else ACTIVATION_BITS
+            weight, bias, shift = _to_integers(module.weight, module.bias, output_bits, limit)
+            tensors[f"{name}.weight"] = weight.to(torch.int16)
+            tensors[f"{name}.bias"] = bias
+            tensors[f"{name}.shift"] = shift.to(torch.uint8)
+    for name, table, bits in (
+        ("quality_bias", prior.quality_bias, ACTIVATION_BITS),
+        ("log2_gain", prior.log2_gain, RAW_BITS),
+        ("z_mean", prior.z_mean, int(math.log2(FRACTIONS))),
+        ("z_log2_scale", prior.z_log2_scale, RAW_BITS),
+    ):
+        tensors[name] = torch.round(table.table.detach().double() * 2**bits).int()
+    mantissa = [round(2.0 ** (i / 2**RAW_BITS + MANTISSA_BITS)) for i in range(2**RAW_BITS)]
+    tensors["exp2"] = torch.tensor(mantissa, dtype=torch.int32)
+    return tensors
+
+
+# --- evaluation ------------------------------------------------------------------------------------------------------
+
+
+class _ExactLayer(nn.Module):
+    """One convolution in integers: `[B, in, H, W]` to `[B, out, H, W]`, float32 carriers in and out."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, shift: Tensor, carrier: torch.dtype, device: str):
+        super().__init__()
+        weight, bias, shift = (tensor.to(device) for tensor in (weight, bias, shift))
+        self.depthwise = weight.ndim == 4
+        bound = weight.double().abs().flatten(1).sum(1) * ACTIVATION_MAX + bias.double().abs()
+        if bool((bound >= 2.0**53).any()):
+            raise ModelError("a layer of the prior exceeds the range in which sums are exact")
+        fits = bool((bound < 2.0**24).all())
+        self.carrier = torch.float32 if fits and carrier == torch.float32 else torch.float64
+        self.weight, self.bias = weight.to(self.carrier), bias.to(self.carrier)
+        self.unit = torch.exp2(-shift.to(self.carrier))[:, None, None]
+
+    def forward(self, x: Tensor, *, group: int | None = None) -> Tensor:
+        weight, bias, unit = self.weight, self.bias, self.unit
+        if group is not None:
+            rows = slice(group * len(bias) // 4, (group + 1) * len(bias) // 4)
+            weight, bias, unit = weight[rows], bias[rows], unit[rows]
+        x = x.to(self.carrier)
+        if self.depthwise:
+            x = F.conv2d(x, weight, bias, padding=1, groups=len(bias))
+        else:
+            x = F.conv2d(x, weight[:, :, None, None], bias)
+        return torch.floor(x.mul_(unit)).float()
+
+
+def interpolate(table: np.ndarray, quality: int) -> np.ndarray:
+    """Row of an integer table `[knots, n]` at a quality code, interpolated with rounding; int64 `[n]`."""
+    position = quality * (len(table) - 1)
+    row = min(position // QUALITY_MAX, len(table) - 2)
+    fraction = position - row * QUALITY_MAX
+    table = table.astype(np.int64)
+    return (table[row] * (QUALITY_MAX - fraction) + table[row + 1] * fraction + QUALITY_MAX // 2) // QUALITY_MAX
+
+
+@dataclass(frozen=True)
+class ExactPrediction:
+    """What the exact prior says about a group of latents; all tensors of one shape.
+
+    Attributes:
+        offset: float64 carriers, sixteenths of a symbol: y_hat = offset + 16 * symbol.
+        numbers: int32, the tables of the symbols.
+    """
+
+    offset: Tensor
+    numbers: Tensor
+
+
+@dataclass(frozen=True)
+class QualityState:
+    """What a quality code means to a prior; made once a picture by `ExactPrior.at`.
+
+    Attributes:
+        bias: `[1, W, 1, 1]` float32 carriers on the grid of activations.
+        log2_gain: `[1, M, 1, 1]` float64 carriers, grid 1/1024.
+        z: offsets and tables of z, `[1, Cz, 1, 1]`.
+    """
+
+    bias: Tensor
+    log2_gain: Tensor
+    z: ExactPrediction
+
+    @property
+    def gain(self) -> Tensor:
+        """`[1, M, 1, 1]` float64: symbols per unit of the normalised latents, for the transforms."""
+        return torch.exp2(self.log2_gain / 2**RAW_BITS)
+
+
+class ExactPrior:
+    """The integer prior, ready to run.
+
+    Args:
+        networks: a `Networks` of the right sizes; its layers are replaced, in a copy.
+        tensors: from `convert`.
+        device: where to run.
+        carrier: float32 lets the layers whose bounds are small enough run on it, float64 none. The integers are the
+            same. By default float32 on a CPU whose float32 is plain, float64 elsewhere (GPUs may run TF32).
+    """
+
+    def __init__(
+        self, networks: Networks, tensors: dict[str, Tensor], device: str = "cpu", carrier: torch.dtype | None = None
+    ):
+        if carrier is None:
+            carrier = torch.float32 if device == "cpu" and _float32_is_plain() else torch.float64
+        self.networks = copy.deepcopy(networks).requires_grad_(False)
+        for name, module in list(self.networks.named_modules()):
+            if isinstance(module, (Pointwise, Depthwise)):
+                parts = [tensors[f"{name}.{part}"] for part in ("weight", "bias", "shift")]
+                if isinstance(module, Depthwise):
+                    parts[0] = parts[0].reshape(-1, 1, 3, 3)
+                parent, _, child = name.rpartition(".")
+                setattr(self.networks.get_submodule(parent), child, _ExactLayer(*parts, carrier, device))
+            elif isinstance(module, Clip):
+                module.limit = float(ACTIVATION_MAX)
+        self.device = torch.device(device)
+        self._tables = {k: tensors[k].numpy() for k in ("quality_bias", "log2_gain", "z_mean", "z_log2_scale")}
+        self._exp2 = tensors["exp2"].to(device, torch.float64)
+
+    def at(self, quality: int) -> QualityState:
+        """The tables over quality at a code from 0 to `QUALITY_MAX`."""
+        rows = {name: torch.from_numpy(interpolate(table, quality)) for name, table in self._tables.items()}
+        vectors = {name: row.to(self.device, torch.float64)[None, :, None, None] for name, row in rows.items()}
+        mean = vectors["z_mean"]
+        z = _prediction(mean, vectors["z_log2_scale"], centred=False)
+        return QualityState(vectors["quality_bias"].float(), vectors["log2_gain"], z)
+
+    def hyper(self, z: Tensor, state: QualityState) -> Tensor:
+        """Integers `[B, Cz, h, w]` to features `[B, W, 4 h, 4 w]`, float32 carriers."""
+        limit = float(ACTIVATION_MAX)
+        z = (z.to(self.device, torch.float64) * 2**Z_SHIFT).clamp(-limit, limit).float()
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            return self.networks.hyper(z.contiguous(memory_format=torch.channels_last), state.bias)
+
+    def predict_y(self, step: int, hyper: Tensor, coded: Cells, state: QualityState) -> ExactPrediction:
+        """Offsets and tables of one step, `[B, M, H/2, W/2]` in cells; `coded` holds sixteenths, float64."""
+        padded = coded.padded()
+        context = None
+        if step > 0:
+            bits = ACTIVATION_BITS - int(math.log2(FRACTIONS))
+            context = _compand(self._times_exp2(padded, -state.log2_gain, bits)).float()
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            mean, log2_scale = self.networks.predict(step, hyper[:, :, : padded.shape[2], : padded.shape[3]], context)
+        log2_gain = Cells.roll(state.log2_gain, step)
+        mean = self._times_exp2(mean.double(), log2_gain, int(math.log2(FRACTIONS)) - RAW_BITS)
+        return _prediction(mean, log2_scale.double() + log2_gain, centred=step > 0)
+
+    def _times_exp2(self, x: Tensor, log2: Tensor, bits: int) -> Tensor:
+        """`x * 2^(log2 / 1024 + bits)`, rounded, by the stored mantissas."""
+        octave = torch.floor(log2 / 2**RAW_BITS)
+        mantissa = self._exp2[(log2 - octave * 2**RAW_BITS).long()]
+        return torch.floor(x * mantissa * torch.exp2(octave + (bits - MANTISSA_BITS)) + 0.5)
+
+
+def _compand(v: Tensor) -> Tensor:
+    """`blocks.compand` on the grid of activations."""
+    unit = 2.0**ACTIVATION_BITS
+    inner = v.clamp(-4 * unit, 4 * unit)
+    return inner + torch.floor((v - inner).clamp(-96 * unit, 96 * unit) / 8)
+
+
+def _prediction(mean: Tensor, log2_scale: Tensor, *, centred: bool) -> ExactPrediction:
+    """Means in sixteenths and log scales on the grid 1/1024, float64, to offsets and table numbers."""
+    mean = mean.clamp(-MEAN_LIMIT, MEAN_LIMIT)
+    above = log2_scale - LOG2_SCALE_MIN * 2**RAW_BITS
+    level = torch.floor((above * LEVELS_PER_OCTAVE + 2 ** (RAW_BITS - 1)) / 2**RAW_BITS).clamp(0, SCALE_LEVELS - 1)
+    if centred:
+        offset, fraction = mean, torch.full_like(mean, FRACTIONS // 2)
+    else:
+        offset = torch.floor(mean / FRACTIONS + 0.5) * FRACTIONS
+        fraction = mean - offset + FRACTIONS // 2
+    return ExactPrediction(offset, (level * FRACTIONS + fraction).int())
+
+
+def _float32_is_plain() -> bool:
+    """Whether float32 convolutions are that, here and now: a program may have allowed torch to run them in bfloat16."""
+    weight = torch.full((1, 64, 1, 1), 255.0)
+    weight[:, ::2] = 129.0
+    return float(F.conv2d(torch.full((1, 64, 1, 1), 1025.0), weight)[0, 0]) == 32 * 1025 * (255 + 129)

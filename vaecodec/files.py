@@ -1,0 +1,86 @@
+"""Reading and writing for the command line: standard streams, no overwriting by accident, whole files or none."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from vaecodec.errors import VaecodecError
+
+STREAM = "-"
+
+
+class FileError(VaecodecError):
+    """A file cannot be read or written."""
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def read(path: str) -> bytes:
+    """A file's bytes, or standard input's for `-`.
+
+    Raises:
+        FileError: it cannot be read.
+    """
+    try:
+        return sys.stdin.buffer.read() if path == STREAM else Path(path).read_bytes()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {_reason(error)}") from error
+
+
+def check_target(path: str, *, force: bool) -> None:
+    """Refuses, before any work is done, a target that exists (unless `force`) or whose folder does not.
+
+    Raises:
+        FileError: with the reason.
+    """
+    if path == STREAM:
+        return
+    target = Path(path)
+    if target.is_dir():
+        raise FileError(f"{path}: is a folder")
+    if target.exists() and not force:
+        raise FileError(f"{path}: exists already; use -f to overwrite it")
+    if not target.parent.is_dir():
+        raise FileError(f"{path}: the folder {target.parent} does not exist")
+
+
+def write(path: str, data: bytes) -> None:
+    """Writes a file whole or not at all (a temporary file beside it, then a rename), or standard output for `-`.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    if path == STREAM:
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            raise FileError(f"standard output cannot be written: {_reason(error)}") from error
+        return
+    target = Path(path)
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, (target.stat().st_mode if target.exists() else 0o666 & ~_umask()) & 0o777)
+        os.replace(temporary, target)
+        temporary = None
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written: {_reason(error)}") from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

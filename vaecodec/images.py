@@ -1,0 +1,170 @@
+"""Pictures as Pillow knows them, to 8-bit RGB planes with alpha beside them, and back. Imports no torch.
+
+| mode                    | coded as                | comes back as | not kept                          |
+|-------------------------|-------------------------|---------------|-----------------------------------|
+| RGB, L                  | itself                  | the same      |                                   |
+| RGBA, LA (RGBa, La)     | itself, alpha lossless  | RGBA, LA      | premultiplication                 |
+| RGBX                    | RGB                     | RGB           | the padding channel               |
+| 1                       | L, threshold at 128     | 1             |                                   |
+| P, PA, P + transparency | RGB or RGBA             | RGB, RGBA     | the palette                       |
+| CMYK, YCbCr, HSV        | RGB, by Pillow's rules  | the same      | (CMYK) the black separation       |
+| I;16 (any byte order)   | L, the upper eight bits | I;16          | bits below the eighth             |
+| I, F with 0 to 255      | L                       | I, F          | fractions                         |
+
+Anything else is refused with the reason. Exif orientation is applied, so the picture that comes back stands upright.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from vaecodec.container import ALPHA_MODES, MAX_SIDE
+from vaecodec.errors import Corrupt, ImageError
+
+ImageLike = str | Path | Image.Image | np.ndarray
+
+_KEPT_BY_RGB = {"RGB": None, "RGBX": "the padding channel", "CMYK": "the black separation", "YCbCr": None, "HSV": None}
+_STORED_AS = {"RGBX": "RGB", "RGBa": "RGBA", "La": "LA", "I;16B": "I;16", "I;16L": "I;16", "I;16N": "I;16"}
+
+
+@dataclass(frozen=True)
+class Planes:
+    """A picture, taken apart.
+
+    Attributes:
+        rgb: `[H, W, 3]` uint8.
+        alpha: `[H, W]` uint8, or `None`.
+        mode: the Pillow mode to come back in, as a header stores it.
+        lost: what cannot be kept, for a message; `None` if nothing.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None
+    mode: str
+    lost: str | None
+
+
+def open_image(source: ImageLike) -> Image.Image:
+    """A Pillow image from a path, a Pillow image or a uint8 array `[H, W]`, `[H, W, 2]`, `[H, W, 3]` or `[H, W, 4]`.
+
+    Raises:
+        ImageError: it is none of these or cannot be read.
+    """
+    if isinstance(source, Image.Image):
+        return source
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8:
+            raise ImageError(f"the array has dtype {source.dtype}; uint8 is needed")
+        if source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] not in (2, 3, 4)) or 0 in source.shape:
+            raise ImageError(f"the array has shape {source.shape}; [H, W] or [H, W, 2 to 4] is needed")
+        return Image.fromarray(np.ascontiguousarray(source))
+    name = str(source)
+    try:
+        image = Image.open(source)
+        image.load()
+    except FileNotFoundError as error:
+        raise ImageError(f"{name}: no such file") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{name}: not an image that Pillow can read") from error
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{name}: cannot be read as an image ({error})") from error
+    return image
+
+
+def take_apart(image: Image.Image) -> Planes:
+    """Applies the Exif orientation and splits a picture by the table above.
+
+    Raises:
+        ImageError: the mode, the values or the size cannot be coded.
+    """
+    if max(image.size) > MAX_SIDE:
+        raise ImageError(f"a picture of {image.width}x{image.height} is too large: sides go up to {MAX_SIDE}")
+    if min(image.size) == 0:
+        raise ImageError("the picture has no pixels")
+    try:
+        image = ImageOps.exif_transpose(image)
+        return _take_apart(image)
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(f"the picture cannot be read ({error})") from error
+
+
+def _take_apart(image: Image.Image) -> Planes:
+    mode = _STORED_AS.get(image.mode, image.mode)
+    if image.mode in ("P", "PA") or (image.mode in ("RGB", "L") and "transparency" in image.info):
+        transparent = image.mode == "PA" or "transparency" in image.info
+        lost = "the palette" if image.mode in ("P", "PA") else None
+        mode = "P" if lost and not transparent else "PA" if lost else "RGBA"
+        image = image.convert("RGBA" if transparent else "RGB")
+        pixels = np.asarray(image)
+        return Planes(pixels[..., :3], pixels[..., 3] if transparent else None, mode, lost)
+    if image.mode in _KEPT_BY_RGB:
+        return Planes(np.asarray(image.convert("RGB")), None, mode, _KEPT_BY_RGB[image.mode])
+    if image.mode in ("RGBA", "RGBa", "LA", "La"):
+        lost = "premultiplication" if image.mode.endswith("a") else None
+        pixels = np.asarray(image.convert("RGBA"))
+        return Planes(pixels[..., :3], pixels[..., 3], mode, lost)
+    if image.mode in ("L", "1"):
+        return Planes(_grey(np.asarray(image.convert("L"))), None, mode, None)
+    if image.mode.startswith("I;16"):
+        values = np.asarray(image.convert("I"))
+        return Planes(_grey((np.clip(values, 0, 65535) + 128) // 257), None, mode, "bits below the eighth")
+    if image.mode in ("I", "F"):
+        values = np.asarray(image)
+        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 255:
+            raise ImageError(f"a picture of mode {image.mode} needs values from 0 to 255 to be coded as 8-bit grey")
+        return Planes(_grey(np.rint(values)), None, mode, "fractions" if image.mode == "F" else None)
+    raise ImageError(f"pictures of mode {image.mode} are not supported; convert to RGB first")
+
+
+def _grey(values: np.ndarray) -> np.ndarray:
+    return np.repeat(values.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def put_together(rgb: np.ndarray, alpha: np.ndarray | None, mode: str) -> Image.Image:
+    """The picture of a decoded `[H, W, 3]` uint8 array and alpha `[H, W]`, in the mode that comes back."""
+    image = Image.fromarray(rgb)
+    if mode in ALPHA_MODES:
+        image = image.convert("L").convert("LA") if mode == "LA" else image.convert("RGBA")
+        image.putalpha(Image.fromarray(alpha))
+        return image
+    if mode in ("RGB", "P"):
+        return image
+    if mode in ("CMYK", "YCbCr", "HSV"):
+        return image.convert(mode)
+    grey = image.convert("L")
+    if mode == "1":
+        return grey.point(lambda v: 255 * (v >= 128), "1")
+    if mode == "I;16":
+        return Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    return grey.convert(mode)
+
+
+def pack_alpha(alpha: np.ndarray) -> bytes:
+    """An alpha plane `[H, W]` uint8 as a PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(alpha).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def unpack_alpha(data: bytes, size: tuple[int, int]) -> np.ndarray:
+    """The inverse of `pack_alpha` for a picture of (width, height).
+
+    Raises:
+        Corrupt: it is not a grey PNG of that size.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            if image.size != size or image.mode != "L":
+                raise Corrupt(f"the alpha plane is {image.mode} {image.width}x{image.height}, not L {size[0]}x{size[1]}")
+            return np.array(image)
+    except Corrupt:
+        raise
+    except Exception as error:  # Pillow's decoders raise many kinds on hostile input
+        raise Corrupt(f"the alpha plane cannot be read ({error})") from error

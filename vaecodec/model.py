@@ -1,0 +1,221 @@
+"""`ImageVAE`: the networks of the codec and their configurations.
+
+    x ── space_to_depth 8 ─ blocks ─ 2x2 ──(+)── y ·gain─ round ─ y_hat /gain ─ 1x1, shuffle ─ blocks ─ shuffle 8 ──(+)── x_hat
+    └──────── linear, 16x16 patches ─────────┘│                         └──────── linear, 16x16 patches ─────────────┘
+                                             h_a ── z ─ round ── prior (see `prior`)
+
+One model serves all qualities: gains on y and scales and shifts on the features are learned functions of the quality,
+and so are the tables of z.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vaecodec.blocks import Pointwise, QualityFilm, TransformBlock, compand, depth_to_space, space_to_depth
+from vaecodec.bound import Bound, add_noise, gaussian_bits, round_ste
+from vaecodec.prior import STEPS, Cells, Prior
+
+PATCH = 16
+"""Pixels a side for one position of y."""
+HYPER = 4
+"""Positions of y a side for one position of z."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of a model; stored with its weights."""
+
+    name: str
+    y_channels: int
+    z_channels: int
+    analysis_width: int
+    analysis_blocks: int
+    synthesis_width: int
+    synthesis_blocks: int
+    prior_width: int
+    prior_blocks: int
+    quality_knots: int = 9
+    lambda_min: float = 0.0008
+    lambda_max: float = 0.32
+
+    def to_dict(self) -> dict:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    def lmbda(self, quality: Tensor) -> Tensor:
+        """The trade-off λ (bits per pixel for each unit of MSE on [0, 255]) of qualities in [0, 1]; log-spaced."""
+        return self.lambda_min * (self.lambda_max / self.lambda_min) ** quality
+
+    def kmac_per_pixel(self) -> dict[str, float]:
+        """Thousands of multiply-accumulates a pixel, for each part."""
+        a, s, p = self.analysis_width, self.synthesis_width, self.prior_width
+        m, z = self.y_channels, self.z_channels
+        block = lambda width: 6 * width * width + 9 * width
+        linear = 768 * m / 256
+        context = ((p + m) * p + self.prior_blocks * block(p)) / 256
+        parts = {
+            "analysis": (192 * a + self.analysis_blocks * block(a)) / 64 + 4 * a * m / 256 + linear,
+            "hyper_analysis": (4 * m * p + 4 * p * p + 2 * block(p)) / 1024 + (4 * p * p + p * z) / 4096,
+            "synthesis": (192 * s + self.synthesis_blocks * block(s)) / 64 + 4 * s * m / 256 + linear,
+            "prior": 4 * z * p / 4096 + (block(p) + 4 * p * p) / 1024 + block(p) / 256
+            + (STEPS - 1) * context + STEPS * m * p / 2 / 256,
+        }
+        parts["decoder"] = parts["synthesis"] + parts["prior"]
+        return {name: value / 1000 for name, value in parts.items()}
+
+
+CONFIGS = {
+    config.name: config
+    for config in (
+        ModelConfig("light", 320, 64, 128, 3, 128, 4, 160, 1),
+        ModelConfig("full", 320, 96, 320, 8, 288, 9, 384, 2),
+        ModelConfig("tiny", 32, 8, 16, 1, 16, 1, 16, 1, quality_knots=3),
+    )
+}
+"""Named configurations. `tiny` is for tests."""
+
+
+class Analysis(nn.Module):
+    """g_a: pictures to normalised latents."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        width, m = config.analysis_width, config.y_channels
+        self.linear = Pointwise(3 * PATCH * PATCH, m)
+        self.stem = Pointwise(3 * 64, width)
+        self.film = QualityFilm(config.quality_knots, width)
+        self.blocks = nn.Sequential(*(TransformBlock(width) for _ in range(config.analysis_blocks)))
+        self.out = Pointwise(4 * width, m, zero=True)
+        self.register_buffer("scale", torch.ones(m))
+
+    def forward(self, x: Tensor, quality: Tensor) -> Tensor:
+        """`[B, 3, H, W]` in [-1/2, 1/2], sides multiples of 16, to `[B, M, H/16, W/16]`, about unit variance."""
+        linear = self.linear(space_to_depth(x, PATCH)) / self.scale[:, None, None]
+        features = self.blocks(self.film(self.stem(space_to_depth(x, 8)), quality))
+        return linear + self.out(space_to_depth(features, 2))
+
+
+class HyperAnalysis(nn.Module):
+    """h_a: normalised latents to hyperlatents, before rounding."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        width = config.prior_width
+        self.stem = Pointwise(4 * config.y_channels, width)
+        self.film = QualityFilm(config.quality_knots, width)
+        self.block = TransformBlock(width)
+        self.down = Pointwise(4 * width, width)
+        self.down_block = TransformBlock(width)
+        self.out = Pointwise(width, config.z_channels)
+
+    def forward(self, y: Tensor, quality: Tensor) -> Tensor:
+        """`[B, M, H, W]` to `[B, Cz, ceil(H/4), ceil(W/4)]`; edges are replicated."""
+        height, width = y.shape[-2:]
+        y = F.pad(compand(y), (0, -width % HYPER, 0, -height % HYPER), mode="replicate")
+        x = self.block(self.film(self.stem(space_to_depth(y, 2)), quality))
+        return self.out(self.down_block(self.down(space_to_depth(x, 2))))
+
+
+class Synthesis(nn.Module):
+    """g_s: the generator; normalised latents to pictures."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        width, m = config.synthesis_width, config.y_channels
+        self.linear = Pointwise(m, 3 * PATCH * PATCH)
+        self.stem = Pointwise(m, 4 * width)
+        self.film = QualityFilm(config.quality_knots, width)
+        self.blocks = nn.Sequential(*(TransformBlock(width) for _ in range(config.synthesis_blocks)))
+        self.film_out = QualityFilm(config.quality_knots, width)
+        self.out = Pointwise(width, 3 * 64, zero=True)
+        self.register_buffer("scale", torch.ones(m))
+
+    def forward(self, y: Tensor, quality: Tensor) -> Tensor:
+        """`[B, M, H, W]` to `[B, 3, 16 H, 16 W]`, about [-1/2, 1/2]."""
+        linear = depth_to_space(self.linear(y * self.scale[:, None, None]), PATCH)
+        features = self.film(depth_to_space(self.stem(compand(y)), 2), quality)
+        features = self.film_out(self.blocks(features), quality)
+        return linear + depth_to_space(self.out(features), 8)
+
+
+class ImageVAE(nn.Module):
+    """The whole model.
+
+    Attributes:
+        analysis, hyper_analysis: the inference network q.
+        prior: p(y, z).
+        synthesis: the generator.
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        self.analysis = Analysis(config)
+        self.hyper_analysis = HyperAnalysis(config)
+        self.prior = Prior(
+            config.y_channels, config.z_channels, config.prior_width, config.prior_blocks, config.quality_knots
+        )
+        self.synthesis = Synthesis(config)
+
+    @torch.no_grad()
+    def init_linear(self, patches: Tensor) -> None:
+        """Makes the untrained model a transform codec: PCA of 16x16 patches, and the step that each λ implies.
+
+        At high rate, squared error Δ²/12 and rate −log2 Δ a coefficient balance at Δ² = 18 / (λ ln 2).
+
+        Args:
+            patches: `[N, 768]` in [-1/2, 1/2], in `space_to_depth`'s order.
+        """
+        m = self.config.y_channels
+        variance, basis = torch.linalg.eigh((patches.T @ patches / len(patches)).double())
+        basis = basis.flip(1)[:, :m].float()
+        scale = variance.flip(0)[:m].clamp_min(1e-8).sqrt().float()
+        self.analysis.linear.weight.copy_(basis.T)
+        self.analysis.scale.copy_(scale)
+        self.synthesis.linear.weight.copy_(basis)
+        self.synthesis.scale.copy_(scale)
+        quality = torch.linspace(0, 1, self.config.quality_knots)
+        step = torch.sqrt(18 / (self.config.lmbda(quality) * math.log(2))) / 255
+        self.prior.log2_gain.table.copy_(torch.log2(scale[None] / step[:, None]))
+
+    def forward(self, x: Tensor, quality: Tensor, *, discrete: bool = False) -> tuple[Tensor, Bound]:
+        """The bound of pictures in one pass.
+
+        Args:
+            x: `[B, 3, H, W]` in [0, 1], sides multiples of 16.
+            quality: `[B]` in [0, 1].
+            discrete: rounded latents in the rate, as in a file; otherwise noise stands in for rounding there, while
+                context and synthesis see rounded ones.
+
+        Returns:
+            x_hat `[B, 3, H, W]`, neither clipped nor rounded to 8 bits, and the bound's terms.
+        """
+        pixels = x.shape[-2] * x.shape[-1]
+        bits = lambda v: v.flatten(1).sum(1) / pixels
+        x = x - 0.5
+        y = self.analysis(x, quality).float()
+        z = self.hyper_analysis(y, quality).float()
+        prediction = self.prior.predict_z(quality)
+        z_hat = round_ste(z)
+        z_rate = z_hat if discrete else add_noise(z)
+        rate_bpp = {"z": bits(gaussian_bits(z_rate - prediction.mean, prediction.log2_scale))}
+
+        gain = self.prior.gain(quality)
+        hyper = self.prior.hyper(z_hat, quality)
+        coded = Cells(y)
+        valid = coded.valid().to(y.device)
+        for step, symbols in enumerate(Cells.split(y * gain)):
+            prediction = self.prior.predict_y(step, hyper, coded, quality)
+            y_hat = prediction.offset + round_ste(symbols - prediction.offset)
+            deviation = (y_hat if discrete else add_noise(symbols)) - prediction.mean
+            rate_bpp[f"y{step}"] = bits(gaussian_bits(deviation, prediction.log2_scale) * valid)
+            coded.put(step, y_hat)
+        x_hat = self.synthesis(coded.merged() / gain, quality).float()
+        mse = (x_hat - x).square().flatten(1).mean(1)
+        return x_hat + 0.5, Bound(mse, rate_bpp)

@@ -1,0 +1,111 @@
+"""Training pictures, held decoded in memory, and the crops that are taken from them."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".ppm"}
+SCALES = (1.0, 0.7, 0.5)
+"""Every picture is kept at these scales; crops come from the first one half of the time."""
+VALIDATION_ONE_IN = 40
+"""A picture is for validation if the CRC of its name is a multiple of this: the same ones in every run."""
+
+
+def _files(source: Path) -> Iterator[tuple[str, bytes]]:
+    if source.is_dir():
+        for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES):
+            yield path.name, path.read_bytes()
+    else:
+        with tarfile.open(source) as tar:
+            for member in tar:
+                if member.isfile() and Path(member.name).suffix.lower() in SUFFIXES:
+                    yield Path(member.name).name, tar.extractfile(member).read()
+
+
+def _decode(item: tuple[str, bytes]) -> tuple[str, list[Tensor]]:
+    name, data = item
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image = image.convert("RGB")
+            sizes = [(round(image.width * s), round(image.height * s)) for s in SCALES]
+            scaled = [image.resize(size, Image.Resampling.LANCZOS) if size != image.size else image for size in sizes]
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return name, []
+    return name, [torch.from_numpy(np.array(im)).permute(2, 0, 1) for im in scaled]
+
+
+class Pictures:
+    """Pictures as uint8 tensors `[3, H, W]`, split into training and validation by name.
+
+    Args:
+        sources: folders or tar files.
+        minimum: pictures with a side below this are left out.
+        workers: decoding threads.
+
+    Attributes:
+        train: lists of pictures, each at those of `SCALES` at which it is large enough.
+        validation: pictures.
+        left_out: names of files that could not be read or were too small.
+    """
+
+    def __init__(self, sources: list[Path], *, minimum: int = 256, workers: int = 2):
+        self.train: list[list[Tensor]] = []
+        self.validation: list[Tensor] = []
+        self.left_out: list[str] = []
+        with ThreadPoolExecutor(workers) as pool:
+            for source in sources:
+                for name, scaled in pool.map(_decode, _files(source)):
+                    scaled = [picture for picture in scaled if min(picture.shape[1:]) >= minimum]
+                    if not scaled:
+                        self.left_out.append(name)
+                    elif zlib.crc32(name.encode()) % VALIDATION_ONE_IN == 0:
+                        self.validation.append(scaled[0])
+                    else:
+                        self.train.append(scaled)
+        if not self.train:
+            raise ValueError(f"no training pictures of at least {minimum} pixels a side in {', '.join(map(str, sources))}")
+
+    def crops(self, count: int, size: int, generator: np.random.Generator) -> Tensor:
+        """Random crops `[count, 3, size, size]` uint8: pictures by the root of their area, flipped and turned."""
+        areas = [p[0].shape[1] * p[0].shape[2] if min(p[0].shape[1:]) >= size else 0 for p in self.train]
+        weights = np.sqrt(areas)
+        chosen = generator.choice(len(self.train), count, p=weights / weights.sum())
+        return torch.stack([_crop(self.train[i], size, generator) for i in chosen])
+
+    def validation_crops(self, size: int) -> Tensor:
+        """The middle of each validation picture, `[N, 3, size, size]` in [0, 1]; smaller ones are left out."""
+        crops = []
+        for picture in self.validation:
+            top, left = ((side - size) // 2 for side in picture.shape[1:])
+            if top >= 0 and left >= 0:
+                crops.append(picture[:, top : top + size, left : left + size])
+        if not crops:
+            raise ValueError(f"no validation picture of at least {size} pixels a side")
+        return torch.stack(crops).float() / 255
+
+    def patches(self, count: int, side: int, generator: np.random.Generator) -> Tensor:
+        """Random patches `[count, 3 side²]` in [-1/2, 1/2], in `space_to_depth`'s order."""
+        rows = []
+        for i in generator.integers(len(self.train), size=count):
+            picture = self.train[i][0]
+            top, left = (generator.integers(s - side + 1) for s in picture.shape[1:])
+            rows.append(picture[:, top : top + side, left : left + side].permute(1, 2, 0).reshape(-1))
+        return torch.stack(rows).float() / 255 - 0.5
+
+
+def _crop(scaled: list[Tensor], size: int, generator: np.random.Generator) -> Tensor:
+    usable = [picture for picture in scaled if min(picture.shape[1:]) >= size]
+    picture = usable[generator.integers(len(usable)) if generator.random() < 0.5 else 0]
+    top, left = (generator.integers(s - size + 1) for s in picture.shape[1:])
+    crop = torch.rot90(picture[:, top : top + size, left : left + size], int(generator.integers(4)), (1, 2))
+    return crop.flip(2) if generator.integers(2) else crop

@@ -1,0 +1,125 @@
+"""Models on disk: one safetensors file each, found by name, checked against its own fingerprint.
+
+A file holds the transforms in half precision, the prior as integers with its tables, and the prior's float weights in
+half precision, from which training goes on. Decoding uses the integers only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vaecodec import exact
+from vaecodec.catalog import model_path
+from vaecodec.errors import ModelError
+from vaecodec.model import ImageVAE, ModelConfig
+from vaecodec.tables import FRACTIONS, gaussian_tables
+
+if TYPE_CHECKING:
+    from vaecodec.ans import Tables
+
+
+def fingerprint(config: dict, tensors: dict[str, Tensor]) -> str:
+    """SHA-256, in hexadecimal, of a model's configuration and tensors."""
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+    return digest.hexdigest()
+
+
+def save_model(model: ImageVAE, path: Path) -> str:
+    """Converts the prior, stores everything, and returns the fingerprint.
+
+    Raises:
+        ModelError: the prior has no exact integer form.
+    """
+    model = model.cpu()
+    tensors = {k: v.detach().half().contiguous() for k, v in model.state_dict().items()}
+    reloaded = ImageVAE(model.config)
+    reloaded.load_state_dict({k: v.float() for k, v in tensors.items()})
+    tensors |= {f"exact.{k}": v for k, v in exact.convert(reloaded.prior).items()}
+    counts, radii = gaussian_tables()
+    tensors |= {"tables.counts": torch.from_numpy(counts), "tables.radii": torch.from_numpy(radii)}
+    config = model.config.to_dict()
+    mark = fingerprint(config, tensors)
+    save_file(tensors, path, {"config": json.dumps(config), "fingerprint": mark, "format": "1"})
+    return mark
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model file, read and checked.
+
+    Attributes:
+        name: by which it was asked for.
+        fingerprint: SHA-256 in hexadecimal; its first four bytes name the model in `.vae` files.
+        config, tensors: what the file holds.
+    """
+
+    name: str
+    fingerprint: str
+    config: ModelConfig
+    tensors: dict[str, Tensor]
+
+    @property
+    def model_id(self) -> bytes:
+        """The four bytes that `.vae` files carry."""
+        return bytes.fromhex(self.fingerprint[:8])
+
+    def _part(self, prefix: str) -> dict[str, Tensor]:
+        return {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
+
+    def weights(self) -> dict[str, Tensor]:
+        """The float weights, as `ImageVAE.load_state_dict` takes them."""
+        return {k: v.float() for k, v in self.tensors.items() if not k.startswith(("exact.", "tables."))}
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The probability tables."""
+        from vaecodec.ans import Tables  # here, so that training needs no coder
+
+        return Tables(self.tensors["tables.counts"].numpy(), self.tensors["tables.radii"].numpy(), FRACTIONS)
+
+    def model(self) -> ImageVAE:
+        """The float networks, in evaluation mode."""
+        with torch.device("meta"):
+            model = ImageVAE(self.config)
+        model.load_state_dict(self.weights(), assign=True)
+        return model.eval().requires_grad_(False)
+
+    def exact_prior(self, device: str = "cpu", carrier: torch.dtype | None = None) -> exact.ExactPrior:
+        """The integer prior; arguments as for `ExactPrior`."""
+        with torch.device("meta"):
+            networks = ImageVAE(self.config).prior.networks
+        return exact.ExactPrior(networks, self._part("exact."), device, carrier)
+
+
+def load_model(name: str | Path) -> StoredModel:
+    """Reads a model by name (see `catalog`) or from a file.
+
+    Raises:
+        ModelError: unknown, unreadable, or not what its fingerprint says.
+    """
+    path = model_path(name)
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+        config = ModelConfig(**json.loads(metadata["config"]))
+        expected = metadata["fingerprint"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: not a model of vaecodec ({error})") from error
+    if fingerprint(config.to_dict(), tensors) != expected:
+        raise ModelError(f"{path}: the weights do not match their fingerprint; the file is damaged")
+    return StoredModel(path.stem, expected, config, tensors)
