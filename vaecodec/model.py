@@ -219,3 +219,28 @@ class ImageVAE(nn.Module):
         x_hat = self.synthesis(coded.merged() / gain, quality).float()
         mse = (x_hat - x).square().flatten(1).mean(1)
         return x_hat + 0.5, Bound(mse, rate_bpp)
+
+    @torch.no_grad()
+    def code_length(self, z: Tensor, y_hat: Tensor, quality: Tensor) -> dict[str, float]:
+        """The discrete bound's rate at given latents, by the float prior: -log2 P of intervals of width 1 around them.
+
+        Args:
+            z: `[1, Cz, h, w]` integers.
+            y_hat: `[1, M, H, W]` latents as the decoder has them, in symbols.
+            quality: `[1]` in [0, 1].
+
+        Returns:
+            Bits by group: "z", "y0" to "y3".
+        """
+        z, y_hat = z.float(), y_hat.float()
+        prediction = self.prior.predict_z(quality)
+        result = {"z": float(gaussian_bits(z - prediction.mean, prediction.log2_scale).sum())}
+        hyper = self.prior.hyper(z, quality)
+        coded = Cells(y_hat)
+        valid = coded.valid().to(y_hat.device)
+        for step, latents in enumerate(Cells.split(y_hat)):
+            prediction = self.prior.predict_y(step, hyper, coded, quality)
+            bits = gaussian_bits(latents - prediction.mean, prediction.log2_scale) * valid
+            result[f"y{step}"] = float(bits.sum(dtype=torch.float64))
+            coded.put(step, latents)
+        return result

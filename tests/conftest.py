@@ -1,0 +1,29 @@
+"""What tests share: the small frozen model, and pictures made from arithmetic alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+TINY = GOLDEN / "tiny.safetensors"
+"""A model of a few thousand weights, trained for a minute and never to be changed: golden files depend on it."""
+
+
+def picture(width: int, height: int, seed: int = 0) -> np.ndarray:
+    """A smooth, coloured `[height, width, 3]` uint8 picture with an edge and some texture, the same everywhere."""
+    rows, columns = np.mgrid[:height, :width]
+    planes = [(rows * (3 + c + seed) + columns * (5 - c)) // 4 % 256 for c in range(3)]
+    x = np.stack(planes, 2).astype(np.int64)
+    x[(rows + columns) % 37 < 9] //= 2
+    return x.astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """A `Codec` with the frozen model."""
+    from vaecodec.codec import Codec
+
+    return Codec(TINY)
