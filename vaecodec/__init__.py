@@ -75,20 +75,21 @@ def _codec(model: str | Path | None) -> Codec:
         return _codecs[key]
 
 
-def compress(image: ImageLike, *, quality: float = 50, model: str | Path | None = None) -> bytes:
+def compress(image: ImageLike, *, quality: float = 50, effort: int = 1, model: str | Path | None = None) -> bytes:
     """A picture as the bytes of a `.vae` file.
 
     Args:
         image: a path, a Pillow image, or a uint8 array `[H, W]` or `[H, W, 2 to 4]`.
         quality: 1 (smallest) to 100; need not be whole.
+        effort: 0 rounds latents to the nearest symbols, 1 to those that are best for rate and distortion together.
         model: a name from `list_models` or a path; `None` for the default.
 
     Raises:
         ImageError: the picture cannot be used.
         ModelError: the model is unknown or damaged.
-        ValueError: the quality is out of range.
+        ValueError: the quality or the effort is out of range.
     """
-    return _codec(model).compress(image, quality=quality)
+    return _codec(model).compress(image, quality=quality, effort=effort)
 
 
 def decompress(

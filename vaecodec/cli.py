@@ -107,6 +107,7 @@ class _Group(click.Group):
 
 
 _MODEL = click.option("-m", "--model", help="Model by name (see `vaecodec models`) or file; the default is light.")
+_EFFORT = click.option("-e", "--effort", type=click.IntRange(0, 1), default=1, show_default=True, help="0 rounds latents, 1 weighs rate against distortion for each.")
 _FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 _FOLDER = click.option("-o", "--output-dir", "folder", type=click.Path(path_type=Path, file_okay=False), help="Write into this folder.")
 
@@ -125,10 +126,11 @@ def main() -> None:
 @main.command()
 @click.argument("paths", nargs=-1, required=True, metavar="IN OUT.vae | IN... -o DIR")
 @click.option("-q", "--quality", type=click.FloatRange(1, 100), default=50.0, show_default=True, help="1 is smallest, 100 best.")
+@_EFFORT
 @_MODEL
 @_FOLDER
 @_FORCE
-def compress(paths: tuple[str, ...], quality: float, model: str | None, folder: Path | None, force: bool) -> None:
+def compress(paths: tuple[str, ...], quality: float, effort: int, model: str | None, folder: Path | None, force: bool) -> None:
     """Compress pictures to .vae files.
 
     `-` is standard input or output. Everything that Pillow reads goes in; what a mode cannot keep is said.
@@ -148,7 +150,7 @@ def compress(paths: tuple[str, ...], quality: float, model: str | None, folder: 
         from vaecodec import images
 
         planes = images.take_apart(_open(source, data))
-        packed = vaecodec._codec(model).compress_planes(planes, quality=quality)
+        packed = vaecodec._codec(model).compress_planes(planes, quality=quality, effort=effort)
         files.write(target, packed)
         if planes.lost:
             _say(f"vaecodec: {source}: not kept: {planes.lost}")
@@ -262,10 +264,11 @@ def models() -> None:
 
 @main.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
+@_EFFORT
 @_MODEL
 @click.option("--qualities", default="5,15,25,35,45,55,65,75,85,95", show_default=True, help="Comma-separated, 1 to 100.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the results here.")
-def evaluate(folder: Path, model: str | None, qualities: str, json_path: Path | None) -> None:
+def evaluate(folder: Path, effort: int, model: str | None, qualities: str, json_path: Path | None) -> None:
     """Rate and distortion over a folder: every picture to real bytes and back.
 
     The JSON has the means in the schema of CompressAI's result files, and every picture's own figures.
@@ -287,7 +290,7 @@ def evaluate(folder: Path, model: str | None, qualities: str, json_path: Path | 
 
     codec, results = vaecodec._codec(model), []
     with click.progressbar(length=len(paths) * len(values), file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-        for result in evaluation.evaluate(codec, paths, values, failed):
+        for result in evaluation.evaluate(codec, paths, values, failed, effort=effort):
             results.append(result)
             bar.update(1)
     if not results:
@@ -316,6 +319,7 @@ def evaluate(folder: Path, model: str | None, qualities: str, json_path: Path | 
 @click.option("--optimizer", type=click.Choice(["muon", "soap", "adamw"]), default="muon", show_default=True)
 @click.option("--rate", default=1.0, show_default=True, help="Multiplies all learning rates.")
 @click.option("--decay-share", default=0.35, show_default=True, help="Share of the run over which the rates fall.")
+@click.option("--frozen-encoder", is_flag=True, help="Train synthesis and prior only, on the symbols that the codec sends.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--compile/--no-compile", "compile_model", default=False, help="Use torch.compile.")
 def train(config, data, hours, folder, init, export, compile_model, **options) -> None:

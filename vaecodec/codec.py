@@ -24,10 +24,13 @@ from vaecodec.errors import Corrupt, ModelError
 from vaecodec.images import ImageLike, Planes
 from vaecodec.model import HYPER, PATCH
 from vaecodec.prior import STEPS, Cells
+from vaecodec.refine import rdo_round
 from vaecodec.tables import FRACTIONS
 from vaecodec.weights import load_model
 
 QUALITIES = (1.0, 100.0)
+EFFORTS = (0, 1)
+DEFAULT_EFFORT = 1
 Z_LIMIT = 2**15
 SYMBOL_LIMIT = 2**20
 
@@ -92,22 +95,25 @@ class Codec:
 
     # --- pictures and bytes
 
-    def compress(self, image: ImageLike, *, quality: float = 50) -> bytes:
+    def compress(self, image: ImageLike, *, quality: float = 50, effort: int = DEFAULT_EFFORT) -> bytes:
         """A picture as the bytes of a `.vae` file.
 
         Args:
             image: a path, a Pillow image, or a uint8 array `[H, W]` or `[H, W, 2 to 4]`.
             quality: 1 to 100; need not be whole.
+            effort: 0 rounds latents to the nearest symbols, 1 to those that are best for rate and distortion together.
 
         Raises:
             ImageError: the picture cannot be used.
-            ValueError: the quality is out of range.
+            ValueError: the quality or the effort is out of range.
         """
-        return self.compress_planes(images.take_apart(images.open_image(image)), quality=quality)
+        return self.compress_planes(images.take_apart(images.open_image(image)), quality=quality, effort=effort)
 
-    def compress_planes(self, planes: Planes, *, quality: float = 50) -> bytes:
+    def compress_planes(self, planes: Planes, *, quality: float = 50, effort: int = DEFAULT_EFFORT) -> bytes:
         """`compress` for a picture that has been taken apart already."""
-        latents = self.encode(planes.rgb, quality_code(quality))
+        if effort not in EFFORTS:
+            raise ValueError(f"effort {effort} is not one of {', '.join(map(str, EFFORTS))}")
+        latents = self.encode(planes.rgb, quality_code(quality), effort=effort)
         chunks = {} if planes.alpha is None else {container.ALPHA: images.pack_alpha(planes.alpha)}
         return container.pack(
             width=latents.size[0],
@@ -138,7 +144,7 @@ class Codec:
     # --- pixels and latents
 
     @torch.no_grad()
-    def encode(self, rgb: np.ndarray, quality: int) -> Latents:
+    def encode(self, rgb: np.ndarray, quality: int, *, effort: int = DEFAULT_EFFORT) -> Latents:
         """Infers, rounds and codes the latents of `[H, W, 3]` uint8 at a quality code."""
         height, width = rgb.shape[:2]
         x = torch.from_numpy(np.array(rgb)).to(self.device).permute(2, 0, 1)[None].float() / 255 - 0.5
@@ -147,10 +153,12 @@ class Codec:
         condition = torch.tensor([quality / QUALITY_MAX], device=self.device)
         y = self.model.analysis(x.contiguous(memory_format=torch.channels_last), condition)
         z = self.model.hyper_analysis(y, condition).double().round().clamp(-Z_LIMIT, Z_LIMIT)
-        return self.encode_latents(z, y, (width, height), quality)
+        return self.encode_latents(z, y, (width, height), quality, effort=effort)
 
     @torch.no_grad()
-    def encode_latents(self, z: Tensor, y: Tensor, size: tuple[int, int], quality: int) -> Latents:
+    def encode_latents(
+        self, z: Tensor, y: Tensor, size: tuple[int, int], quality: int, *, effort: int = DEFAULT_EFFORT
+    ) -> Latents:
         """Codes rounded z and unrounded, normalised y."""
         state = self.prior.at(quality)
         y = y.double() * state.gain
@@ -165,8 +173,8 @@ class Codec:
         hyper = self.prior.hyper(z, state)
         for step, target in enumerate(Cells.split(y)):
             prediction = self.prior.predict_y(step, hyper, coded, state)
-            symbols = (target - prediction.offset / FRACTIONS).round().clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-            symbols *= valid.to(symbols.device)
+            u = (target - prediction.offset / FRACTIONS).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+            symbols = (self._rdo_round(u, prediction.numbers) if effort else u.round()) * valid.to(u.device)
             coded.put(step, prediction.offset + symbols * FRACTIONS)
             add(symbols, prediction.numbers, valid)
         encoder = Encoder()
@@ -176,6 +184,16 @@ class Codec:
         for symbols, _ in groups:
             crc = zlib.crc32(symbols.astype("<i4").tobytes(), crc)
         return Latents(size, quality, z, coded.merged() / FRACTIONS, encoder.getvalue(), crc)
+
+    def _rdo_round(self, u: Tensor, numbers: Tensor) -> Tensor:
+        tables = numbers.cpu().numpy()
+        mean = (numbers % FRACTIONS).double() / FRACTIONS - 0.5
+
+        def bits(symbols: Tensor) -> Tensor:
+            lengths = self.stored.tables.bits(symbols.cpu().numpy().astype(np.int64), tables)
+            return torch.from_numpy(lengths).to(u.device)
+
+        return rdo_round(u, mean, bits)
 
     @torch.no_grad()
     def decode(self, file: container.VaeFile) -> Latents:

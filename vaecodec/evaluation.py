@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vaecodec import images, metrics
-from vaecodec.codec import Codec
+from vaecodec.codec import DEFAULT_EFFORT, Codec
 from vaecodec.errors import ImageError
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".ppm"}
@@ -36,7 +36,12 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def evaluate(
-    codec: Codec, paths: list[Path], qualities: list[float], failed: Callable[[Path, ImageError], None]
+    codec: Codec,
+    paths: list[Path],
+    qualities: list[float],
+    failed: Callable[[Path, ImageError], None],
+    *,
+    effort: int = DEFAULT_EFFORT,
 ) -> Iterator[Result]:
     """Codes every picture at every quality; `failed` is told of pictures that cannot be used."""
     for path in paths:
@@ -47,7 +52,7 @@ def evaluate(
             continue
         for quality in qualities:
             start = time.perf_counter()
-            data = codec.compress_planes(planes, quality=quality)
+            data = codec.compress_planes(planes, quality=quality, effort=effort)
             middle = time.perf_counter()
             decoded = np.asarray(codec.decompress(data).convert("RGB"))
             end = time.perf_counter()

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from vaecodec.blocks import Pointwise, QualityFilm, TransformBlock, compand, depth_to_space, space_to_depth
 from vaecodec.bound import Bound, add_noise, gaussian_bits, round_ste
-from vaecodec.prior import STEPS, Cells, Prior
+from vaecodec.prior import STEPS, Cells, Prediction, Prior
+from vaecodec.refine import rdo_round
 
 PATCH = 16
 """Pixels a side for one position of y."""
@@ -144,6 +145,12 @@ class Synthesis(nn.Module):
         return linear + depth_to_space(self.out(features), 8)
 
 
+@torch.no_grad()
+def _rdo_round(u: Tensor, prediction: Prediction) -> Tensor:
+    mean = prediction.mean - prediction.offset
+    return rdo_round(u, mean, lambda symbols: gaussian_bits(symbols - mean, prediction.log2_scale))
+
+
 class ImageVAE(nn.Module):
     """The whole model.
 
@@ -184,7 +191,9 @@ class ImageVAE(nn.Module):
         step = torch.sqrt(18 / (self.config.lmbda(quality) * math.log(2))) / 255
         self.prior.log2_gain.table.copy_(torch.log2(scale[None] / step[:, None]))
 
-    def forward(self, x: Tensor, quality: Tensor, *, discrete: bool = False) -> tuple[Tensor, Bound]:
+    def forward(
+        self, x: Tensor, quality: Tensor, *, discrete: bool = False, rdo: bool = False
+    ) -> tuple[Tensor, Bound]:
         """The bound of pictures in one pass.
 
         Args:
@@ -192,6 +201,7 @@ class ImageVAE(nn.Module):
             quality: `[B]` in [0, 1].
             discrete: rounded latents in the rate, as in a file; otherwise noise stands in for rounding there, while
                 context and synthesis see rounded ones.
+            rdo: symbols are those that `rdo_round` chooses, as the codec's are; only with `discrete`.
 
         Returns:
             x_hat `[B, 3, H, W]`, neither clipped nor rounded to 8 bits, and the bound's terms.
@@ -212,7 +222,8 @@ class ImageVAE(nn.Module):
         valid = coded.valid().to(y.device)
         for step, symbols in enumerate(Cells.split(y * gain)):
             prediction = self.prior.predict_y(step, hyper, coded, quality)
-            y_hat = prediction.offset + round_ste(symbols - prediction.offset)
+            u = symbols - prediction.offset
+            y_hat = prediction.offset + (_rdo_round(u, prediction) if rdo else round_ste(u))
             deviation = (y_hat if discrete else add_noise(symbols)) - prediction.mean
             rate_bpp[f"y{step}"] = bits(gaussian_bits(deviation, prediction.log2_scale) * valid)
             coded.put(step, y_hat)

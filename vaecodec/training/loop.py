@@ -46,6 +46,8 @@ class TrainOptions:
         decay_share: share of the run, at its end, over which the rates fall to nothing.
         ema: decay of the averaged weights a step.
         clip: largest norm of the gradient.
+        frozen_encoder: train synthesis and prior only, on the symbols that the codec sends (rounded, chosen for rate
+            and distortion) and with their code length as the rate; the last stretch of a model's training.
     """
 
     config: str = "light"
@@ -61,6 +63,7 @@ class TrainOptions:
     clip: float = 1.0
     seed: int = 0
     compile: bool = False
+    frozen_encoder: bool = False
 
 
 def rate_fraction(progress: float, step: int, options: TrainOptions) -> float:
@@ -139,7 +142,7 @@ def validate(model: ImageVAE, crops: Tensor) -> dict[str, list[float]]:
         for x in crops.split(8):
             quality = torch.full((len(x),), value, device=device)
             with _autocast(device):
-                bounds.append(model(x.to(device), quality, discrete=True)[1])
+                bounds.append(model(x.to(device), quality, discrete=True, rdo=True)[1])
         lmbda = model.config.lmbda(torch.tensor(value))
         for key, values in (
             ("loss", [b.objective(lmbda.to(device)) for b in bounds]),
@@ -150,9 +153,11 @@ def validate(model: ImageVAE, crops: Tensor) -> dict[str, list[float]]:
     return result
 
 
-def _optimised_parts(model: ImageVAE, prior_only: bool) -> None:
-    for module in (model.analysis, model.synthesis, model.prior.log2_gain):
-        module.requires_grad_(not prior_only)
+def _choose_parts(model: ImageVAE, *, prior_only: bool, frozen_encoder: bool) -> None:
+    model.analysis.requires_grad_(not (prior_only or frozen_encoder))
+    model.prior.log2_gain.requires_grad_(not (prior_only or frozen_encoder))
+    model.hyper_analysis.requires_grad_(not frozen_encoder)
+    model.synthesis.requires_grad_(not prior_only)
 
 
 def train(options: TrainOptions, pictures: Pictures, folder: Path, init: dict[str, Tensor] | None = None) -> ImageVAE:
@@ -216,13 +221,14 @@ def train(options: TrainOptions, pictures: Pictures, folder: Path, init: dict[st
             break
         crop = options.final_crop if progress > 0.9 else options.crop
         count = max(1, round(options.batch * (options.crop / crop) ** 2))
-        _optimised_parts(model, prior_only=init is None and progress < options.prior_share)
+        prior_only = init is None and progress < options.prior_share
+        _choose_parts(model, prior_only=prior_only, frozen_encoder=options.frozen_encoder)
         set_rate(optimizers, rate_fraction(progress, step, options))
         x = batches.next(count, crop).to(team.device, memory_format=torch.channels_last).float() / 255
         quality = torch.rand(count, device=team.device)
         lmbda = config.lmbda(quality)
         with _autocast(team.device):
-            _, bound = run(x, quality)
+            _, bound = run(x, quality, discrete=options.frozen_encoder, rdo=options.frozen_encoder)
         loss = weighted_loss(bound, lmbda)
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
