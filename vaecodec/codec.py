@@ -53,6 +53,12 @@ def quality_of(code: int) -> float:
     return low + code / QUALITY_MAX * (high - low)
 
 
+def _flatten(values: Tensor, outside: Tensor | None) -> Tensor:
+    """`[1, C, h, w]` to the one-dimensional order of symbols, on the CPU, without what lies beyond odd sides."""
+    values = values.cpu()
+    return values.reshape(-1) if outside is None else values[0][~outside]
+
+
 @dataclass(frozen=True)
 class Latents:
     """A picture in the model's latent space, as a file holds it.
@@ -163,20 +169,21 @@ class Codec:
         state = self.prior.at(quality)
         y = y.double() * state.gain
         coded, groups = Cells(y), []
-        valid = coded.valid()
+        outside = coded.outside()
 
-        def add(symbols: Tensor, numbers: Tensor, where: Tensor | None = None) -> None:
-            pair = (t.cpu() if where is None else t.cpu()[0, where] for t in (symbols, numbers))
-            groups.append([t.reshape(-1).to(torch.int32).numpy() for t in pair])
+        def add(symbols: Tensor, numbers: Tensor, within: Tensor | None = None) -> None:
+            groups.append([_flatten(t, within).to(torch.int32).numpy() for t in (symbols, numbers)])
 
         add(z - state.z.offset / FRACTIONS, state.z.numbers.expand_as(z))
         hyper = self.prior.hyper(z, state)
         for step, target in enumerate(Cells.split(y)):
             prediction = self.prior.predict_y(step, hyper, coded, state)
             u = (target - prediction.offset / FRACTIONS).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-            symbols = (self._rdo_round(u, prediction.numbers) if effort else u.round()) * valid.to(u.device)
-            coded.put(step, prediction.offset + symbols * FRACTIONS)
-            add(symbols, prediction.numbers, valid)
+            symbols = self._rdo_round(u, prediction.numbers) if effort else u.round()
+            if outside is not None:
+                symbols.masked_fill_(outside.to(self.device), 0)
+            coded.put(prediction.offset + symbols * FRACTIONS)
+            add(symbols, prediction.numbers, outside)
         encoder = Encoder()
         for symbols, numbers in reversed(groups):
             encoder.push(symbols, numbers, self.stored.tables)
@@ -212,23 +219,23 @@ class Codec:
         rows, columns = -(-header.height // PATCH), -(-header.width // PATCH)
         decoder, tables, crc = Decoder(file.payload), self.stored.tables, 0
 
-        def take(numbers: Tensor) -> np.ndarray:
+        def take(numbers: Tensor, outside: Tensor | None = None) -> Tensor:
             nonlocal crc
-            symbols = decoder.pop(numbers.cpu().reshape(-1).numpy(), tables)
+            symbols = decoder.pop(_flatten(numbers, outside).numpy(), tables)
             crc = zlib.crc32(symbols.astype("<i4").tobytes(), crc)
-            return symbols
+            values = torch.from_numpy(symbols).double()
+            if outside is not None:
+                values = torch.zeros(numbers.shape, dtype=torch.float64).masked_scatter_(~outside, values)
+            return values.view(numbers.shape).to(self.device)
 
         shape = (1, config.z_channels, -(-rows // HYPER), -(-columns // HYPER))
-        symbols = torch.from_numpy(take(state.z.numbers.expand(shape))).to(self.device, torch.float64)
-        z = symbols.reshape(shape) + state.z.offset / FRACTIONS
+        z = take(state.z.numbers.expand(shape)) + state.z.offset / FRACTIONS
         hyper = self.prior.hyper(z, state)
         coded = Cells(torch.zeros((1, config.y_channels, rows, columns), dtype=torch.float64, device=self.device))
-        valid = coded.valid()
+        outside = coded.outside()
         for step in range(STEPS):
             prediction = self.prior.predict_y(step, hyper, coded, state)
-            values = torch.zeros(valid.shape, dtype=torch.float64)
-            values[valid] = torch.from_numpy(take(prediction.numbers.cpu()[0, valid])).double()
-            coded.put(step, prediction.offset + values[None].to(self.device) * FRACTIONS)
+            coded.put(prediction.offset + take(prediction.numbers, outside) * FRACTIONS)
         decoder.finish()
         if crc != header.symbols_crc:
             raise Corrupt("the symbols do not match their checksum")

@@ -214,42 +214,39 @@ class ExactPrior:
 
     def predict_y(self, step: int, hyper: Tensor, coded: Cells, state: QualityState) -> ExactPrediction:
         """Offsets and tables of one step, `[B, M, H/2, W/2]` in cells; `coded` holds sixteenths, float64."""
-        padded = coded.padded()
-        context = None
-        if step > 0:
-            bits = ACTIVATION_BITS - int(math.log2(FRACTIONS))
-            context = _compand(self._times_exp2(padded, -state.log2_gain, bits)).float()
+        context = coded.derived(lambda t, y_hat: self._context(t, y_hat, state)) if step > 0 else None
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            mean, log2_scale = self.networks.predict(step, hyper[:, :, : padded.shape[2], : padded.shape[3]], context)
+            mean, log2_scale = self.networks.predict(step, coded.crop(hyper), context)
         log2_gain = Cells.roll(state.log2_gain, step)
         mean = self._times_exp2(mean.double(), log2_gain, int(math.log2(FRACTIONS)) - RAW_BITS)
         return _prediction(mean, log2_scale.double() + log2_gain, centred=step > 0)
+
+    def _context(self, step: int, y_hat: Tensor, state: QualityState) -> Tensor:
+        """`compand` of normalised latents, on the grid of activations, from sixteenths of symbols."""
+        bits = ACTIVATION_BITS - int(math.log2(FRACTIONS))
+        v = self._times_exp2(y_hat, -Cells.roll(state.log2_gain, step), bits)
+        unit = 2.0**ACTIVATION_BITS
+        inner = v.clamp(-4 * unit, 4 * unit)
+        return v.sub_(inner).clamp_(-96 * unit, 96 * unit).div_(8).floor_().add_(inner).float()
 
     def _times_exp2(self, x: Tensor, log2: Tensor, bits: int) -> Tensor:
         """`x * 2^(log2 / 1024 + bits)`, rounded, by the stored mantissas."""
         octave = torch.floor(log2 / 2**RAW_BITS)
         mantissa = self._exp2[(log2 - octave * 2**RAW_BITS).long()]
-        return torch.floor(x * mantissa * torch.exp2(octave + (bits - MANTISSA_BITS)) + 0.5)
-
-
-def _compand(v: Tensor) -> Tensor:
-    """`blocks.compand` on the grid of activations."""
-    unit = 2.0**ACTIVATION_BITS
-    inner = v.clamp(-4 * unit, 4 * unit)
-    return inner + torch.floor((v - inner).clamp(-96 * unit, 96 * unit) / 8)
+        factor = mantissa * torch.exp2(octave + (bits - MANTISSA_BITS))  # exact: a 16-bit number times a power of two
+        return (x * factor).add_(0.5).floor_()
 
 
 def _prediction(mean: Tensor, log2_scale: Tensor, *, centred: bool) -> ExactPrediction:
     """Means in sixteenths and log scales on the grid 1/1024, float64, to offsets and table numbers."""
     mean = mean.clamp(-MEAN_LIMIT, MEAN_LIMIT)
     above = log2_scale - LOG2_SCALE_MIN * 2**RAW_BITS
-    level = torch.floor((above * LEVELS_PER_OCTAVE + 2 ** (RAW_BITS - 1)) / 2**RAW_BITS).clamp(0, SCALE_LEVELS - 1)
+    level = above.mul_(LEVELS_PER_OCTAVE).add_(2 ** (RAW_BITS - 1)).div_(2**RAW_BITS).floor_()
+    numbers = level.clamp_(0, SCALE_LEVELS - 1).mul_(FRACTIONS)
     if centred:
-        offset, fraction = mean, torch.full_like(mean, FRACTIONS // 2)
-    else:
-        offset = torch.floor(mean / FRACTIONS + 0.5) * FRACTIONS
-        fraction = mean - offset + FRACTIONS // 2
-    return ExactPrediction(offset, (level * FRACTIONS + fraction).int())
+        return ExactPrediction(mean, numbers.add_(FRACTIONS // 2).int())
+    offset = torch.floor(mean / FRACTIONS + 0.5) * FRACTIONS
+    return ExactPrediction(offset, numbers.add_(mean - offset + FRACTIONS // 2).int())
 
 
 def _float32_is_plain() -> bool:

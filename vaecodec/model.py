@@ -151,6 +151,11 @@ def _rdo_round(u: Tensor, prediction: Prediction) -> Tensor:
     return rdo_round(u, mean, lambda symbols: gaussian_bits(symbols - mean, prediction.log2_scale))
 
 
+def _within(bits: Tensor, coded: Cells) -> Tensor:
+    outside = coded.outside()
+    return bits if outside is None else bits.masked_fill(outside.to(bits.device), 0.0)
+
+
 class ImageVAE(nn.Module):
     """The whole model.
 
@@ -219,14 +224,13 @@ class ImageVAE(nn.Module):
         gain = self.prior.gain(quality)
         hyper = self.prior.hyper(z_hat, quality)
         coded = Cells(y)
-        valid = coded.valid().to(y.device)
         for step, symbols in enumerate(Cells.split(y * gain)):
             prediction = self.prior.predict_y(step, hyper, coded, quality)
             u = symbols - prediction.offset
             y_hat = prediction.offset + (_rdo_round(u, prediction) if rdo else round_ste(u))
             deviation = (y_hat if discrete else add_noise(symbols)) - prediction.mean
-            rate_bpp[f"y{step}"] = bits(gaussian_bits(deviation, prediction.log2_scale) * valid)
-            coded.put(step, y_hat)
+            rate_bpp[f"y{step}"] = bits(_within(gaussian_bits(deviation, prediction.log2_scale), coded))
+            coded.put(y_hat)
         x_hat = self.synthesis(coded.merged() / gain, quality).float()
         mse = (x_hat - x).square().flatten(1).mean(1)
         return x_hat + 0.5, Bound(mse, rate_bpp)
@@ -248,10 +252,9 @@ class ImageVAE(nn.Module):
         result = {"z": float(gaussian_bits(z - prediction.mean, prediction.log2_scale).sum())}
         hyper = self.prior.hyper(z, quality)
         coded = Cells(y_hat)
-        valid = coded.valid().to(y_hat.device)
         for step, latents in enumerate(Cells.split(y_hat)):
             prediction = self.prior.predict_y(step, hyper, coded, quality)
-            bits = gaussian_bits(latents - prediction.mean, prediction.log2_scale) * valid
+            bits = _within(gaussian_bits(latents - prediction.mean, prediction.log2_scale), coded)
             result[f"y{step}"] = float(bits.sum(dtype=torch.float64))
-            coded.put(step, latents)
+            coded.put(latents)
         return result

@@ -20,6 +20,7 @@ graph that both number systems run.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -140,11 +141,11 @@ class Cells:
     """
 
     def __init__(self, like: Tensor):
-        self.height, self.width = like.shape[-2:]
-        batch, channels = like.shape[:2]
-        shape = (batch, channels // 4, (self.height + 1) // 2, (self.width + 1) // 2)
-        zero = torch.zeros(shape, dtype=like.dtype, device=like.device).to(memory_format=torch.channels_last)
-        self._parts = [zero] * 16
+        batch, channels, self.height, self.width = like.shape
+        self._part = (batch, channels // 4, (self.height + 1) // 2, (self.width + 1) // 2)
+        self._like = like.new_zeros(())
+        self._values: list[Tensor] = []
+        self._derived: list[Tensor] = []
 
     @staticmethod
     def split(y: Tensor) -> list[Tensor]:
@@ -160,25 +161,44 @@ class Cells:
         """`[B, M, 1, 1]` values of the channels, in the order of a step's cells."""
         return vector.roll(-step * vector.shape[1] // 4, 1)
 
-    def put(self, step: int, values: Tensor) -> None:
-        """Adds what `step` coded, `[B, M, H/2, W/2]` in cells."""
-        for p, part in enumerate(values.chunk(4, 1)):
-            self._parts[4 * p + (p + step) % 4] = part
-
-    def padded(self) -> Tensor:
-        """`[B, M, H, W]` with even sides; 0 where nothing was put."""
-        return depth_to_space(torch.cat(self._parts, 1), 2)
+    def put(self, values: Tensor) -> None:
+        """Adds what the next step coded, `[B, M, H/2, W/2]` in cells."""
+        self._values.append(values)
 
     def merged(self) -> Tensor:
-        """`[B, M, H, W]`."""
-        return self.padded()[:, :, : self.height, : self.width]
+        """`[B, M, H, W]`, when all steps have been put."""
+        return self._assemble(self._values)[:, :, : self.height, : self.width]
 
-    def valid(self) -> Tensor:
-        """`[M, H/2, W/2]` bool: which values of a step lie within the picture."""
-        rows = torch.arange(self.height + self.height % 2).view(-1, 2) < self.height
-        columns = torch.arange(self.width + self.width % 2).view(-1, 2) < self.width
-        cells = rows.T[:, None, :, None] & columns.T[None, :, None, :]
-        return cells.flatten(0, 1).repeat_interleave(self._parts[0].shape[1], 0)
+    def derived(self, function: Callable[[int, Tensor], Tensor]) -> Tensor:
+        """`[B, M, H, W]`, sides even: a function of the values so far, 0 where nothing was put.
+
+        Args:
+            function: of step and values. It is applied once to each step; so it has to be the same every time.
+        """
+        for step in range(len(self._derived), len(self._values)):
+            self._derived.append(function(step, self._values[step]))
+        return self._assemble(self._derived)
+
+    def _assemble(self, steps: list[Tensor]) -> Tensor:
+        zero = torch.zeros(self._part, dtype=steps[0].dtype if steps else self._like.dtype, device=self._like.device)
+        parts = [zero.to(memory_format=torch.channels_last)] * 16
+        for step, values in enumerate(steps):
+            for p, part in enumerate(values.chunk(4, 1)):
+                parts[4 * p + (p + step) % 4] = part
+        return depth_to_space(torch.cat(parts, 1), 2)
+
+    def crop(self, features: Tensor) -> Tensor:
+        """Features `[B, W, 4 h, 4 w]` of the hyperprior, cut to the latents' rows and columns, made even."""
+        return features[:, :, : 2 * self._part[2], : 2 * self._part[3]]
+
+    def outside(self) -> Tensor | None:
+        """`[M, H/2, W/2]` bool: values of a step beyond an odd side; `None` if there are none."""
+        if self.height % 2 == self.width % 2 == 0:
+            return None
+        rows = torch.arange(self.height + self.height % 2).view(-1, 2) >= self.height
+        columns = torch.arange(self.width + self.width % 2).view(-1, 2) >= self.width
+        cells = rows.T[:, None, :, None] | columns.T[None, :, None, :]
+        return cells.flatten(0, 1).repeat_interleave(self._part[1], 0)
 
 
 @dataclass(frozen=True)
@@ -236,9 +256,10 @@ class Prior(nn.Module):
             quality: `[B]` in [0, 1].
         """
         log2_gain = self.log2_gain(quality)
-        padded = coded.padded()
-        context = compand(padded * torch.exp2(-log2_gain)) if step else None
-        mean, log2_scale = self.networks.predict(step, hyper[:, :, : padded.shape[2], : padded.shape[3]], context)
+        context = None
+        if step > 0:
+            context = coded.derived(lambda t, y_hat: compand(y_hat * torch.exp2(-Cells.roll(log2_gain, t))))
+        mean, log2_scale = self.networks.predict(step, coded.crop(hyper), context)
         log2_gain = Cells.roll(log2_gain, step)
         mean = mean * torch.exp2(log2_gain)
         offset = torch.zeros_like(mean) if step == 0 else mean

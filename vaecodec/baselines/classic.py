@@ -96,7 +96,7 @@ def jpeg_xl() -> PillowCodec:
         raise ImportError("the package pillow-jxl-plugin is not installed") from error
     version = f"Pillow {PIL.__version__}, pillow-jxl-plugin {metadata.version('pillow-jxl-plugin')}"
     steps = (5, 15, 25, 35, 45, 55, 65, 75, 82, 88, 93, 96)
-    options = {"effort": 7, "num_threads": 1}
+    options = {"effort": 7}
     return PillowCodec("JPEG XL", "JXL", version, steps, (1, 99), options, lambda q: {"quality": float(q)}, False)
 
 

@@ -24,6 +24,9 @@ MAX_RADIUS = 2000
 RDO_WEIGHT = np.log(2) / 6
 """Squared error, in steps, that a bit is worth: d(Δ²/12)/dR at high rate."""
 
+DEAD_ZONE = 0.2
+"""By how much, in steps, that choice moves the borders between symbols away from 0, about; the tables allow for it."""
+
 _HEADER = struct.Struct("<HHH")
 
 
@@ -105,14 +108,20 @@ class Statistics:
 
 
 class _Channel:
-    """A channel's table and centroids at a step, both for the symbols -radius to radius."""
+    """A channel's table and centroids at a step, both for the symbols -radius to radius.
 
-    def __init__(self, cdf: np.ndarray, step: float):
-        """Args: cdf: `[len(KNOTS)]` from 0 to 1; step: in standard deviations."""
+    Args:
+        cdf: `[len(KNOTS)]`, from 0 to 1.
+        step: in standard deviations.
+        dead_zone: see `DEAD_ZONE`.
+    """
+
+    def __init__(self, cdf: np.ndarray, step: float, dead_zone: float):
         reach = KNOTS[np.flatnonzero((cdf > 2e-5) & (cdf < 1 - 2e-5))]
         furthest = float(np.abs(reach).max(initial=0.0))
         self.radius = int(np.clip(np.ceil(furthest / step), 1, MAX_RADIUS))
-        edges = (np.arange(-self.radius, self.radius + 2) - 0.5) * step
+        edges = np.arange(-self.radius, self.radius + 2) - 0.5
+        edges = (edges + dead_zone * np.sign(edges)) * step
         at_edges = np.interp(edges, KNOTS, cdf)
         probability = np.diff(at_edges)
         outside = max(1 - probability.sum(), 0.0)
@@ -138,9 +147,9 @@ def _moment(x: np.ndarray, cdf: np.ndarray) -> np.ndarray:
 class _Coding:
     """All channels at their steps, laid out flat."""
 
-    def __init__(self, statistics: Statistics, steps: np.ndarray):
+    def __init__(self, statistics: Statistics, steps: np.ndarray, dead_zone: float):
         cdf = statistics.cdf / 0xFFFF
-        channels = [_Channel(*pair) for pair in zip(cdf, steps / statistics.scale, strict=True)]
+        channels = [_Channel(*pair, dead_zone) for pair in zip(cdf, steps / statistics.scale, strict=True)]
         self.radii = np.array([channel.radius for channel in channels])
         self.tables = Tables(np.concatenate([channel.counts for channel in channels]), self.radii, 1)
         self.starts = np.cumsum(2 * self.radii + 1) - (2 * self.radii + 1)
@@ -172,7 +181,8 @@ class CoefficientCoder:
 
     def __init__(self, statistics: Statistics, *, optimise: bool):
         self.statistics, self.optimise = statistics, optimise
-        self._coding = functools.lru_cache(16)(lambda steps: _Coding(statistics, np.frombuffer(steps)))
+        dead_zone = DEAD_ZONE * optimise
+        self._coding = functools.lru_cache(16)(lambda steps: _Coding(statistics, np.frombuffer(steps), dead_zone))
 
     def _at(self, steps: np.ndarray) -> _Coding:
         return self._coding(np.broadcast_to(steps, self.statistics.scale.shape).astype(np.float64).tobytes())

@@ -63,7 +63,7 @@ class PCACodec:
     qualities = (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
     quality_range = (1, 100)
     whole_qualities = False
-    steps = LogSteps(300, 6)
+    steps = LogSteps(500, 15)
 
     def __init__(self, side: int, mean: np.ndarray, basis: np.ndarray, statistics: Statistics, version: str = "?"):
         self.side, self.mean = side, mean.astype(np.float32)

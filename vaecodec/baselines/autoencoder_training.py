@@ -1,0 +1,197 @@
+"""Trains the twins of `autoencoder` and makes codecs of them; see benchmarks/train_autoencoder.py."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaecodec import metrics
+from vaecodec.baselines.autoencoder import MIDDLE, PAIR, AutoencoderCodec, Pair, Quantiser
+from vaecodec.baselines.coefficients import Statistics
+from vaecodec.model import PATCH, ModelConfig
+from vaecodec.training import checkpoint
+from vaecodec.training.data import Pictures
+from vaecodec.training.loop import weighted_loss
+from vaecodec.training.optim import build_optimizers, set_rate
+
+CHECKPOINT_S = 120
+
+
+@dataclass(frozen=True)
+class PairOptions:
+    """What both twins are trained by.
+
+    Attributes:
+        crops: how many, in all.
+        batch, crop: crops a step, pixels a side.
+        rate: multiplies all learning rates.
+        seed: of the start and of the crops, so that both twins see the same.
+    """
+
+    crops: int = 100_000
+    batch: int = 16
+    crop: int = 192
+    rate: float = 1.0
+    ema: float = 0.998
+    seed: int = 0
+
+
+def train(
+    pictures: Pictures,
+    folder: Path,
+    options: PairOptions,
+    *,
+    kl: bool,
+    config: ModelConfig = PAIR,
+    seconds: float | None = None,
+    advance: Callable[[int, dict], None] = lambda crops, state: None,
+) -> Pair | None:
+    """Trains one twin, going on from the checkpoint in `folder`; crop n is the same whoever asks for it and when.
+
+    Args:
+        folder: gets `checkpoint.safetensors` and `log.jsonl`.
+        seconds: stop after so long, with a checkpoint.
+        advance: told of crops that are done, and of loss, bpp and PSNR.
+
+    Returns:
+        The averaged weights, or `None` if there is more to do.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(options.seed)
+    pair = Pair(config, kl=kl)
+    pair.init_linear(pictures.patches(40000, PATCH, np.random.default_rng(options.seed)))
+    pair.to(memory_format=torch.channels_last)
+    ema = copy.deepcopy(pair).requires_grad_(False)
+    optimizers = build_optimizers(pair, "muon", options.rate)
+    path, step, steps = folder / "checkpoint.safetensors", 0, -(-options.crops // options.batch)
+    if path.exists():
+        meta = checkpoint.load(path, pair, ema, optimizers)
+        if meta["options"] != asdict(options) or meta["kl"] != kl:
+            raise ValueError(f"{path} is of a run with other options: {meta['options']}")
+        step = meta["step"]
+    advance(step * options.batch, {})
+    start = saved = time.monotonic()
+
+    def save() -> None:
+        checkpoint.save(path, pair, ema, optimizers, {"step": step, "options": asdict(options), "kl": kl})
+
+    while step < steps:
+        generator = np.random.default_rng([options.seed, step])
+        torch.manual_seed(options.seed * 1_000_003 + step)
+        x = pictures.crops(options.batch, options.crop, generator).float() / 255
+        quality = torch.rand(options.batch)
+        set_rate(optimizers, min(1.0, (step + 1) / 200, 2.5 * (1 - step / steps)))
+        with torch.autocast("cpu", torch.bfloat16):
+            bound = pair(x.contiguous(memory_format=torch.channels_last), quality)[1]
+        loss = weighted_loss(bound, config.lmbda(quality)) if kl else bound.mse.mean() * 255**2 * _MSE_WEIGHT
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_([p for p in pair.parameters() if p.grad is not None], 1.0)
+        if torch.isfinite(norm):
+            for optimizer in optimizers:
+                optimizer.step()
+        step += 1
+        with torch.no_grad():
+            decay = min(options.ema, step / (step + 20))
+            torch._foreach_lerp_(list(ema.parameters()), list(pair.parameters()), 1 - decay)
+        names = ("loss", "bpp", "psnr_db")
+        values = (loss, bound.total_bpp, bound.psnr_db)
+        state = {name: round(float(value.detach().mean()), 4) for name, value in zip(names, values, strict=True)}
+        advance(options.batch, state)
+        if step % 50 == 0:
+            with open(folder / "log.jsonl", "a") as file:
+                file.write(json.dumps({"step": step, "crops": step * options.batch} | state) + "\n")
+        now = time.monotonic()
+        if now - saved > CHECKPOINT_S:
+            save()
+            saved = now
+        if seconds is not None and now - start > seconds:
+            break
+    save()
+    return ema if step >= steps else None
+
+
+_MSE_WEIGHT = 0.01
+"""Brings the autoencoder's loss to about the VAE's, for the clipping of gradients."""
+
+
+# --- from networks to codecs -----------------------------------------------------------------------------------------
+
+
+def finish(pair: Pair, crops: Tensor, test: Tensor) -> AutoencoderCodec:
+    """A codec of a trained twin: tables from `crops`, and the quantiser that codes `test` best.
+
+    For the autoencoder the choice is between unit variance a channel, and steps by water-filling: in inverse
+    proportion to what an error in a channel does to the picture. For both, it is between plain rounding and `optimise`.
+
+    Args:
+        crops, test: `[N, 3, S, S]` in [0, 1], of training pictures.
+    """
+    probe = AutoencoderCodec(pair, Quantiser(np.ones((1, 1)), False, ""), Statistics(*np.zeros((3, 1))))
+    statistics = Statistics.fit(probe.analyse(_image(crop)) for crop in crops)
+    if pair.kl:
+        knots = 2.0 ** -pair.prior.log2_gain.table.detach().numpy()
+        steps = {"steps by learned gains": knots}
+    else:
+        filled = 1 / np.sqrt(sensitivity(pair, crops[:4], statistics))
+        steps = {
+            "unit variance a channel": statistics.scale[None],
+            "steps by water-filling": (filled * np.median(statistics.scale) / np.median(filled))[None],
+        }
+    candidates = [
+        AutoencoderCodec(pair, Quantiser(rows.astype(np.float32), optimise, how + ", RDO" * optimise), statistics)
+        for how, rows in steps.items()
+        for optimise in (False, True)
+    ]
+    curves = [_curve(candidate, test) for candidate in candidates]
+    return min(zip(curves, candidates, strict=True), key=lambda pair: _relative_rate(curves[0], pair[0]))[1]
+
+
+@torch.no_grad()
+def sensitivity(pair: Pair, x: Tensor, statistics: Statistics) -> np.ndarray:
+    """`[M]` squared error in the picture for each unit of squared error in a channel, by small noise on it alone."""
+    middle = torch.full((len(x),), MIDDLE)
+    y = pair.analysis(x - 0.5, middle)
+    base, result = pair.synthesis(y, middle), []
+    for channel, scale in enumerate(statistics.scale):
+        noise = torch.randn(y[:, channel].shape, generator=torch.Generator().manual_seed(channel)) * 0.1 * float(scale)
+        noisy = y.clone()
+        noisy[:, channel] += noise
+        result.append(float((pair.synthesis(noisy, middle) - base).square().mean() / noise.square().mean()))
+    return np.maximum(result, 1e-12)
+
+
+def _image(crop: Tensor) -> np.ndarray:
+    return crop.mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+
+
+def _curve(codec: AutoencoderCodec, crops: Tensor) -> tuple[list[float], list[float]]:
+    """Mean bpp and PSNR over crops, at some qualities."""
+    rates, psnrs = [], []
+    for quality in codec.qualities[1::2]:
+        results = []
+        for image in map(_image, crops):
+            data = codec.compress(image, quality)
+            results.append((8 * len(data) / image[..., 0].size, metrics.psnr_db(image, codec.decompress(data))))
+        rate, psnr = np.mean(results, axis=0)
+        rates.append(float(rate))
+        psnrs.append(float(psnr))
+    return rates, psnrs
+
+
+def _relative_rate(anchor: tuple[list[float], list[float]], test: tuple[list[float], list[float]]) -> float:
+    """Mean log rate relative to the anchor over the common PSNR; infinite if there is none."""
+    grid = np.linspace(max(min(anchor[1]), min(test[1])), min(max(anchor[1]), max(test[1])), 50)
+    if grid[-1] <= grid[0]:
+        return np.inf
+    logs = [np.interp(grid, *(np.array(v)[np.argsort(c[1])] for v in (c[1], np.log(c[0])))) for c in (anchor, test)]
+    return float(np.mean(logs[1] - logs[0]))
