@@ -75,21 +75,34 @@ def _codec(model: str | Path | None) -> Codec:
         return _codecs[key]
 
 
-def compress(image: ImageLike, *, quality: float = 50, effort: int = 1, model: str | Path | None = None) -> bytes:
+def compress(
+    image: ImageLike,
+    *,
+    quality: float | None = None,
+    size: float | None = None,
+    bpp: float | None = None,
+    psnr: float | None = None,
+    effort: int = 1,
+    model: str | Path | None = None,
+) -> bytes:
     """A picture as the bytes of a `.vae` file.
 
     Args:
         image: a path, a Pillow image, or a uint8 array `[H, W]` or `[H, W, 2 to 4]`.
-        quality: 1 (smallest) to 100; need not be whole.
+        quality: 1 (smallest) to 100; need not be whole. 50 if nothing is asked for.
+        size: instead of a quality, the largest file of at most so many bytes,
+        bpp: the same in bits per pixel,
+        psnr: or the smallest file of at least so many dB (RGB).
         effort: 0 rounds latents to the nearest symbols, 1 to those that are best for rate and distortion together.
         model: a name from `list_models` or a path; `None` for the default.
 
     Raises:
         ImageError: the picture cannot be used.
         ModelError: the model is unknown or damaged.
-        ValueError: the quality or the effort is out of range.
+        TargetError: no quality gives that size or PSNR; the message names the nearest.
+        ValueError: quality or effort is out of range, or more than one thing is asked for.
     """
-    return _codec(model).compress(image, quality=quality, effort=effort)
+    return _codec(model).compress(image, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort)
 
 
 def decompress(

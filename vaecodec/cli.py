@@ -106,6 +106,18 @@ class _Group(click.Group):
             sys.exit(EXIT_FAILED)
 
 
+class _SizeType(click.ParamType):
+    name = "N[k|M]"
+
+    def convert(self, value, param, ctx) -> float:
+        scale = {"k": 1e3, "K": 1e3, "M": 1e6}.get(value[-1:], 1)
+        with contextlib.suppress(ValueError):
+            size = float(value[:-1] if scale > 1 else value) * scale
+            if 0 < size < float("inf"):
+                return size
+        self.fail(f"{value!r} is not a size such as 20000, 20k or 1.5M", param, ctx)
+
+
 _MODEL = click.option("-m", "--model", help="Model by name (see `vaecodec models`) or file; the default is light.")
 _EFFORT = click.option("-e", "--effort", type=click.IntRange(0, 1), default=1, show_default=True, help="0 rounds latents, 1 weighs rate against distortion for each.")
 _FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
@@ -125,21 +137,27 @@ def main() -> None:
 
 @main.command()
 @click.argument("paths", nargs=-1, required=True, metavar="IN OUT.vae | IN... -o DIR")
-@click.option("-q", "--quality", type=click.FloatRange(1, 100), default=50.0, show_default=True, help="1 is smallest, 100 best.")
+@click.option("-q", "--quality", type=click.FloatRange(1, 100), help="1 is smallest, 100 best; 50 unless something is asked for.")
+@click.option("--size", type=_SizeType(), help="Largest file of at most N bytes; k and M are thousands and millions.")
+@click.option("--bpp", type=click.FloatRange(min=0, min_open=True), help="Largest file of at most so many bits per pixel.")
+@click.option("--psnr", type=click.FloatRange(min=0), metavar="DB", help="Smallest file of at least so many decibels.")
 @_EFFORT
 @_MODEL
 @_FOLDER
 @_FORCE
-def compress(paths: tuple[str, ...], quality: float, effort: int, model: str | None, folder: Path | None, force: bool) -> None:
+def compress(paths: tuple[str, ...], effort: int, model: str | None, folder: Path | None, force: bool, **target) -> None:
     """Compress pictures to .vae files.
 
     `-` is standard input or output. Everything that Pillow reads goes in; what a mode cannot keep is said.
 
     \b
     vaecodec compress photo.png photo.vae -q 70
+    vaecodec compress photo.png photo.vae --size 100k
     vaecodec compress *.jpg -o compressed/
     cat photo.png | vaecodec compress - - > photo.vae
     """
+    if sum(value is not None for value in target.values()) > 1:
+        raise click.UsageError("ask for one of --quality, --size, --bpp and --psnr")
     targets = _plan(paths, folder, SUFFIX, lambda target: target.endswith(SUFFIX), SUFFIX)
 
     def work(source: str) -> None:
@@ -150,7 +168,7 @@ def compress(paths: tuple[str, ...], quality: float, effort: int, model: str | N
         from vaecodec import images
 
         planes = images.take_apart(_open(source, data))
-        packed = vaecodec._codec(model).compress_planes(planes, quality=quality, effort=effort)
+        packed = vaecodec._codec(model).compress_planes(planes, **target, effort=effort)
         files.write(target, packed)
         if planes.lost:
             _say(f"vaecodec: {source}: not kept: {planes.lost}")

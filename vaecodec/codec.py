@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from vaecodec import container, images
+from vaecodec import container, images, metrics
 from vaecodec.ans import Decoder, Encoder
 from vaecodec.catalog import DEFAULT_MODEL
 from vaecodec.container import QUALITY_MAX
@@ -26,9 +26,11 @@ from vaecodec.model import HYPER, PATCH
 from vaecodec.prior import STEPS, Cells
 from vaecodec.refine import rdo_round
 from vaecodec.tables import FRACTIONS
+from vaecodec.targets import Goal, search
 from vaecodec.weights import load_model
 
 QUALITIES = (1.0, 100.0)
+DEFAULT_QUALITY = 50.0
 EFFORTS = (0, 1)
 DEFAULT_EFFORT = 1
 Z_LIMIT = 2**15
@@ -101,25 +103,64 @@ class Codec:
 
     # --- pictures and bytes
 
-    def compress(self, image: ImageLike, *, quality: float = 50, effort: int = DEFAULT_EFFORT) -> bytes:
+    def compress(
+        self,
+        image: ImageLike,
+        *,
+        quality: float | None = None,
+        size: float | None = None,
+        bpp: float | None = None,
+        psnr: float | None = None,
+        effort: int = DEFAULT_EFFORT,
+    ) -> bytes:
         """A picture as the bytes of a `.vae` file.
 
         Args:
             image: a path, a Pillow image, or a uint8 array `[H, W]` or `[H, W, 2 to 4]`.
-            quality: 1 to 100; need not be whole.
+            quality: 1 to 100; need not be whole. 50 if nothing is asked for.
+            size: instead of a quality, the largest file of at most so many bytes,
+            bpp: the same in bits per pixel,
+            psnr: or the smallest file of at least so many dB (RGB).
             effort: 0 rounds latents to the nearest symbols, 1 to those that are best for rate and distortion together.
 
         Raises:
             ImageError: the picture cannot be used.
-            ValueError: the quality or the effort is out of range.
+            TargetError: no quality gives that size or PSNR.
+            ValueError: quality or effort is out of range, or more than one thing is asked for.
         """
-        return self.compress_planes(images.take_apart(images.open_image(image)), quality=quality, effort=effort)
+        planes = images.take_apart(images.open_image(image))
+        return self.compress_planes(planes, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort)
 
-    def compress_planes(self, planes: Planes, *, quality: float = 50, effort: int = DEFAULT_EFFORT) -> bytes:
+    def compress_planes(
+        self,
+        planes: Planes,
+        *,
+        quality: float | None = None,
+        size: float | None = None,
+        bpp: float | None = None,
+        psnr: float | None = None,
+        effort: int = DEFAULT_EFFORT,
+    ) -> bytes:
         """`compress` for a picture that has been taken apart already."""
         if effort not in EFFORTS:
             raise ValueError(f"effort {effort} is not one of {', '.join(map(str, EFFORTS))}")
-        latents = self.encode(planes.rgb, quality_code(quality), effort=effort)
+        if sum(asked is not None for asked in (quality, size, bpp, psnr)) > 1:
+            raise ValueError("ask for one of quality, size, bpp and psnr")
+        if bpp is not None:
+            size = bpp * planes.rgb[..., 0].size / 8
+        if size is None and psnr is None:
+            code = quality_code(DEFAULT_QUALITY if quality is None else quality)
+            return self._pack(planes, self.encode(planes.rgb, code, effort=effort))
+
+        def encode(code: int) -> tuple[float, bytes]:
+            latents = self.encode(planes.rgb, code, effort=effort)
+            data = self._pack(planes, latents)
+            value = len(data) if psnr is None else metrics.psnr_db(planes.rgb, self.synthesize(latents))
+            return value, data
+
+        return search(encode, Goal.size(size) if psnr is None else Goal.psnr(psnr)).result
+
+    def _pack(self, planes: Planes, latents: Latents) -> bytes:
         chunks = {} if planes.alpha is None else {container.ALPHA: images.pack_alpha(planes.alpha)}
         return container.pack(
             width=latents.size[0],

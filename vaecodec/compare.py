@@ -66,7 +66,7 @@ def compare(
     codecs: Iterable[ImageCodec], image: np.ndarray, size: int, failed: Callable[[ImageCodec, Exception], None]
 ) -> list[Entry]:
     """The picture through every codec at one size, the original first; `failed` is told of codecs that cannot."""
-    entries = [Entry("Original", f"{image.shape[1]}×{image.shape[0]}", image)]
+    entries = [Entry("Original", f"{image.shape[1]}x{image.shape[0]} pixels", image)]
     for codec in codecs:
         try:
             data, quality = to_size(codec, image, size)
@@ -95,7 +95,8 @@ _PAGE = """<!doctype html>
 <style>
 body { font: 16px/1.4 system-ui, sans-serif; margin: 1rem; color: #111; background: #eee; }
 form { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; align-items: center; margin-bottom: .7rem; }
-#stage { position: relative; overflow: hidden; width: @WIDTH@px; height: @HEIGHT@px; max-width: none; background: #000; }
+#stage { position: relative; overflow: hidden; width: @WIDTH@px; height: @HEIGHT@px;
+  max-width: none; background: #000; }
 #stage img { position: absolute; left: 0; top: 0; image-rendering: pixelated; transform-origin: 0 0; }
 #line { position: absolute; top: 0; bottom: 0; width: 2px; background: #fff; mix-blend-mode: difference; }
 #stage.difference { filter: brightness(8); }
@@ -122,7 +123,8 @@ const $ = id => document.getElementById(id);
 for (const id of ["a", "b"]) entries.forEach((e, i) => $(id).add(new Option(e.label, i)));
 $("b").value = Math.min(1, entries.length - 1);
 function show() {
-  const a = entries[$("a").value], b = entries[$("b").value], zoom = Number($("zoom").value), at = Number($("at").value);
+  const a = entries[$("a").value], b = entries[$("b").value];
+  const zoom = Number($("zoom").value), at = Number($("at").value);
   for (const [id, e] of [["left", a], ["right", b]]) {
     if ($(id).src !== e.url) $(id).src = e.url;
     $(id).alt = e.label;
@@ -183,6 +185,8 @@ def sheet(entries: list[Entry], *, columns: int = 3, crop: int = 512) -> Image.I
     for number, entry in enumerate(entries):
         x, y = gap + number % columns * (cell + gap), gap + number // columns * (height + text + gap)
         draw.text((x, y), entry.label, "black", bold)
-        draw.text((x, y + 23), entry.detail.replace("×", "x"), "black", small)
-        result.paste(Image.fromarray(np.ascontiguousarray(entry.image[top : top + height, left : left + width])), (x, y + text))
+        draw.text((x, y + 23), entry.detail, "black", small)
+        result.paste(
+            Image.fromarray(np.ascontiguousarray(entry.image[top : top + height, left : left + width])), (x, y + text)
+        )
     return result

@@ -1,18 +1,20 @@
 """Other codecs behind one small interface, to measure this one against. Nothing that decodes `.vae` files imports this.
 
-    codecs, left_out = collect()            what is installed here, and why the rest is not
-    data = codec.compress(image, 50)        bytes, all that a decoder needs
-    decoded = codec.decompress(data)
+codecs, left_out = collect()            what is installed here, and why the rest is not
+data = codec.compress(image, 50)        bytes, all that a decoder needs
+decoded = codec.decompress(data)
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from vaecodec.catalog import FOLDERS
+from vaecodec.errors import ModelError
 
 
 class ImageCodec(Protocol):
@@ -46,22 +48,47 @@ def baseline_path(name: str) -> Path | None:
     return next((path for folder in FOLDERS if (path := folder / "baselines" / f"{name}.safetensors").is_file()), None)
 
 
-def collect(model: str | Path | None = None) -> tuple[list[ImageCodec], dict[str, str]]:
-    """Every codec that can be had here, ours first, and for every other one the reason why not.
+def makers(model: str | Path | None = None) -> dict[str, Callable[[], ImageCodec]]:
+    """Every codec by name, ours first; each is made, and what it needs imported, only when called.
+
+    They raise `ModelError` or `ImportError`, with the reason, where weights or a library are missing.
 
     Args:
         model: of our codec, by name or path; `None` for the default.
     """
-    from vaecodec.baselines import autoencoder, classic, ours, pca
-    from vaecodec.errors import ModelError
 
-    makers = {"vaecodec": lambda: ours.VaeCodec(model), "vaecodec-factorised": lambda: ours.FactorisedCodec(model)}
-    makers |= {name: (lambda name=name: autoencoder.AutoencoderCodec.load(name)) for name in autoencoder.NAMES}
-    makers |= {name: (lambda name=name: pca.PCACodec.load(name)) for name in pca.NAMES}
-    makers |= classic.MAKERS
+    def ours(kind: str) -> ImageCodec:
+        from vaecodec.baselines import ours
+
+        return getattr(ours, kind)(model)
+
+    def twin(name: str) -> ImageCodec:
+        from vaecodec.baselines.autoencoder import AutoencoderCodec
+
+        return AutoencoderCodec.load(name)
+
+    def pca(name: str) -> ImageCodec:
+        from vaecodec.baselines.pca import PCACodec
+
+        return PCACodec.load(name)
+
+    from vaecodec.baselines import classic
+
+    return {
+        "vaecodec": lambda: ours("VaeCodec"),
+        "vaecodec, factorised": lambda: ours("FactorisedCodec"),
+        "VAE, factorised prior": lambda: twin("vae-factorised"),
+        "Autoencoder": lambda: twin("autoencoder"),
+        "PCA 16x16": lambda: pca("pca16"),
+        "PCA 8x8": lambda: pca("pca8"),
+    } | classic.MAKERS
+
+
+def collect(model: str | Path | None = None) -> tuple[list[ImageCodec], dict[str, str]]:
+    """Every codec that can be had here, and for every other one the reason why not; see `makers`."""
     codecs: list[ImageCodec] = []
     left_out: dict[str, str] = {}
-    for name, make in makers.items():
+    for name, make in makers(model).items():
         try:
             codecs.append(make())
         except (ModelError, ImportError) as error:

@@ -166,7 +166,7 @@ class AutoencoderCodec:
             raise ModelError(f"{name} has not been trained (benchmarks/train_autoencoder.py)")
         try:
             with safe_open(path, "pt") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
                 about = json.loads((file.metadata() or {})["about"])
             part = lambda prefix: {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             pair = Pair(ModelConfig(**about["config"]), kl=about["kl"])

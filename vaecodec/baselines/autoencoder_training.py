@@ -33,6 +33,7 @@ class PairOptions:
         crops: how many, in all.
         batch, crop: crops a step, pixels a side.
         rate: multiplies all learning rates.
+        patches: that the start, PCA, is computed from.
         seed: of the start and of the crops, so that both twins see the same.
     """
 
@@ -41,6 +42,7 @@ class PairOptions:
     crop: int = 192
     rate: float = 1.0
     ema: float = 0.998
+    patches: int = 40_000
     seed: int = 0
 
 
@@ -67,11 +69,12 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(options.seed)
     pair = Pair(config, kl=kl)
-    pair.init_linear(pictures.patches(40000, PATCH, np.random.default_rng(options.seed)))
+    path, step, steps = folder / "checkpoint.safetensors", 0, -(-options.crops // options.batch)
+    if not path.exists():
+        pair.init_linear(pictures.patches(options.patches, PATCH, np.random.default_rng(options.seed)))
     pair.to(memory_format=torch.channels_last)
     ema = copy.deepcopy(pair).requires_grad_(False)
     optimizers = build_optimizers(pair, "muon", options.rate)
-    path, step, steps = folder / "checkpoint.safetensors", 0, -(-options.crops // options.batch)
     if path.exists():
         meta = checkpoint.load(path, pair, ema, optimizers)
         if meta["options"] != asdict(options) or meta["kl"] != kl:

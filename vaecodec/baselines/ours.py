@@ -54,8 +54,8 @@ class FactorisedCodec(VaeCodec):
     def __init__(self, model: str | Path | None = None, statistics: list[Statistics] | None = None):
         super().__init__(model)
         self.name = "vaecodec, factorised"
-        self.settings += ", no hyperprior and no context, a table a channel"
-        self._coders = [CoefficientCoder(s, optimise=False) for s in statistics or self._stored()]
+        self.settings += ", no hyperprior and no context, a table a channel, RDO and centroids"
+        self._coders = [CoefficientCoder(s, optimise=True) for s in statistics or self._stored()]
 
     @property
     def file_name(self) -> str:
@@ -68,7 +68,7 @@ class FactorisedCodec(VaeCodec):
             raise ModelError(f"{self.file_name} has not been fitted (benchmarks/fit_baselines.py factorised)")
         try:
             with safe_open(path, "np") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             keys = ("mean", "scale", "cdf")
             return [Statistics.of({k: tensors[f"{knot}.{k}"] for k in keys}) for knot in range(self.KNOTS)]
         except (OSError, SafetensorError, KeyError) as error:

@@ -20,7 +20,6 @@ from vaecodec.baselines.coefficients import CoefficientCoder, LogSteps, Statisti
 from vaecodec.errors import ModelError
 
 SIDES = (16, 8)
-NAMES = tuple(f"pca{side}" for side in SIDES)
 
 
 def to_patches(image: np.ndarray, side: int) -> np.ndarray:
@@ -84,7 +83,7 @@ class PCACodec:
 
     @classmethod
     def load(cls, name: str | Path) -> PCACodec:
-        """By name, see `NAMES`, or path.
+        """By name, pca16 or pca8, or path.
 
         Raises:
             ModelError: it is not there or not one.
@@ -94,7 +93,7 @@ class PCACodec:
             raise ModelError(f"{name} has not been fitted (benchmarks/fit_baselines.py pca)")
         try:
             with safe_open(path, "np") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
                 about = json.loads((file.metadata() or {})["about"])
             statistics = Statistics.of({key.removeprefix("statistics."): v for key, v in tensors.items()})
             return cls(about["side"], tensors["patch_mean"], tensors["basis"], statistics, about["version"])
