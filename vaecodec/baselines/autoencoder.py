@@ -2,9 +2,10 @@
 
     x ── analysis ── y ── one step a channel, set by quality ── ANS against a table a channel ── synthesis ── x_hat
 
-The autoencoder is trained for reconstruction alone and quantised afterwards. The VAE has noise on its latents and pays
-for their rate under a factorised prior; its steps are the learned gains. What the KL term buys is the distance between
-their curves. There is no hyperprior and no context in either. Training is in `autoencoder_training`.
+The autoencoder is trained for reconstruction alone and quantised afterwards. The VAE pays for its latents' rate under a
+factorised prior (noise stands in for rounding there, as in `ImageVAE`); its steps are the learned gains. What the KL
+term buys is the distance between their curves. There is no hyperprior and no context in either. Training is in
+`autoencoder_training`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 from vaecodec.baselines import baseline_path
 from vaecodec.baselines.coefficients import CoefficientCoder, LogSteps, Statistics, pack_header, unpack_header
 from vaecodec.blocks import QualityTable
-from vaecodec.bound import Bound, add_noise, bounded_log2_scale, gaussian_bits
+from vaecodec.bound import Bound, add_noise, bounded_log2_scale, gaussian_bits, round_ste
 from vaecodec.errors import ModelError
 from vaecodec.model import PATCH, Analysis, ImageVAE, ModelConfig, Synthesis
 
@@ -70,8 +71,9 @@ class Pair(ImageVAE):
         rate = torch.zeros(len(x), device=x.device)
         if self.kl:
             gain = self.prior.gain(quality)
-            symbols = torch.round(y * gain) if discrete else add_noise(y * gain)
-            rate = self.prior.bits(symbols, gain).flatten(1).sum(1) / (x.shape[-2] * x.shape[-1])
+            symbols = round_ste(y * gain)
+            bits = self.prior.bits(symbols if discrete else add_noise(y * gain), gain)
+            rate = bits.flatten(1).sum(1) / (x.shape[-2] * x.shape[-1])
             y = symbols / gain
         x_hat = self.synthesis(y, middle).float()
         return x_hat + 0.5, Bound((x_hat - x).square().flatten(1).mean(1), {"y": rate})

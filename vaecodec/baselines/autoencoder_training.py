@@ -23,6 +23,7 @@ from vaecodec.training.loop import weighted_loss
 from vaecodec.training.optim import build_optimizers, set_rate
 
 CHECKPOINT_S = 120
+LOG_STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def train(
         step = meta["step"]
     advance(step * options.batch, {})
     start = saved = time.monotonic()
+    recent: list[list[float]] = []
 
     def save() -> None:
         checkpoint.save(path, pair, ema, optimizers, {"step": step, "options": asdict(options), "kl": kl})
@@ -110,7 +112,10 @@ def train(
         values = (loss, bound.total_bpp, bound.psnr_db)
         state = {name: round(float(value.detach().mean()), 4) for name, value in zip(names, values, strict=True)}
         advance(options.batch, state)
-        if step % 50 == 0:
+        recent.append(list(state.values()))
+        if step % LOG_STEPS == 0:
+            state = {name: round(value, 4) for name, value in zip(names, np.mean(recent, axis=0).tolist(), strict=True)}
+            recent = []
             with open(folder / "log.jsonl", "a") as file:
                 file.write(json.dumps({"step": step, "crops": step * options.batch} | state) + "\n")
         now = time.monotonic()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import queue
 import tarfile
+import threading
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -109,3 +111,33 @@ def _crop(scaled: list[Tensor], size: int, generator: np.random.Generator) -> Te
     top, left = (generator.integers(s - size + 1) for s in picture.shape[1:])
     crop = torch.rot90(picture[:, top : top + size, left : left + size], int(generator.integers(4)), (1, 2))
     return crop.flip(2) if generator.integers(2) else crop
+
+
+class Batches:
+    """Makes batches one ahead, in a thread.
+
+    Args:
+        seed: of the choice of crops.
+    """
+
+    def __init__(self, pictures: Pictures, seed: list[int]):
+        self.pictures, self.generator = pictures, np.random.default_rng(seed)
+        self.queue: queue.Queue = queue.Queue(2)
+        self.shape = (0, 0)
+        self.thread: threading.Thread | None = None
+
+    def _run(self) -> None:
+        while True:
+            shape = self.shape
+            self.queue.put((shape, self.pictures.crops(*shape, self.generator)))
+
+    def next(self, count: int, size: int) -> Tensor:
+        """The next `[count, 3, size, size]` uint8 crops."""
+        self.shape = (count, size)
+        if self.thread is None:
+            self.thread = threading.Thread(target=self._run, daemon=True)
+            self.thread.start()
+        while True:
+            shape, crops = self.queue.get()
+            if shape == (count, size):
+                return crops

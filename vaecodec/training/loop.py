@@ -6,27 +6,27 @@ import contextlib
 import copy
 import json
 import math
-import os
-import queue
 import sys
-import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from vaecodec.bound import Bound
 from vaecodec.model import CONFIGS, PATCH, ImageVAE
 from vaecodec.training import checkpoint
-from vaecodec.training.data import Pictures
+from vaecodec.training.data import Batches, Pictures
 from vaecodec.training.optim import build_optimizers, set_rate
+from vaecodec.training.team import Team
 
 VALIDATION_QUALITIES = (0.1, 0.3, 0.5, 0.7, 0.9)
 CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT_S = 180
+FINAL_SHARE = 0.1
+"""Share of the run, at its end, that is spent on larger crops."""
 MAX_SKIPPED = 1e-3
 """Share of steps with non-finite gradients above which a run fails."""
 
@@ -78,56 +78,6 @@ def weighted_loss(bound: Bound, lmbda: Tensor) -> Tensor:
     return (bound.objective(lmbda) * (lmbda / 0.016) ** -0.5).mean()
 
 
-class _Batches:
-    """Makes batches one ahead, in a thread."""
-
-    def __init__(self, pictures: Pictures, seed: list[int]):
-        self.pictures, self.generator = pictures, np.random.default_rng(seed)
-        self.queue: queue.Queue = queue.Queue(2)
-        self.shape = (0, 0)
-        self.thread: threading.Thread | None = None
-
-    def _run(self) -> None:
-        while True:
-            shape = self.shape
-            self.queue.put((shape, self.pictures.crops(*shape, self.generator)))
-
-    def next(self, count: int, size: int) -> Tensor:
-        self.shape = (count, size)
-        if self.thread is None:
-            self.thread = threading.Thread(target=self._run, daemon=True)
-            self.thread.start()
-        while True:
-            shape, crops = self.queue.get()
-            if shape == (count, size):
-                return crops
-
-
-class _Team:
-    """The processes of torchrun, or one alone."""
-
-    def __init__(self, device: str):
-        self.size, self.rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
-        self.device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device)
-        if self.size > 1:
-            dist.init_process_group("nccl" if device == "cuda" else "gloo")
-
-    def average_gradients(self, model: ImageVAE) -> None:
-        if self.size > 1:
-            for parameter in model.parameters():
-                if parameter.grad is not None:
-                    dist.all_reduce(parameter.grad)
-                    parameter.grad /= self.size
-
-    def agree(self, value: float) -> float:
-        """Process 0's value, everywhere."""
-        if self.size == 1:
-            return value
-        shared = torch.tensor([value], dtype=torch.float64, device=self.device)
-        dist.broadcast(shared, 0)
-        return float(shared)
-
-
 def _autocast(device: torch.device) -> contextlib.AbstractContextManager:
     return torch.autocast(device.type, torch.bfloat16)
 
@@ -153,124 +103,148 @@ def validate(model: ImageVAE, crops: Tensor) -> dict[str, list[float]]:
     return result
 
 
-def _choose_parts(model: ImageVAE, *, prior_only: bool, frozen_encoder: bool) -> None:
-    model.analysis.requires_grad_(not (prior_only or frozen_encoder))
-    model.prior.log2_gain.requires_grad_(not (prior_only or frozen_encoder))
-    model.hyper_analysis.requires_grad_(not frozen_encoder)
-    model.synthesis.requires_grad_(not prior_only)
-
-
-def train(options: TrainOptions, pictures: Pictures, folder: Path, init: dict[str, Tensor] | None = None) -> ImageVAE:
-    """Trains until the run's hours are used up; goes on from the checkpoint in `folder` if there is one.
+class Trainer:
+    """A run, from its first step or its last checkpoint to its end.
 
     Args:
-        folder: gets `checkpoint.safetensors` every few minutes and `log.jsonl`.
+        options: what to do.
+        pictures: what to learn from.
+        folder: gets `checkpoint.safetensors` every few minutes, and `log.jsonl`.
         init: weights to start from where there is no checkpoint.
-
-    Returns:
-        The averaged weights.
-
-    Raises:
-        RuntimeError: more than 0.1 % of the steps had non-finite gradients.
     """
-    cuda = torch.cuda.is_available()
-    team = _Team("cuda" if cuda else "cpu")
-    if not cuda:
-        torch.set_flush_denormal(True)
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(options.seed)
-    config = CONFIGS[options.config]
-    model = ImageVAE(config)
-    if init is not None:
-        model.load_state_dict(init)
-    else:
-        model.init_linear(pictures.patches(40000, PATCH, np.random.default_rng(options.seed)))
-    model.to(team.device, memory_format=torch.channels_last)
-    ema = copy.deepcopy(model).requires_grad_(False)
-    optimizers = build_optimizers(model, options.optimizer, options.rate)
-    step, spent, crops_seen, skipped = 0, 0.0, 0, 0
-    path = folder / CHECKPOINT
-    if path.exists():
-        meta = checkpoint.load(path, model, ema, optimizers)
-        step, spent, crops_seen, skipped = (meta[k] for k in ("step", "spent_s", "crops_seen", "skipped"))
-    torch.manual_seed(options.seed + 1000 * team.rank + step)
-    validation = pictures.validation_crops(options.crop) if pictures.validation else None
-    batches = _Batches(pictures, [options.seed, team.rank, step])
-    run = torch.compile(model) if options.compile else model
-    recent: list[tuple[float, float, float]] = []
-    start, begun, said, saved, crops_then = time.monotonic(), spent, time.monotonic(), time.monotonic(), crops_seen
 
-    def log(entry: dict) -> None:
-        if team.rank == 0:
-            with open(folder / "log.jsonl", "a") as file:
-                file.write(json.dumps(entry) + "\n")
+    def __init__(
+        self, options: TrainOptions, pictures: Pictures, folder: Path, init: dict[str, Tensor] | None = None
+    ):
+        self.options, self.folder, self.init = options, folder, init
+        self.team = Team("cuda" if torch.cuda.is_available() else "cpu")
+        self.config = CONFIGS[options.config]
+        torch.manual_seed(options.seed)
+        self.model = ImageVAE(self.config)
+        if init is not None:
+            self.model.load_state_dict(init)
+        else:
+            self.model.init_linear(pictures.patches(40000, PATCH, np.random.default_rng(options.seed)))
+        self.model.to(self.team.device, memory_format=torch.channels_last)
+        self.ema = copy.deepcopy(self.model).requires_grad_(False)
+        self.optimizers = build_optimizers(self.model, options.optimizer, options.rate)
+        self.step = self.crops = self.skipped = 0
+        self.spent_s = 0.0
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / CHECKPOINT).exists():
+            meta = checkpoint.load(folder / CHECKPOINT, self.model, self.ema, self.optimizers)
+            self.step, self.crops, self.skipped = meta["step"], meta["crops_seen"], meta["skipped"]
+            self.spent_s = meta["spent_s"]
+        torch.manual_seed(options.seed + 1000 * self.team.rank + self.step)
+        self.validation = pictures.validation_crops(options.crop) if pictures.validation else None
+        self.batches = Batches(pictures, [options.seed, self.team.rank, self.step])
+        self.forward = torch.compile(self.model) if options.compile else self.model
+        self.recent: list[tuple[float, float, float]] = []
+        self.reported = (time.monotonic(), self.crops)
 
-    def save() -> None:
-        if team.rank == 0:
-            meta = {"step": step, "spent_s": spent, "crops_seen": crops_seen, "skipped": skipped}
-            meta |= {"options": asdict(options), "config": config.to_dict()}
-            checkpoint.save(path, model, ema, optimizers, meta)
-        if validation is not None and team.rank == 0:
-            log({"step": step, "crops": crops_seen, "spent_s": round(spent), "validation": validate(ema, validation)})
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done."""
+        return self.spent_s / (self.options.hours * 3600)
 
-    log({"options": asdict(options), "step": step, "parameters": sum(p.numel() for p in model.parameters())})
-    while True:
-        spent = team.agree(begun + time.monotonic() - start)
-        progress = spent / (options.hours * 3600)
-        if progress >= 1:
-            break
-        crop = options.final_crop if progress > 0.9 else options.crop
+    def run(self) -> ImageVAE:
+        """Trains until the run's hours are used up and returns the averaged weights.
+
+        Raises:
+            RuntimeError: more than 0.1 % of the steps had non-finite gradients.
+        """
+        if self.team.device.type == "cpu":
+            torch.set_flush_denormal(True)
+        self._log(options=asdict(self.options), parameters=sum(p.numel() for p in self.model.parameters()))
+        begun, saved = time.monotonic() - self.spent_s, time.monotonic()
+        while True:
+            self.spent_s = self.team.agree(time.monotonic() - begun)
+            if self.progress >= 1:
+                break
+            self._train_step()
+            now = time.monotonic()
+            if now - self.reported[0] > (1 if sys.stderr.isatty() else 30):
+                self._report()
+            if now - saved > CHECKPOINT_S:
+                self._save()
+                saved = time.monotonic()
+        self._report()
+        self._save()
+        self.team.close()
+        return self.ema
+
+    def _choose_parts(self) -> None:
+        options, model = self.options, self.model
+        prior_only = self.init is None and self.progress < options.prior_share
+        model.analysis.requires_grad_(not (prior_only or options.frozen_encoder))
+        model.prior.log2_gain.requires_grad_(not (prior_only or options.frozen_encoder))
+        model.hyper_analysis.requires_grad_(not options.frozen_encoder)
+        model.synthesis.requires_grad_(not prior_only)
+
+    def _train_step(self) -> None:
+        options = self.options
+        crop = options.final_crop if self.progress > 1 - FINAL_SHARE else options.crop
         count = max(1, round(options.batch * (options.crop / crop) ** 2))
-        prior_only = init is None and progress < options.prior_share
-        _choose_parts(model, prior_only=prior_only, frozen_encoder=options.frozen_encoder)
-        set_rate(optimizers, rate_fraction(progress, step, options))
-        x = batches.next(count, crop).to(team.device, memory_format=torch.channels_last).float() / 255
-        quality = torch.rand(count, device=team.device)
-        lmbda = config.lmbda(quality)
-        with _autocast(team.device):
-            _, bound = run(x, quality, discrete=options.frozen_encoder, rdo=options.frozen_encoder)
-        loss = weighted_loss(bound, lmbda)
-        for optimizer in optimizers:
+        self._choose_parts()
+        set_rate(self.optimizers, rate_fraction(self.progress, self.step, options))
+        x = self.batches.next(count, crop).to(self.team.device, memory_format=torch.channels_last).float() / 255
+        quality = torch.rand(count, device=self.team.device)
+        with _autocast(self.team.device):
+            _, bound = self.forward(x, quality, discrete=options.frozen_encoder, rdo=options.frozen_encoder)
+        loss = weighted_loss(bound, self.config.lmbda(quality))
+        for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        team.average_gradients(model)
-        norm = torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], options.clip)
-        step += 1
-        crops_seen += count * team.size
-        if torch.isfinite(norm):
-            for optimizer in optimizers:
-                optimizer.step()
-            with torch.no_grad():
-                decay = min(options.ema, step / (step + 20))
-                torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - decay)
-            recent.append(tuple(float(v.detach().mean()) for v in (loss, bound.total_bpp, bound.psnr_db)))
-        else:
-            skipped += 1
-            log({"step": step, "skipped": skipped})
-            if step > 2000 and skipped > MAX_SKIPPED * step:
-                raise RuntimeError(f"{skipped} of {step} steps had non-finite gradients")
+        self.team.average_gradients(self.model)
+        trained = [p for p in self.model.parameters() if p.grad is not None]
+        finite = bool(torch.isfinite(torch.nn.utils.clip_grad_norm_(trained, options.clip)))
+        self.step += 1
+        self.crops += count * self.team.size
+        if not finite:
+            self._skip()
+            return
+        for optimizer in self.optimizers:
+            optimizer.step()
+        decay = min(options.ema, self.step / (self.step + 20))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.ema.parameters()), list(self.model.parameters()), 1 - decay)
+        self.recent.append(tuple(float(v.detach().mean()) for v in (loss, bound.total_bpp, bound.psnr_db)))
+
+    def _skip(self) -> None:
+        self.skipped += 1
+        self._log(skipped=self.skipped)
+        if self.step > 2000 and self.skipped > MAX_SKIPPED * self.step:
+            raise RuntimeError(f"{self.skipped} of {self.step} steps had non-finite gradients")
+
+    def _report(self) -> None:
+        """Says and logs the means since the last report."""
+        if self.team.rank or not self.recent:
+            return
+        loss, bpp, psnr_db = np.mean(self.recent, axis=0)
         now = time.monotonic()
-        terminal = sys.stderr.isatty()
-        if team.rank == 0 and recent and now - said > (1 if terminal else 30):
-            means = np.mean(recent, axis=0)
-            speed = (crops_seen - crops_then) / (now - said)
-            left = (options.hours * 3600 - spent) / 60
-            bar = "#" * int(20 * progress)
-            line = (
-                f"[{bar:<20}] step {step}  loss {means[0]:.4f}  {means[1]:.3f} bpp  {means[2]:.2f} dB  "
-                f"{speed:.1f} crops/s  {left:.0f} min left"
-            )
-            print(line, end="\r" if terminal else "\n", file=sys.stderr, flush=True)
-            log(
-                {"step": step, "crops": crops_seen, "spent_s": round(spent), "loss": round(float(means[0]), 5)}
-                | {"bpp": round(float(means[1]), 4), "psnr_db": round(float(means[2]), 3)}
-                | {"crops_per_s": round(speed, 1), "norm": round(float(norm), 3)}
-            )
-            recent, said, crops_then = [], now, crops_seen
-        if now - saved > 180:
-            save()
-            saved = time.monotonic()
-    save()
-    if team.size > 1:
-        dist.destroy_process_group()
-    return ema
+        speed = (self.crops - self.reported[1]) / (now - self.reported[0])
+        left = (self.options.hours * 3600 - self.spent_s) / 60
+        bar = "#" * int(20 * self.progress)
+        line = (
+            f"[{bar:<20}] step {self.step}  loss {loss:.4f}  {bpp:.3f} bpp  {psnr_db:.2f} dB  "
+            f"{speed:.1f} crops/s  {max(0, left):.0f} min left"
+        )
+        print(line, end="\r" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
+        self._log(loss=round(loss, 5), bpp=round(bpp, 4), psnr_db=round(psnr_db, 3), crops_per_s=round(speed, 1))
+        self.recent, self.reported = [], (now, self.crops)
+
+    def _save(self) -> None:
+        """Writes the checkpoint, and measures the averaged weights."""
+        if self.team.rank:
+            return
+        meta = {"step": self.step, "spent_s": self.spent_s, "crops_seen": self.crops, "skipped": self.skipped}
+        meta |= {"options": asdict(self.options), "config": self.config.to_dict()}
+        checkpoint.save(self.folder / CHECKPOINT, self.model, self.ema, self.optimizers, meta)
+        if self.validation is not None:
+            self._log(validation=validate(self.ema, self.validation))
+
+    def _log(self, **entry) -> None:
+        if self.team.rank == 0:
+            entry = {"step": self.step, "crops": self.crops, "spent_s": round(self.spent_s)} | entry
+            with open(self.folder / "log.jsonl", "a") as file:
+                file.write(json.dumps(entry) + "\n")

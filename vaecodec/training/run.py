@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from vaecodec.errors import ModelError, VaecodecError
 from vaecodec.model import CONFIGS
 from vaecodec.training.data import Pictures
-from vaecodec.training.loop import TrainOptions, train
+from vaecodec.training.loop import Trainer, TrainOptions
 
 
 class TrainingError(VaecodecError):
@@ -36,9 +37,11 @@ def run(config: str, data: list[Path], hours: float, folder: Path, *, init: str 
         weights = stored.weights()
     try:
         pictures = Pictures(data, minimum=settings.crop)
-        model = train(settings, pictures, folder, weights)
+        model = Trainer(settings, pictures, folder, weights).run()
     except (ValueError, RuntimeError) as error:
         raise TrainingError(str(error)) from error
+    if int(os.environ.get("RANK", 0)):
+        return model
     plot_log(folder / "log.jsonl", folder / "log.png")
     if export:
         from vaecodec.weights import save_model

@@ -1,0 +1,146 @@
+"""Training on a few pictures made here: it learns, resumes, exports, and its optimiser is what it says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import picture
+from PIL import Image
+
+from vaecodec.codec import Codec
+from vaecodec.model import CONFIGS, ImageVAE
+from vaecodec.training.data import Pictures
+from vaecodec.training.loop import CHECKPOINT, Trainer, TrainOptions, rate_fraction
+from vaecodec.training.optim import Muon, build_optimizers
+from vaecodec.training.run import TrainingError, run
+from vaecodec.weights import load_model, save_model
+
+OPTIONS = TrainOptions(config="tiny", hours=4 / 3600, batch=2, crop=64, final_crop=64, prior_share=0.1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Six pictures, a text file that claims to be one, and one that is too small."""
+    path = tmp_path_factory.mktemp("pictures")
+    for i in range(6):
+        Image.fromarray(picture(160, 128, seed=i)).save(path / f"p{i}.png")
+    (path / "broken.png").write_text("no picture")
+    Image.fromarray(picture(32, 32)).save(path / "small.png")
+    return path
+
+
+def test_pictures_names_what_it_leaves_out(folder):
+    pictures = Pictures([folder], minimum=64)
+    assert len(pictures.train) + len(pictures.validation) == 6
+    assert sorted(pictures.left_out) == ["broken.png", "small.png"]
+    with pytest.raises(ValueError, match="no training pictures"):
+        Pictures([folder], minimum=512)
+
+
+def test_crops_are_of_the_pictures(folder):
+    pictures = Pictures([folder], minimum=64)
+    crops = pictures.crops(16, 64, np.random.default_rng(0))
+    assert crops.shape == (16, 3, 64, 64) and crops.dtype == torch.uint8
+    assert len({crop.numpy().tobytes() for crop in crops}) > 8
+
+
+def test_an_untrained_model_is_a_transform_codec(folder):
+    pictures = Pictures([folder], minimum=64)
+    model = ImageVAE(CONFIGS["tiny"])
+    model.init_linear(pictures.patches(4000, 16, np.random.default_rng(0)))
+    x = pictures.crops(4, 64, np.random.default_rng(1)).float() / 255
+    psnr = [model(x, torch.full((4,), q), discrete=True)[1].psnr_db.mean().item() for q in (0.0, 0.5, 1.0)]
+    assert psnr[0] < psnr[1] < psnr[2]
+    assert psnr[2] > 15
+
+
+def test_training_lowers_the_loss_resumes_and_exports(folder, tmp_path):
+    pictures = Pictures([folder], minimum=64)
+    x = pictures.crops(8, 64, np.random.default_rng(1)).float() / 255
+    quality = torch.linspace(0, 1, 8)
+    lmbda = CONFIGS["tiny"].lmbda(quality)
+    first = Trainer(OPTIONS, pictures, tmp_path)
+    before = first.ema(x, quality, discrete=True)[1].objective(lmbda).mean().item()
+    model = first.run()
+    assert model(x, quality, discrete=True)[1].objective(lmbda).mean().item() < before
+    assert (tmp_path / CHECKPOINT).is_file()
+
+    second = Trainer(replace(OPTIONS, hours=6 / 3600, frozen_encoder=True), pictures, tmp_path)
+    assert second.step == first.step and second.crops == first.crops
+    analysis = second.model.analysis.out.weight.detach().clone()
+    second.run()
+    assert second.step > first.step
+    assert torch.equal(second.model.analysis.out.weight, analysis)
+
+    save_model(model, tmp_path / "mine.safetensors")
+    codec = Codec(tmp_path / "mine.safetensors")
+    assert codec.decompress(codec.compress(picture(70, 50), quality=60)).size == (70, 50)
+    entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert any("loss" in entry for entry in entries)
+
+
+def test_the_command_trains_from_given_weights_and_draws_its_log(folder, tmp_path):
+    pytest.importorskip("matplotlib")
+    model = ImageVAE(CONFIGS["tiny"])
+    save_model(model, tmp_path / "start.safetensors")
+    settings = {"batch": 2, "crop": 64, "final_crop": 64, "rate": 1e-9}
+    run(
+        "tiny", [folder], 2 / 3600, tmp_path / "run", init=str(tmp_path / "start.safetensors"),
+        export=tmp_path / "end.safetensors", **settings,
+    )  # fmt: skip
+    start, end = (load_model(tmp_path / f"{name}.safetensors").weights() for name in ("start", "end"))
+    assert all(torch.allclose(start[key], end[key], atol=1e-2) for key in start)
+    with Image.open(tmp_path / "run" / "log.png") as image:
+        assert image.width > 500
+    with pytest.raises(TrainingError, match="unknown configuration"):
+        run("huge", [folder], 1, tmp_path, init=None, export=None)
+
+
+def test_non_finite_steps_are_skipped_and_counted(folder, tmp_path):
+    trainer = Trainer(OPTIONS, Pictures([folder], minimum=64), tmp_path)
+    with torch.no_grad():
+        trainer.model.synthesis.out.bias.fill_(float("nan"))
+    weight = trainer.model.prior.networks.h_s_in.weight.detach().clone()
+    trainer._train_step()
+    assert trainer.skipped == 1 and trainer.step == 1
+    assert torch.equal(trainer.model.prior.networks.h_s_in.weight, weight)
+    trainer.step = 3000
+    trainer.skipped = 3
+    with pytest.raises(RuntimeError, match="non-finite"):
+        trainer._train_step()
+
+
+def test_muon_is_torchs_muon():
+    if not hasattr(torch.optim, "Muon"):
+        pytest.skip("torch.optim.Muon came with torch 2.9")
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(8, 5), (5, 8), (8, 5), (6, 6)]
+    ours = [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
+    theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
+    a, b = Muon(ours, lr=0.02, weight_decay=0.01), torch.optim.Muon(theirs, lr=0.02, weight_decay=0.01)
+    for _ in range(3):
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad = torch.randn(p.shape, generator=generator)
+            q.grad = p.grad.clone()
+        a.step()
+        b.step()
+    for p, q in zip(ours, theirs, strict=True):
+        assert torch.allclose(p, q, atol=1e-3)
+
+
+def test_every_parameter_has_one_optimiser():
+    model = ImageVAE(CONFIGS["tiny"])
+    given = [p for o in build_optimizers(model, "muon") for group in o.param_groups for p in group["params"]]
+    assert len(given) == len({id(p) for p in given}) == len(list(model.parameters()))
+
+
+def test_rates_warm_up_hold_and_fall_to_nothing():
+    options = TrainOptions(decay_share=0.35)
+    fractions = [rate_fraction(progress, 10000, options) for progress in (0.0, 0.6, 0.8, 0.99, 1.0)]
+    assert fractions[:2] == [1.0, 1.0]
+    assert fractions[1] > fractions[2] > fractions[3] > fractions[4] == 0.0
+    assert rate_fraction(0.0, 0, options) < 0.01

@@ -1,0 +1,5 @@
+"""`python -m vaecodec`, and so `torchrun -m vaecodec train ...`."""
+
+from vaecodec.cli import main
+
+main()
