@@ -13,11 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-SCALE_LEVELS = 64
-LEVELS_PER_OCTAVE = 7
-LOG2_SCALE_MIN = -3.25
-LOG2_SCALE_MAX = LOG2_SCALE_MIN + (SCALE_LEVELS - 1) / LEVELS_PER_OCTAVE
-"""Scales (standard deviations, in symbols) of the prior: 64 levels, seven an octave, from 0.105 to 53.8."""
+from vaecodec.tables import LOG2_SCALE_MAX, LOG2_SCALE_MIN
 
 PROBABILITY_FLOOR = 2.0**-30
 

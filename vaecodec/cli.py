@@ -145,7 +145,7 @@ def main() -> None:
 @_MODEL
 @_FOLDER
 @_FORCE
-def compress(paths: tuple[str, ...], effort: int, model: str | None, folder: Path | None, force: bool, **target) -> None:
+def compress(paths: tuple[str, ...], effort: int, model: str | None, folder: Path | None, force: bool, **asked) -> None:
     """Compress pictures to .vae files.
 
     `-` is standard input or output. Everything that Pillow reads goes in; what a mode cannot keep is said.
@@ -156,7 +156,7 @@ def compress(paths: tuple[str, ...], effort: int, model: str | None, folder: Pat
     vaecodec compress *.jpg -o compressed/
     cat photo.png | vaecodec compress - - > photo.vae
     """
-    if sum(value is not None for value in target.values()) > 1:
+    if sum(value is not None for value in asked.values()) > 1:
         raise click.UsageError("ask for one of --quality, --size, --bpp and --psnr")
     targets = _plan(paths, folder, SUFFIX, lambda target: target.endswith(SUFFIX), SUFFIX)
 
@@ -168,7 +168,7 @@ def compress(paths: tuple[str, ...], effort: int, model: str | None, folder: Pat
         from vaecodec import images
 
         planes = images.take_apart(_open(source, data))
-        packed = vaecodec._codec(model).compress_planes(planes, **target, effort=effort)
+        packed = vaecodec._codec(model).compress_planes(planes, **asked, effort=effort)
         files.write(target, packed)
         if planes.lost:
             _say(f"vaecodec: {source}: not kept: {planes.lost}")

@@ -24,11 +24,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaecodec.blocks import Depthwise, Pointwise
-from vaecodec.bound import LEVELS_PER_OCTAVE, LOG2_SCALE_MIN, SCALE_LEVELS
 from vaecodec.container import QUALITY_MAX
 from vaecodec.errors import ModelError
 from vaecodec.prior import Cells, Clip, Head, Networks, Prior
-from vaecodec.tables import FRACTIONS
+from vaecodec.tables import FRACTIONS, LEVELS_PER_OCTAVE, LOG2_SCALE_MIN, SCALE_LEVELS
 
 ACTIVATION_BITS = 7
 ACTIVATION_MAX = 2047

@@ -1,4 +1,7 @@
-"""The probability tables that are stored with a model: integrals of Gaussians over unit intervals, as counts."""
+"""The probability tables that are stored with a model: integrals of Gaussians over unit intervals, as counts.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,11 @@ import math
 
 import numpy as np
 
-from vaecodec.bound import LEVELS_PER_OCTAVE, LOG2_SCALE_MIN, SCALE_LEVELS
-
+SCALE_LEVELS = 64
+LEVELS_PER_OCTAVE = 7
+LOG2_SCALE_MIN = -3.25
+LOG2_SCALE_MAX = LOG2_SCALE_MIN + (SCALE_LEVELS - 1) / LEVELS_PER_OCTAVE
+"""Scales (standard deviations, in symbols) of the prior: 64 levels, seven an octave, from 0.105 to 53.8."""
 FRACTIONS = 16
 """Means are multiples of 1/16; a table's mean lies at fraction/16 - 1/2, fraction 8 at 0."""
 TOTAL = 1 << 16

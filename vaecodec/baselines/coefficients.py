@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vaecodec.ans import Decoder, Encoder, Tables
+from vaecodec.ans import COUNT_BITS, Decoder, Encoder, Tables
 from vaecodec.errors import Corrupt, ImageError
-from vaecodec.tables import TOTAL
 
 _SIDE = np.geomspace(0.004, 40, 40)
 KNOTS = np.concatenate((-_SIDE[::-1], [0.0], _SIDE))
+TOTAL = 1 << COUNT_BITS
 MAX_RADIUS = 2000
 RDO_WEIGHT = np.log(2) / 6
 """Squared error, in steps, that a bit is worth: d(Δ²/12)/dR at high rate."""

@@ -1,0 +1,216 @@
+"""What the parts of the codec are worth: parts of the rate, exact against float prior, no prior, bf16 synthesis.
+
+    python benchmarks/ablations.py kodak/ -o benchmarks/results/ablations
+
+Stopped, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from unittest import mock
+
+import click
+import numpy as np
+from common import Store, checksum, read_pictures, say, section
+
+GROUPS = ("header", "z", "y0", "y1", "y2", "y3")
+
+
+def rate_parts(codec, rgb: np.ndarray, code: int) -> tuple[dict[str, float], object]:
+    """Bits of each group by the stored tables, and the latents."""
+    from vaecodec.ans import Encoder
+
+    bits: list[float] = []
+    push = Encoder.push
+
+    def record(encoder, symbols, numbers, tables) -> None:
+        bits.append(float(np.sum(tables.bits(symbols, numbers))))
+        push(encoder, symbols, numbers, tables)
+
+    with mock.patch.object(Encoder, "push", record):
+        latents = codec.encode(rgb, code)
+    return dict(zip(GROUPS[1:], reversed(bits), strict=True)), latents
+
+
+def bf16_picture(codec, latents) -> np.ndarray:
+    """The picture with the synthesis in bfloat16, sums of its two paths included."""
+    import torch
+
+    forward = codec.model.synthesis.forward
+
+    def in_bf16(y, quality):
+        with torch.autocast(codec.device.type, torch.bfloat16):
+            return forward(y, quality).float()
+
+    with mock.patch.object(codec.model.synthesis, "forward", in_bf16):
+        return codec.synthesize(latents)
+
+
+def measure(codec, factorised, rgb: np.ndarray, quality: float) -> dict:
+    """Everything at one picture and quality."""
+    import torch
+
+    from vaecodec import metrics
+    from vaecodec.codec import quality_code
+    from vaecodec.container import QUALITY_MAX
+
+    code, pixels = quality_code(quality), rgb.shape[0] * rgb.shape[1]
+    data = codec.compress(rgb, quality=quality)
+    exact_bits, latents = rate_parts(codec, rgb, code)
+    condition = torch.tensor([code / QUALITY_MAX], device=codec.device)
+    float_bits = codec.model.code_length(latents.z, latents.y_hat, condition)
+    pictures, seconds = {}, {}
+    for name, work in (("float32", lambda: codec.synthesize(latents)), ("bf16", lambda: bf16_picture(codec, latents))):
+        work()  # warm
+        start = time.perf_counter()
+        pictures[name] = work()
+        seconds[name] = time.perf_counter() - start
+    difference = np.abs(pictures["float32"].astype(int) - pictures["bf16"])
+    result = {
+        "bpp": 8 * len(data) / pixels,
+        "header_bpp": (8 * len(data) - 8 * len(latents.payload)) / pixels,
+        "exact_bpp": {k: v / pixels for k, v in exact_bits.items()},
+        "float_bpp": {k: v / pixels for k, v in float_bits.items()},
+        "psnr_db": metrics.psnr_db(rgb, pictures["float32"]),
+        "bf16_psnr_db": metrics.psnr_db(rgb, pictures["bf16"]),
+        "bf16_largest_difference": int(difference.max()),
+        "synthesis_s": seconds["float32"],
+        "bf16_synthesis_s": seconds["bf16"],
+    }
+    if factorised is not None:
+        plain = factorised.compress(rgb, quality)
+        result["factorised_bpp"] = 8 * len(plain) / pixels
+        result["factorised_psnr_db"] = metrics.psnr_db(rgb, factorised.decompress(plain))
+    return result
+
+
+def _means(rows: list[dict]) -> dict:
+    flat = lambda row: {
+        k: v
+        for key, x in row.items()
+        for k, v in (((f"{key}.{g}", y) for g, y in x.items()) if isinstance(x, dict) else ((key, x),))
+    }
+    flattened = [flat(row) for row in rows]
+    return {key: round(float(np.mean([row[key] for row in flattened])), 6) for key in flattened[0]}
+
+
+def report(means: dict[str, dict], count: int) -> str:
+    """Markdown: parts of the rate, priors, synthesis."""
+    lines = [
+        f"Means over {count} pictures.\n",
+        "### Parts of the rate, bits per pixel\n",
+        f"| quality | file | {' | '.join(GROUPS)} |",
+        "| ---: " * (len(GROUPS) + 2) + "|",
+    ]
+    for quality, row in means.items():
+        parts = [row["header_bpp"], *(row[f"exact_bpp.{group}"] for group in GROUPS[1:])]
+        lines.append(f"| {quality} | {row['bpp']:.4f} | {' | '.join(f'{part:.4f}' for part in parts)} |")
+    lines += [
+        "\n### Priors: the exact one that codes, the float one that was trained, none\n",
+        "| quality | exact, bpp | float, bpp | exact ÷ float | factorised, bpp | factorised ÷ file |",
+        "| ---: " * 6 + "|",
+    ]
+    for quality, row in means.items():
+        exact, floating = (sum(row[f"{kind}_bpp.{group}"] for group in GROUPS[1:]) for kind in ("exact", "float"))
+        plain = row.get("factorised_bpp")
+        cells = f"{plain:.4f} | {plain / row['bpp']:.3f}" if plain else "– | –"
+        lines.append(f"| {quality} | {exact:.4f} | {floating:.4f} | {exact / floating:.4f} | {cells} |")
+    lines += [
+        "\n### Synthesis in bfloat16 against float32\n",
+        "| quality | float32, dB | bf16, dB | largest difference | float32, s | bf16, s |",
+        "| ---: " * 6 + "|",
+    ]
+    for quality, row in means.items():
+        names = ("psnr_db", "bf16_psnr_db", "bf16_largest_difference", "synthesis_s", "bf16_synthesis_s")
+        lines.append(f"| {quality} | {' | '.join(f'{row[name]:.3f}' for name in names)} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(means: dict[str, dict], path: Path) -> None:
+    """Shares of the rate by group, and the rate without the prior."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    from rd_plot import COLOURS
+
+    figure, axis = plt.subplots(figsize=(9, 5), dpi=120, layout="constrained")
+    places, bottom = np.arange(len(means)), np.zeros(len(means))
+    for number, group in enumerate(GROUPS):
+        key = "header_bpp" if group == "header" else f"exact_bpp.{group}"
+        share = np.array([100 * row[key] / row["bpp"] for row in means.values()])
+        axis.bar(
+            places,
+            share,
+            bottom=bottom,
+            color=COLOURS[number],
+            edgecolor="white",
+            hatch=["", "//", "", "..", "", "xx"][number],
+        )
+        axis.text(len(means) - 0.45, bottom[-1] + share[-1] / 2, group, va="center", color=COLOURS[number])
+        bottom += share
+    if all("factorised_bpp" in row for row in means.values()):
+        plain = [100 * row["factorised_bpp"] / row["bpp"] for row in means.values()]
+        axis.plot(places, plain, "k_", markersize=28, markeredgewidth=2)
+        axis.text(len(means) - 0.45, plain[-1], "no prior", va="center")
+    axis.set_xticks(places, [f"{q}\n{row['bpp']:.2f} bpp" for q, row in means.items()])
+    axis.set(xlabel="quality", ylabel="share of the file, %", xlim=(-0.6, len(means) + 0.3))
+    figure.savefig(path)
+    plt.close(figure)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="IMAGES...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("ablations"),
+    show_default=True,
+    help="Results go to this name with .json, .md and .png.",
+)
+@click.option("-m", "--model", help="Model by name or file; the default is light.")
+@click.option("--qualities", default="5,20,35,50,65,80,95", show_default=True, help="Comma-separated, 1 to 100.")
+def main(paths: tuple[Path, ...], output: Path, model: str | None, qualities: str) -> None:
+    """Split the rate of IMAGES (files and folders) into its parts."""
+    from vaecodec.baselines.ours import FactorisedCodec
+    from vaecodec.codec import Codec
+    from vaecodec.errors import ModelError
+
+    try:
+        values = [f"{float(q):g}" for q in qualities.split(",")]
+    except ValueError:
+        raise click.UsageError(f"--qualities {qualities}: not a list of numbers") from None
+    folder = read_pictures(paths)
+    folder.report()
+    if not folder.images:
+        raise click.ClickException("no picture could be used")
+    codec, factorised = Codec(model), None
+    try:
+        factorised = FactorisedCodec(model)
+    except ModelError as error:
+        say(f"left out: factorised: {error}")
+    store = Store(output.with_suffix(".json"))
+    stamp = {"model_id": codec.stored.model_id.hex(), "factorised": factorised is not None}
+    points = section(store.data, "ablations", stamp).setdefault("points", {})
+    keys = {name: f"{name} {checksum(image)}" for name, image in folder.images.items()}
+    todo = [(q, name) for q in values for name in keys if keys[name] not in points.setdefault(q, {})]
+    with click.progressbar(todo, label="measuring", file=sys.stderr, item_show_func=lambda i: i and " ".join(i)) as bar:
+        for quality, name in bar:
+            points[quality][keys[name]] = measure(codec, factorised, folder.images[name], float(quality))
+            store.save()
+    means = {quality: _means([points[quality][key] for key in keys.values()]) for quality in values}
+    store.data["means"] = means
+    store.save(now=True)
+    output.with_suffix(".md").write_text(text := report(means, len(keys)), encoding="utf-8")
+    draw(means, output.with_suffix(".png"))
+    click.echo(text)
+    if folder.failed:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""Curves of rate and distortion, measured and published, and the BD-rates between them as Markdown."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+PUBLISHED = Path(__file__).parent / "published.json"
+MEASURES = {"psnr_db": "PSNR", "ssimulacra2": "SSIMULACRA2"}
+
+
+@dataclass
+class Curve:
+    """Means over pictures at each setting, ascending in rate; a measure that is missing is empty.
+
+    Attributes:
+        images: name to the same curve of one picture; empty if published.
+    """
+
+    bpp: list[float]
+    psnr_db: list[float]
+    ms_ssim: list[float] = field(default_factory=list)
+    ssimulacra2: list[float] = field(default_factory=list)
+    images: dict[str, Curve] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """The means, for JSON."""
+        return {k: [round(x, 6) for x in v] for k, v in vars(self).items() if k != "images" and v}
+
+
+def _curve(rows: np.ndarray) -> Curve:
+    """From `[settings, 4]`: bpp, PSNR, MS-SSIM, SSIMULACRA2 (NaN where it was not measured)."""
+    rows = rows[np.argsort(rows[:, 0])]
+    columns = [column.tolist() if np.isfinite(column).all() else [] for column in rows.T]
+    return Curve(*columns)
+
+
+def measured_curves(data: dict, names: list[str], images: list[str]) -> dict[str, Curve]:
+    """The curves of codecs over those pictures for which every setting was measured.
+
+    Args:
+        data: as `rate_distortion.py` stores it.
+    """
+    pixels = {name: math.prod(map(int, data["images"][name].split("-")[1].split("x"))) for name in images}
+    curves = {}
+    for name in names:
+        points = data["codecs"][name]["points"].values()
+        whole = [image for image in images if all(image in point for point in points)]
+        if not whole:
+            continue
+        per_image = {
+            image: np.array([[8 * point[image][0] / pixels[image], *point[image][1:4]] for point in points], float)
+            for image in whole
+        }
+        curves[name] = _curve(np.mean(list(per_image.values()), axis=0))
+        curves[name].images = {image: _curve(rows) for image, rows in per_image.items()}
+    return curves
+
+
+def published_curves() -> tuple[dict[str, Curve], dict[str, tuple[str, Curve]]]:
+    """What others have published on Kodak: curves to show, and curves of codecs measured here, with whose they are."""
+    curves, checks = {}, {}
+    for name, entry in json.loads(PUBLISHED.read_text())["curves"].items():
+        curve = Curve(entry["bpp"], entry["psnr_db"], entry.get("ms_ssim", []))
+        if entry["role"] == "curve":
+            curves[name] = curve
+        else:
+            checks[name] = (entry["of"], curve)
+    return curves, checks
+
+
+def rising(curve: Curve, measure: str) -> tuple[list[float], list[float]]:
+    """Rates and values of a measure, without points that cost more and give no more."""
+    rates, values = [], []
+    for rate, value in zip(curve.bpp, getattr(curve, measure), strict=False):
+        if not rates or (rate > rates[-1] and value > values[-1]):
+            rates.append(rate)
+            values.append(value)
+    return rates, values
+
+
+def bd_rate(anchor: Curve, test: Curve, measure: str) -> tuple[float, float, float] | None:
+    """Per cent of rate against the anchor, and the common range that it was taken over; `None` if there is none."""
+    from vaecodec.metrics import bd_rate_percent
+
+    first, second = rising(anchor, measure), rising(test, measure)
+    if len(first[0]) < 3 or len(second[0]) < 3:
+        return None
+    low, high = max(first[1][0], second[1][0]), min(first[1][-1], second[1][-1])
+    if high <= low:
+        return None
+    return bd_rate_percent(*first, *second), low, high
+
+
+def _cell(result: tuple[float, float, float] | None) -> str:
+    return "– | –" if result is None else f"{result[0]:+.1f} % | {result[1]:.1f} to {result[2]:.1f}"
+
+
+def _per_image(anchor: Curve, test: Curve) -> str:
+    """Mean and extremes of the BD-rates of single pictures, by PSNR."""
+    results = [
+        bd_rate(anchor.images[name], test.images[name], "psnr_db") for name in anchor.images if name in test.images
+    ]
+    values = [result[0] for result in results if result is not None]
+    return f"{np.mean(values):+.1f} % ({min(values):+.1f} to {max(values):+.1f})" if values else "–"
+
+
+def table(anchor_name: str, curves: dict[str, Curve], published: dict[str, Curve]) -> str:
+    """BD-rates of all curves against one of them."""
+    anchor = (curves | published)[anchor_name]
+    lines = [
+        f"### BD-rate against {anchor_name}\n",
+        "| codec | by PSNR | common range, dB | per picture: mean (extremes) | by SSIMULACRA2 | common range |",
+        "| --- | ---: | --- | --- | ---: | --- |",
+    ]
+    rows = []
+    for name, curve in (curves | published).items():
+        if name == anchor_name:
+            continue
+        results = [bd_rate(anchor, curve, measure) for measure in MEASURES]
+        label = name if name in curves else f"{name} (published)"
+        cells = f"{_cell(results[0])} | {_per_image(anchor, curve)} | {_cell(results[1])}"
+        rows.append((math.inf if results[0] is None else results[0][0], f"| {label} | {cells} |"))
+    return "\n".join(lines + [row for _, row in sorted(rows)])
+
+
+def report(
+    curves: dict[str, Curve],
+    published: dict[str, Curve],
+    checks: dict[str, tuple[str, Curve]],
+    anchors: tuple[str, ...],
+    data: dict,
+    count: int,
+) -> str:
+    """All tables, what was measured with, and what was left out."""
+    parts = [
+        f"Means over {count} pictures of bits per pixel (whole files) and of each measure, at constant setting; "
+        "8-bit RGB. BD-rate: mean difference in rate at equal quality over the common range; negative is smaller.\n"
+    ]
+    parts += [table(name, curves, published) for name in anchors if name in curves | published]
+    agreement = [
+        (name, of, bd_rate(curve, curves[of], "psnr_db")) for name, (of, curve) in checks.items() if of in curves
+    ]
+    if agreement:
+        parts.append("\n### Measured here against published measurements of the same codec\n")
+        parts.append("| published | here | BD-rate by PSNR | common range, dB |\n| --- | --- | ---: | --- |")
+        parts += [f"| {name} | {of} | {_cell(result)} |" for name, of, result in agreement]
+    parts.append("\n### Settings\n\n| codec | settings | version |\n| --- | --- | --- |")
+    parts += [f"| {name} | {data['codecs'][name]['settings']} | {data['codecs'][name]['version']} |" for name in curves]
+    for title, key in (("Left out", "left_out"), ("Failed", "failed")):
+        if data.get(key):
+            parts.append(f"\n### {title}\n")
+            parts += [f"- {name}: {reason}" for name, reason in data[key].items()]
+    return "\n".join(parts) + "\n"

@@ -1,0 +1,257 @@
+"""Time and memory of every codec against picture size, of our stages, and of a cold start of the command line.
+
+    python benchmarks/speed.py kodim05.png -o benchmarks/results/speed
+
+Every measurement runs in a process of its own, so that its peak memory is its own; stopped, it goes on where it was.
+The picture is tiled by mirror images, or cropped, to each size. Ratios are to JPEG XL and AVIF in the same run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import click
+import numpy as np
+import speed_report
+from common import Store, chosen, collect_codecs, section
+
+SIZES_MPX = "0.1,0.4,1,2,5,12,25,50"
+ASPECT = 1.5
+QUIET_S = 2.0
+"""A measurement is repeated until it has taken this long, at most five times; the fastest counts."""
+
+
+def resized(image: np.ndarray, megapixels: float) -> np.ndarray:
+    """The picture continued by mirror images, cut to a size of 3:2."""
+    height = max(1, round((megapixels * 1e6 / ASPECT) ** 0.5))
+    width = max(1, round(height * ASPECT))
+    rows, columns = -(-height // image.shape[0]), -(-width // image.shape[1])
+    return np.pad(
+        image, ((0, (rows - 1) * image.shape[0]), (0, (columns - 1) * image.shape[1]), (0, 0)), mode="symmetric"
+    )[:height, :width].copy()
+
+
+@contextlib.contextmanager
+def stages() -> Iterator[dict[str, float]]:
+    """Seconds by stage of our codec, while it lasts: transform, prior, choice of symbols, coding, file."""
+    from vaecodec import ans, codec, container, exact, model
+
+    seconds: dict[str, float] = defaultdict(float)
+    watched = {
+        "transform": [(model.Analysis, "forward"), (model.HyperAnalysis, "forward"), (model.Synthesis, "forward")],
+        "prior": [(exact.ExactPrior, "at"), (exact.ExactPrior, "hyper"), (exact.ExactPrior, "predict_y")],
+        "choice of symbols": [(codec.Codec, "_rdo_round")],
+        "coding": [(ans.Encoder, "push"), (ans.Encoder, "getvalue"), (ans.Decoder, "pop")],
+        "file": [(container, "pack"), (container, "unpack")],
+    }
+
+    def timed(stage: str, function):
+        def call(*args, **kwargs):
+            start = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                seconds[stage] += time.perf_counter() - start
+
+        return call
+
+    with contextlib.ExitStack() as stack:
+        for stage, methods in watched.items():
+            for owner, name in methods:
+                stack.enter_context(mock.patch.object(owner, name, timed(stage, getattr(owner, name))))
+        yield seconds
+
+
+def _fastest(work, watch: bool) -> tuple[float, dict[str, float], object]:
+    best, split, result, spent = np.inf, {}, None, 0.0
+    for _ in range(5):
+        with stages() if watch else contextlib.nullcontext({}) as seconds:
+            start = time.perf_counter()
+            result = work()
+            taken = time.perf_counter() - start
+        if taken < best:
+            best, split = taken, dict(seconds)
+        spent += taken
+        if spent > QUIET_S:
+            break
+    return best, split, result
+
+
+def _measure(name: str, model: str | None, source: str, megapixels: float, quality: float, threads: int, out) -> None:
+    """In a process of its own: encode and decode, and what they took."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    from vaecodec import images
+    from vaecodec.baselines import makers
+
+    codec, ours = makers(model)[name](), name.startswith("vaecodec")
+    if "torch" in sys.modules:  # codecs without it shall not pay for its import
+        sys.modules["torch"].set_num_threads(threads)
+    image = resized(images.take_apart(images.open_image(source)).rgb, megapixels)
+    small = resized(image, min(megapixels, 0.1))
+    codec.decompress(codec.compress(small, quality))  # what is done once does not count
+    before = _peak_mb()
+    encode_s, encode_stages, data = _fastest(lambda: codec.compress(image, quality), ours)
+    decode_s, decode_stages, _ = _fastest(lambda: codec.decompress(data), ours)
+    result = {
+        "megapixels": image.shape[0] * image.shape[1] / 1e6, "bpp": 8 * len(data) / (image.shape[0] * image.shape[1]),
+        "encode_s": encode_s, "decode_s": decode_s, "peak_mb": _peak_mb(), "start_mb": before,
+    }  # fmt: skip
+    if ours:
+        for key, total, parts in (("encode", encode_s, encode_stages), ("decode", decode_s, decode_stages)):
+            parts = parts | {"other": total - sum(parts.values())}
+            result[f"{key}_stages_s"] = {stage: round(value, 5) for stage, value in parts.items()}
+    out.put({key: round(value, 5) if isinstance(value, float) else value for key, value in result.items()})
+
+
+def _peak_mb() -> float:
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux; there ru_maxrss also counts what the parent held when it forked
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1e3
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def _in_a_process(limit_s: float, *args) -> dict:
+    context = multiprocessing.get_context("spawn")
+    out = context.Queue()
+    process = context.Process(target=_measure, args=(*args, out))
+    process.start()
+    deadline = time.monotonic() + limit_s
+    try:
+        while time.monotonic() < deadline:
+            with contextlib.suppress(Exception):  # queue.Empty
+                return out.get(timeout=0.5)
+            if not process.is_alive() and out.empty():
+                return {"failed": f"the process ended with code {process.exitcode}"}
+        return {"failed": f"took more than {limit_s:g} s"}
+    finally:
+        process.join(1)
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def cold_starts(model: str | None, image: np.ndarray, repeats: int = 3) -> dict[str, float]:
+    """Seconds of whole runs of the command line, the fastest of a few."""
+    from PIL import Image
+
+    with tempfile.TemporaryDirectory() as folder:
+        png, vae, back = (str(Path(folder) / name) for name in ("a.png", "a.vae", "b.png"))
+        Image.fromarray(image).save(png)
+        which = ["-m", str(model)] if model else []
+        runs = {
+            "--version": ["--version"], "compress": ["compress", "-f", png, vae, *which], "info": ["info", vae],
+            "decompress": ["decompress", "-f", vae, back, *which],
+        }  # fmt: skip
+        result = {}
+        for name, arguments in runs.items():
+            times = []
+            for _ in range(repeats):
+                start = time.perf_counter()
+                command = [sys.executable, "-c", "from vaecodec.cli import main; main()", *arguments]
+                done = subprocess.run(command, capture_output=True, text=True)
+                if done.returncode:
+                    raise click.ClickException(f"vaecodec {name} failed: {done.stderr.strip()}")
+                times.append(time.perf_counter() - start)
+            result[name] = round(min(times), 3)
+    return result
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("speed"),
+    show_default=True,
+    help="Results go to this name with .json, .md and .png.",
+)
+@click.option("-m", "--model", help="Model of vaecodec by name or file; the default is light.")
+@click.option("--codecs", help="Comma-separated names; all by default.")
+@click.option("--sizes", default=SIZES_MPX, show_default=True, help="Megapixels, comma-separated.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=os.cpu_count(),
+    show_default=True,
+    help="CPUs that a codec may use.",
+)
+@click.option(
+    "--limit", "limit_s", type=float, default=300.0, show_default=True, help="Seconds that one measurement may take."
+)
+@click.option("--bpp", type=float, default=1.0, show_default=True, help="Bits per pixel at which codecs are timed.")
+def main(
+    image: Path,
+    output: Path,
+    model: str | None,
+    codecs: str | None,
+    sizes: str,
+    threads: int,
+    limit_s: float,
+    bpp: float,
+) -> None:
+    """Measure encode and decode at sizes made from IMAGE."""
+    from vaecodec import images
+    from vaecodec.compare import to_size
+    from vaecodec.errors import TargetError
+
+    try:
+        values = [f"{float(size):g}" for size in sizes.split(",")]
+    except ValueError:
+        raise click.UsageError(f"--sizes {sizes}: not a list of numbers") from None
+    rgb = images.take_apart(images.open_image(image)).rgb
+    wanted, store = chosen(collect_codecs(model), codecs), Store(output.with_suffix(".json"))
+    stamp = {
+        "machine": f"{platform.machine()}, {platform.system()}",
+        "threads": threads,
+        "bpp": bpp,
+        "image": image.name,
+    }
+    if any(store.data.get(key) != value for key, value in stamp.items()):
+        store.data.clear()
+    store.data |= stamp | {"sizes": values}
+    parts, todo = store.data.setdefault("codecs", {}), []
+    for codec in wanted:
+        part = section(parts, codec.name, {"settings": codec.settings, "version": codec.version})
+        part.setdefault("runs", {})
+        if "quality" not in part:
+            probe = resized(rgb, 0.4)
+            try:
+                part["quality"] = to_size(codec, probe, int(bpp * probe.shape[0] * probe.shape[1] / 8))[1]
+            except TargetError:
+                part["quality"] = float(codec.quality_range[0])
+        todo += [(codec.name, size) for size in values if "encode_s" not in part["runs"].get(size, {})]
+    with click.progressbar(
+        todo, label="measuring", file=sys.stderr, item_show_func=lambda i: i and f"{i[0]} {i[1]} MP"
+    ) as bar:
+        for name, size in bar:
+            arguments = (name, model, str(image), float(size), parts[name]["quality"], threads)
+            parts[name]["runs"][size] = _in_a_process(limit_s, *arguments)
+            store.save(now=True)
+    if "cold_start_s" not in store.data:
+        store.data["cold_start_s"] = cold_starts(model, resized(rgb, 0.1))
+    store.save(now=True)
+    output.with_suffix(".md").write_text(text := speed_report.report(store.data), encoding="utf-8")
+    speed_report.draw(store.data, output.with_suffix(".png"))
+    click.echo(text)
+    failed = [f"{n} {s}" for n, p in parts.items() for s, r in p["runs"].items() if "failed" in r]
+    if failed:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

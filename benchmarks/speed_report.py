@@ -1,0 +1,87 @@
+"""Tables and a picture of what speed.py measures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rd_plot import label_ends, style
+
+REFERENCES = ("JPEG XL", "AVIF")
+"""Ratios are to these."""
+
+
+def report(data: dict) -> str:
+    """Markdown tables: speed and ratios by size, stages, cold start."""
+    lines = [
+        f"{data['machine']}, {data['threads']} threads. Speed in megapixels per second, memory as the process's peak.\n"
+    ]
+    ratios = " | ".join(f"encode, decode ÷ {name}" for name in REFERENCES)
+    lines += [
+        f"| megapixels | codec | bpp | encode MP/s | decode MP/s | peak MB | {ratios} |",
+        "| ---: | --- | ---: | ---: | ---: | ---: " + "| ---: " * len(REFERENCES) + "|",
+    ]
+    for size in data["sizes"]:
+        rows = {name: part["runs"].get(size, {}) for name, part in data["codecs"].items()}
+        for name, row in rows.items():
+            if "failed" in row:
+                lines.append(f"| {size} | {name} | {row['failed']} | | | " + "| " * len(REFERENCES) + "|")
+            if "encode_s" not in row:
+                continue
+            cells = []
+            for reference in REFERENCES:
+                other = rows.get(reference, {})
+                known = "encode_s" in other
+                cells.append(
+                    f"{row['encode_s'] / other['encode_s']:.2f}, {row['decode_s'] / other['decode_s']:.2f}"
+                    if known
+                    else "–"
+                )
+            speeds = [f"{row['megapixels'] / row[key]:.2f}" for key in ("encode_s", "decode_s")]
+            cells = [size, name, f"{row['bpp']:.2f}", *speeds, f"{row['peak_mb']:.0f}", *cells]
+            lines.append(f"| {' | '.join(cells)} |")
+    for direction in ("encode", "decode"):
+        rows = {
+            s: r[f"{direction}_stages_s"]
+            for s, r in data["codecs"].get("vaecodec", {}).get("runs", {}).items()
+            if f"{direction}_stages_s" in r
+        }
+        if rows:
+            names = sorted({stage for row in rows.values() for stage in row})
+            lines += [
+                f"\n### Our stages, {direction}, seconds\n",
+                f"| megapixels | {' | '.join(names)} |",
+                "| ---: " * (len(names) + 1) + "|",
+            ]
+            lines += [f"| {size} | {' | '.join(f'{row.get(n, 0):.4f}' for n in names)} |" for size, row in rows.items()]
+    if data.get("cold_start_s"):
+        lines += ["\n### Cold start of the command line, seconds\n", "| command | seconds |", "| --- | ---: |"]
+        lines += [f"| {name} | {value} |" for name, value in data["cold_start_s"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def draw(data: dict, path: Path) -> None:
+    """Speed and memory against size."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 3, figsize=(19, 6), dpi=120)
+    figure.subplots_adjust(left=0.05, right=0.9, wspace=0.5)
+    panels = {
+        "encode, megapixels per second": lambda r: r["megapixels"] / r["encode_s"],
+        "decode, megapixels per second": lambda r: r["megapixels"] / r["decode_s"],
+        "peak memory, MB": lambda r: r["peak_mb"],
+    }
+    for axis, (title, value) in zip(axes, panels.items(), strict=True):
+        axis.set(xscale="log", yscale="log", xlabel="megapixels", ylabel=title)
+        axis.grid(alpha=0.3)
+        ends = []
+        for number, (name, part) in enumerate(data["codecs"].items()):
+            points = sorted((r["megapixels"], value(r)) for r in part["runs"].values() if "encode_s" in r)
+            if points:
+                axis.plot(*zip(*points, strict=True), **style(number))
+                ends.append((*points[-1], name, style(number)["color"]))
+        label_ends(axis, ends)
+    figure.savefig(path)
+    plt.close(figure)

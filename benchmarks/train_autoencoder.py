@@ -1,0 +1,92 @@
+"""Trains the plain autoencoder and its twin, a VAE with a factorised prior, and makes codecs of them.
+
+    python benchmarks/train_autoencoder.py --data photos/ --resume runs/pair
+
+The same networks from the same start on the same crops; only the loss differs. Stopped, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import numpy as np
+
+DEFAULT_FOLDER = Path(__file__).parent.parent / "pretrained" / "baselines"
+TABLE_CROPS, TEST_CROPS, CROP = 300, 24, 256
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    required=True,
+    help="Tar files or folders of training pictures; may be given several times.",
+)
+@click.option(
+    "--resume",
+    "run",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder of checkpoints and logs; what lies there goes on.",
+)
+@click.option(
+    "-o",
+    "--output-dir",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DEFAULT_FOLDER,
+    help="Where the codecs go; pretrained/baselines by default.",
+)
+@click.option("--crops", default=100_000, show_default=True, type=click.IntRange(min=1), help="Crops for each twin.")
+@click.option("--batch", default=16, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--crop", default=192, show_default=True, type=click.IntRange(min=64), help="Pixels a side; a multiple of 16."
+)
+@click.option("--seconds", type=float, help="Stop each twin after so long, with a checkpoint.")
+@click.option("--seed", default=0, show_default=True)
+def main(data, run: Path, folder: Path, crops: int, batch: int, crop: int, seconds: float | None, seed: int) -> None:
+    """Train the autoencoder and the factorised VAE; both are written when both are done."""
+    import torch
+
+    from vaecodec.baselines.autoencoder import NAMES
+    from vaecodec.baselines.autoencoder_training import PairOptions, finish, train
+    from vaecodec.training.data import Pictures
+
+    if crop % 16:
+        raise click.UsageError("--crop: not a multiple of 16")
+    torch.set_flush_denormal(True)
+    pictures = Pictures(list(data), minimum=max(crop, CROP))
+    options, trained = PairOptions(crops=crops, batch=batch, crop=crop, seed=seed), {}
+    for name in NAMES:
+        state: dict = {}
+        show = lambda _, state=state: "  ".join(f"{key} {value:.3f}" for key, value in state.items())
+        with click.progressbar(
+            length=crops, label=name, file=sys.stderr, item_show_func=show, update_min_steps=batch
+        ) as bar:
+
+            def advance(count: int, now: dict, bar=bar, state=state) -> None:
+                state.update(now)
+                bar.update(count, state)
+
+            pair = train(pictures, run / name, options, kl=name != "autoencoder", seconds=seconds, advance=advance)
+        if pair is None:
+            click.echo(f"{name}: stopped; the same command goes on", err=True)
+        else:
+            trained[name] = pair
+    if len(trained) < len(NAMES):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(seed)
+    tables = pictures.crops(TABLE_CROPS, CROP, generator).float() / 255
+    test = pictures.crops(TEST_CROPS, CROP, generator).float() / 255
+    for name, pair in trained.items():
+        codec, path = finish(pair, tables, test), folder / f"{name}.safetensors"
+        codec.save(path, f"trained on {crops} crops of {crop}x{crop}")
+        click.echo(f"{path}  {path.stat().st_size / 1e3:.0f} kB  {codec.quantiser.how}")
+
+
+if __name__ == "__main__":
+    main()
