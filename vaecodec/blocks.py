@@ -45,7 +45,7 @@ class Pointwise(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
         if zero:
             nn.init.zeros_(self.weight)
-        else:
+        elif not self.weight.is_meta:  # on meta tensors this would import torch._dynamo, for a second
             nn.init.normal_(self.weight, std=math.sqrt(1.0 / inputs))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,10 +58,12 @@ class Depthwise(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(channels, 1, 3, 3) * 0.1)
+        self.weight = nn.Parameter(torch.empty(channels, 1, 3, 3))
         self.bias = nn.Parameter(torch.zeros(channels))
-        with torch.no_grad():
-            self.weight[:, 0, 1, 1] += 1.0
+        if not self.weight.is_meta:
+            nn.init.normal_(self.weight, std=0.1)
+            with torch.no_grad():
+                self.weight[:, 0, 1, 1] += 1.0
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, C, H, W]` to the same shape."""

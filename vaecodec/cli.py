@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -61,6 +62,15 @@ def _run(paths: list[str], work: Callable[[str], None]) -> None:
         raise SystemExit(_exit_code(failures[0]))
 
 
+def _without_nan(value):
+    """JSON has no NaN and no infinity: null stands for them."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _size(count: int) -> str:
     for unit, scale in (("MB", 1e6), ("kB", 1e3)):
         if count >= scale:
@@ -82,7 +92,7 @@ def _plan(paths: tuple[str, ...], folder: Path | None, suffix: str, accepts: Cal
     targets = {path: str(folder / Path(path).with_suffix(suffix).name) for path in paths}
     if len(set(targets.values())) < len(targets):
         raise click.UsageError("two inputs would go to the same file in the folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder)
     return targets
 
 
@@ -104,6 +114,22 @@ class _Group(click.Group):
         except BrokenPipeError:
             sys.stderr.close()
             sys.exit(EXIT_FAILED)
+        except OSError as error:  # standard output; files have been dealt with where they are read and written
+            _say(f"vaecodec: standard output cannot be written: {files.reason(error)}")
+            sys.stderr.close()  # what is left in the buffer would be complained of once more at exit
+            sys.exit(EXIT_FAILED)
+
+
+class _MetadataType(click.ParamType):
+    name = "all|none|icc,exif,xmp"
+
+    def convert(self, value, param, ctx) -> tuple[str, ...]:
+        kinds = {"all": ("icc", "exif", "xmp"), "none": ()}.get(value) if isinstance(value, str) else value
+        if kinds is None:
+            kinds = tuple(value.split(","))
+            if not set(kinds) <= {"icc", "exif", "xmp"}:
+                self.fail(f"{value!r} is not all, none or some of icc,exif,xmp", param, ctx)
+        return kinds
 
 
 class _SizeType(click.ParamType):
@@ -140,12 +166,13 @@ def main() -> None:
 @click.option("-q", "--quality", type=click.FloatRange(1, 100), help="1 is smallest, 100 best; 50 unless something is asked for.")
 @click.option("--size", type=_SizeType(), help="Largest file of at most N bytes; k and M are thousands and millions.")
 @click.option("--bpp", type=click.FloatRange(min=0, min_open=True), help="Largest file of at most so many bits per pixel.")
+@click.option("--metadata", type=_MetadataType(), default="all", show_default=True, help="What to keep: all, none, or some of icc,exif,xmp.")
 @click.option("--psnr", type=click.FloatRange(min=0), metavar="DB", help="Smallest file of at least so many decibels.")
 @_EFFORT
 @_MODEL
 @_FOLDER
 @_FORCE
-def compress(paths: tuple[str, ...], effort: int, model: str | None, folder: Path | None, force: bool, **asked) -> None:
+def compress(paths: tuple[str, ...], metadata: tuple[str, ...], effort: int, model: str | None, folder: Path | None, force: bool, **asked) -> None:
     """Compress pictures to .vae files.
 
     `-` is standard input or output. Everything that Pillow reads goes in; what a mode cannot keep is said.
@@ -167,8 +194,13 @@ def compress(paths: tuple[str, ...], effort: int, model: str | None, folder: Pat
         data = files.read(source)
         from vaecodec import images
 
-        planes = images.take_apart(_open(source, data))
-        packed = vaecodec._codec(model).compress_planes(planes, **asked, effort=effort)
+        planes = images.take_apart(_open(source, data), metadata)
+        try:
+            packed = vaecodec._codec(model).compress_planes(planes, **asked, effort=effort)
+        except ValueError as error:
+            if isinstance(error, VaecodecError):
+                raise
+            raise click.UsageError(str(error)) from error
         files.write(target, packed)
         if planes.lost:
             _say(f"vaecodec: {source}: not kept: {planes.lost}")
@@ -207,6 +239,8 @@ def decompress(paths: tuple[str, ...], max_pixels: int, model: str | None, folde
     """
     from PIL import Image
 
+    from vaecodec import images
+
     Image.init()
     targets = _plan(paths, folder, ".png", lambda t: Path(t).suffix.lower() in Image.EXTENSION, "an image format's suffix")
 
@@ -219,7 +253,7 @@ def decompress(paths: tuple[str, ...], max_pixels: int, model: str | None, folde
         format_name = "PNG" if target == files.STREAM else Image.EXTENSION[Path(target).suffix.lower()]
         buffer = io.BytesIO()
         try:
-            image.save(buffer, format_name)
+            image.save(buffer, format_name, **images.save_options(image, format_name))
         except (OSError, KeyError, ValueError) as error:
             raise ImageError(f"a picture of mode {image.mode} cannot be written as {format_name} ({error})") from error
         files.write(target, buffer.getvalue())
@@ -286,7 +320,8 @@ def models() -> None:
 @_MODEL
 @click.option("--qualities", default="5,15,25,35,45,55,65,75,85,95", show_default=True, help="Comma-separated, 1 to 100.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the results here.")
-def evaluate(folder: Path, effort: int, model: str | None, qualities: str, json_path: Path | None) -> None:
+@_FORCE
+def evaluate(folder: Path, effort: int, model: str | None, qualities: str, json_path: Path | None, force: bool) -> None:
     """Rate and distortion over a folder: every picture to real bytes and back.
 
     The JSON has the means in the schema of CompressAI's result files, and every picture's own figures.
@@ -299,6 +334,8 @@ def evaluate(folder: Path, effort: int, model: str | None, qualities: str, json_
         raise click.UsageError("--qualities: from 1 to 100")
     from vaecodec import evaluation
 
+    if json_path:
+        files.check_target(str(json_path), force=force)
     paths = evaluation.pictures(folder)
     failures: list[str] = []
 
@@ -319,7 +356,7 @@ def evaluate(folder: Path, effort: int, model: str | None, qualities: str, json_
     for row in zip(*means.values(), strict=True):
         click.echo("{:7g}  {:6.3f}  {:6.2f}  {:7.4f}  {:8.3f}  {:8.3f}".format(*row))
     if json_path:
-        files.write(str(json_path), json.dumps(report, indent=1).encode())
+        files.write(str(json_path), json.dumps(_without_nan(report), indent=1).encode())
     if failures:
         raise SystemExit(EXIT_FAILED)
 

@@ -161,7 +161,9 @@ class Codec:
         return search(encode, Goal.size(size) if psnr is None else Goal.psnr(psnr)).result
 
     def _pack(self, planes: Planes, latents: Latents) -> bytes:
-        chunks = {} if planes.alpha is None else {container.ALPHA: images.pack_alpha(planes.alpha)}
+        chunks = dict(planes.metadata)
+        if planes.alpha is not None:
+            chunks[container.ALPHA] = images.pack_alpha(planes.alpha)
         return container.pack(
             width=latents.size[0],
             height=latents.size[1],
@@ -186,7 +188,9 @@ class Codec:
         rgb = self.synthesize(self.decode(file))
         alpha = file.chunks.get(container.ALPHA)
         size = (file.header.width, file.header.height)
-        return images.put_together(rgb, None if alpha is None else images.unpack_alpha(alpha, size), file.header.mode)
+        if alpha is not None:
+            alpha = images.unpack_alpha(alpha, size)
+        return images.put_together(rgb, alpha, file.header.mode, file.chunks)
 
     # --- pixels and latents
 

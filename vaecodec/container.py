@@ -27,8 +27,8 @@ MODES = ("L", "RGB", "LA", "RGBA", "1", "CMYK", "YCbCr", "HSV", "I;16", "P", "I"
 """Pillow modes; a header holds an index into this."""
 ALPHA_MODES = ("LA", "RGBA", "PA")
 
-ALPHA = b"ALPH"
-CHUNK_TYPES = (ALPHA, b"ICCP", b"EXIF", b"XMP ")
+ALPHA, ICC, EXIF, XMP = b"ALPH", b"ICCP", b"EXIF", b"XMP "
+CHUNK_TYPES = (ALPHA, ICC, EXIF, XMP)
 """Chunks that this version knows, each at most once and in this order."""
 
 

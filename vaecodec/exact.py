@@ -56,7 +56,8 @@ def _to_integers(weight: Tensor, bias: Tensor, output_bits: int, limit: float) -
             break
         w = torch.round(weight * 2.0**scale_bits)
         b = torch.round(bias * 2.0 ** (ACTIVATION_BITS + scale_bits)) + 2.0 ** (shift - 1)
-        fits = (w.abs().sum(1) * ACTIVATION_MAX + b.abs() < limit) & (w.abs().amax(1) <= WEIGHT_MAX) & ~done
+        bounded = w.abs().sum(1) * ACTIVATION_MAX + b.abs() < limit
+        fits = bounded & (w.abs().amax(1) <= WEIGHT_MAX) & (b.abs() < 2.0**31) & ~done
         chosen_weight[fits], chosen_bias[fits], chosen_shift[fits] = w[fits], b[fits], float(shift)
         done |= fits
     if not done.all():
@@ -249,7 +250,18 @@ def _prediction(mean: Tensor, log2_scale: Tensor, *, centred: bool) -> ExactPred
 
 
 def _float32_is_plain() -> bool:
-    """Whether float32 convolutions are that, here and now: a program may have allowed torch to run them in bfloat16."""
-    weight = torch.full((1, 64, 1, 1), 255.0)
-    weight[:, ::2] = 129.0
-    return float(F.conv2d(torch.full((1, 64, 1, 1), 1025.0), weight)[0, 0]) == 32 * 1025 * (255 + 129)
+    """Whether float32 convolutions are that, here and now: a program may have allowed torch to run them in bfloat16.
+
+    Small and large tensors and both kinds of convolution are tried, since torch has different kernels for them.
+    """
+    for side in (1, 32):
+        x = torch.full((1, 64, side, side), 1025.0).contiguous(memory_format=torch.channels_last)
+        weight = torch.full((64, 64, 1, 1), 255.0)
+        weight[:, ::2] = 129.0
+        middle = (0, 0, side // 2, side // 2)
+        if float(F.conv2d(x, weight)[middle]) != 32 * 1025 * (255 + 129):
+            return False
+        spatial = F.conv2d(x, torch.full((64, 1, 3, 3), 255.0), padding=1, groups=64)
+        if float(spatial[middle]) != min(side, 3) ** 2 * 1025 * 255:
+            return False
+    return True

@@ -16,7 +16,8 @@ class FileError(VaecodecError):
     """A file cannot be read or written."""
 
 
-def _reason(error: OSError) -> str:
+def reason(error: OSError) -> str:
+    """Why the system refused, in small letters."""
     return (error.strerror or str(error)).lower()
 
 
@@ -29,7 +30,7 @@ def read(path: str) -> bytes:
     try:
         return sys.stdin.buffer.read() if path == STREAM else Path(path).read_bytes()
     except OSError as error:
-        raise FileError(f"{path}: cannot be read: {_reason(error)}") from error
+        raise FileError(f"{path}: cannot be read: {reason(error)}") from error
 
 
 def check_target(path: str, *, force: bool) -> None:
@@ -41,12 +42,28 @@ def check_target(path: str, *, force: bool) -> None:
     if path == STREAM:
         return
     target = Path(path)
-    if target.is_dir():
+    try:
+        is_folder, exists, has_parent = target.is_dir(), target.exists(), target.parent.is_dir()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written: {reason(error)}") from error
+    if is_folder:
         raise FileError(f"{path}: is a folder")
-    if target.exists() and not force:
+    if exists and not force:
         raise FileError(f"{path}: exists already; use -f to overwrite it")
-    if not target.parent.is_dir():
+    if not has_parent:
         raise FileError(f"{path}: the folder {target.parent} does not exist")
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it, if they are not there.
+
+    Raises:
+        FileError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be made: {reason(error)}") from error
 
 
 def write(path: str, data: bytes) -> None:
@@ -60,7 +77,7 @@ def write(path: str, data: bytes) -> None:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
         except OSError as error:
-            raise FileError(f"standard output cannot be written: {_reason(error)}") from error
+            raise FileError(f"standard output cannot be written: {reason(error)}") from error
         return
     target = Path(path)
     temporary = None
@@ -74,7 +91,7 @@ def write(path: str, data: bytes) -> None:
         os.replace(temporary, target)
         temporary = None
     except OSError as error:
-        raise FileError(f"{path}: cannot be written: {_reason(error)}") from error
+        raise FileError(f"{path}: cannot be written: {reason(error)}") from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)

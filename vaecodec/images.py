@@ -12,24 +12,31 @@
 | I, F with 0 to 255      | L                       | I, F          | fractions                         |
 
 Anything else is refused with the reason. Exif orientation is applied, so the picture that comes back stands upright.
+ICC profile, Exif and XMP are kept beside the picture, as Pillow has them in `image.info`.
 """
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
-from vaecodec.container import ALPHA_MODES, MAX_SIDE
+from vaecodec.container import ALPHA_MODES, EXIF, ICC, MAX_SIDE, XMP
 from vaecodec.errors import Corrupt, ImageError
 
 ImageLike = str | Path | Image.Image | np.ndarray
 
 _KEPT_BY_RGB = {"RGB": None, "RGBX": "the padding channel", "CMYK": "the black separation", "YCbCr": None, "HSV": None}
 _STORED_AS = {"RGBX": "RGB", "RGBa": "RGBA", "La": "LA", "I;16B": "I;16", "I;16L": "I;16", "I;16N": "I;16"}
+
+
+METADATA = {"icc": (ICC, "icc_profile"), "exif": (EXIF, "exif"), "xmp": (XMP, "xmp")}
+"""Kinds of metadata: chunk type, and key of `image.info`."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +48,14 @@ class Planes:
         alpha: `[H, W]` uint8, or `None`.
         mode: the Pillow mode to come back in, as a header stores it.
         lost: what cannot be kept, for a message; `None` if nothing.
+        metadata: by chunk type.
     """
 
     rgb: np.ndarray
     alpha: np.ndarray | None
     mode: str
     lost: str | None
+    metadata: dict[bytes, bytes] = field(default_factory=dict)
 
 
 def open_image(source: ImageLike) -> Image.Image:
@@ -71,13 +80,16 @@ def open_image(source: ImageLike) -> Image.Image:
         raise ImageError(f"{name}: no such file") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}: not an image that Pillow can read") from error
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow's decoders raise many kinds on damaged files
         raise ImageError(f"{name}: cannot be read as an image ({error})") from error
     return image
 
 
-def take_apart(image: Image.Image) -> Planes:
+def take_apart(image: Image.Image, metadata: Collection[str] = tuple(METADATA)) -> Planes:
     """Applies the Exif orientation and splits a picture by the table above.
+
+    Args:
+        metadata: which of "icc", "exif" and "xmp" to keep.
 
     Raises:
         ImageError: the mode, the values or the size cannot be coded.
@@ -88,17 +100,19 @@ def take_apart(image: Image.Image) -> Planes:
         raise ImageError("the picture has no pixels")
     try:
         image = ImageOps.exif_transpose(image)
-        return _take_apart(image)
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        if isinstance(error, ImageError):
-            raise
+        found = {METADATA[kind][0]: image.info.get(METADATA[kind][1]) for kind in metadata}
+        found = {chunk: value.encode() if isinstance(value, str) else value for chunk, value in found.items()}
+        return replace(_take_apart(image), metadata={k: bytes(v) for k, v in found.items() if v})
+    except ImageError:
+        raise
+    except Exception as error:  # as above; and Exif that Pillow reads but cannot write again
         raise ImageError(f"the picture cannot be read ({error})") from error
 
 
 def _take_apart(image: Image.Image) -> Planes:
     mode = _STORED_AS.get(image.mode, image.mode)
-    if image.mode in ("P", "PA") or (image.mode in ("RGB", "L") and "transparency" in image.info):
-        transparent = image.mode == "PA" or "transparency" in image.info
+    transparent = image.has_transparency_data
+    if image.mode in ("P", "PA") or (image.mode in ("RGB", "L", "1") and transparent):
         lost = "the palette" if image.mode in ("P", "PA") else None
         mode = "P" if lost and not transparent else "PA" if lost else "RGBA"
         image = image.convert("RGBA" if transparent else "RGB")
@@ -108,13 +122,14 @@ def _take_apart(image: Image.Image) -> Planes:
         return Planes(np.asarray(image.convert("RGB")), None, mode, _KEPT_BY_RGB[image.mode])
     if image.mode in ("RGBA", "RGBa", "LA", "La"):
         lost = "premultiplication" if image.mode.endswith("a") else None
-        pixels = np.asarray(image.convert("RGBA"))
+        pixels = np.asarray(image.convert(mode).convert("RGBA"))
         return Planes(pixels[..., :3], pixels[..., 3], mode, lost)
     if image.mode in ("L", "1"):
         return Planes(_grey(np.asarray(image.convert("L"))), None, mode, None)
     if image.mode.startswith("I;16"):
         values = np.asarray(image.convert("I"))
-        return Planes(_grey((np.clip(values, 0, 65535) + 128) // 257), None, mode, "bits below the eighth")
+        lost = "bits below the eighth" + (", the transparent value" if transparent else "")
+        return Planes(_grey((np.clip(values, 0, 65535) + 128) // 257), None, mode, lost)
     if image.mode in ("I", "F"):
         values = np.asarray(image)
         if not np.isfinite(values).all() or values.min() < 0 or values.max() > 255:
@@ -127,9 +142,29 @@ def _grey(values: np.ndarray) -> np.ndarray:
     return np.repeat(values.astype(np.uint8)[..., None], 3, axis=2)
 
 
-def put_together(rgb: np.ndarray, alpha: np.ndarray | None, mode: str) -> Image.Image:
-    """The picture of a decoded `[H, W, 3]` uint8 array and alpha `[H, W]`, in the mode that comes back."""
-    image = Image.fromarray(rgb)
+def put_together(
+    rgb: np.ndarray, alpha: np.ndarray | None, mode: str, chunks: dict[bytes, bytes] | None = None
+) -> Image.Image:
+    """The picture of a decoded `[H, W, 3]` uint8 array and alpha `[H, W]`, in the mode that comes back.
+
+    Args:
+        chunks: by type; metadata among them goes into `image.info`.
+    """
+    image = _in_mode(Image.fromarray(rgb), alpha, mode)
+    image.info |= {key: chunks[chunk] for chunk, key in METADATA.values() if chunks and chunk in chunks}
+    return image
+
+
+def save_options(image: Image.Image, format_name: str) -> dict:
+    """Arguments of `image.save` that write the metadata in `image.info` where a format can hold it."""
+    options = {key: image.info[key] for _, key in METADATA.values() if key in image.info}
+    if format_name == "PNG" and "xmp" in options:
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
+    return options
+
+
+def _in_mode(image: Image.Image, alpha: np.ndarray | None, mode: str) -> Image.Image:
     if mode in ALPHA_MODES:
         image = image.convert("L").convert("LA") if mode == "LA" else image.convert("RGBA")
         image.putalpha(Image.fromarray(alpha))
@@ -160,7 +195,7 @@ def unpack_alpha(data: bytes, size: tuple[int, int]) -> np.ndarray:
         Corrupt: it is not a grey PNG of that size.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        with PngImageFile(io.BytesIO(data)) as image:  # not Image.open, which has a limit of its own
             if image.size != size or image.mode != "L":
                 raise Corrupt(f"the alpha plane is {image.mode} {image.width}x{image.height}, not L {size[0]}x{size[1]}")
             return np.array(image)

@@ -37,13 +37,15 @@ class Goal:
     @classmethod
     def size(cls, size_bytes: float) -> Goal:
         """The largest file of at most so many bytes."""
-        if not size_bytes > 0:
+        if not 0 < size_bytes < math.inf:
             raise ValueError(f"a size of {size_bytes:g} bytes")
         return cls(size_bytes, "bytes", True, math.log, 3.2, 0.004)
 
     @classmethod
     def psnr(cls, psnr_db: float) -> Goal:
         """The smallest file of at least so many decibels."""
+        if not math.isfinite(psnr_db):
+            raise ValueError(f"a PSNR of {psnr_db:g} dB")
         return cls(psnr_db, "dB", False, float, 14.0, 0.015)
 
     def gap(self, value: float) -> float:

@@ -1,0 +1,111 @@
+"""Helpers that several tests share: child processes, pictures in every mode, and files with one thing wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+from conftest import picture
+from hypothesis import HealthCheck, settings
+from PIL import Image
+
+import vaecodec
+from vaecodec import container
+
+ROOT = Path(vaecodec.__file__).parents[1]
+
+MODES = ("L", "RGB", "LA", "RGBA", "1", "CMYK", "YCbCr", "HSV", "I;16", "P", "I", "F", "PA")
+"""All modes of a header, written out: that list is part of the format and never changes its order."""
+
+
+def examples(count: int) -> settings:
+    """Hypothesis settings: the same examples in every run, without a time limit for each."""
+    return settings(max_examples=count, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+def run_python(code: str, *args: str, env: dict[str, str] | None = None, **options) -> subprocess.CompletedProcess:
+    """Runs code in a fresh interpreter that finds the package; bytes in and out unless `text=True` is among options."""
+    variables = os.environ | {"PYTHONPATH": str(ROOT)} | (env or {})
+    return subprocess.run(
+        [sys.executable, "-c", code, *args], env=variables, capture_output=True, timeout=120, check=False, **options
+    )
+
+
+def assert_no_torch(code: str, *args: str) -> None:
+    """Runs code in a fresh interpreter and fails if it raises or has imported torch."""
+    result = run_python(
+        f"{code}\nimport sys\nassert 'torch' not in sys.modules, 'torch was imported'", *args, text=True
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def alpha_plane(width: int, height: int) -> np.ndarray:
+    """`[height, width]` uint8 with every kind of transparency."""
+    rows, columns = np.mgrid[:height, :width]
+    return ((rows * 7 + columns * 3) % 256).astype(np.uint8)
+
+
+def in_mode(mode: str, width: int, height: int, seed: int = 0) -> Image.Image:
+    """`conftest.picture` in a Pillow mode."""
+    rgb = Image.fromarray(picture(width, height, seed))
+    if mode == "I;16":
+        return Image.fromarray(np.asarray(rgb.convert("L")).astype(np.uint16) * 257)
+    if mode in ("LA", "RGBA", "PA"):
+        image = rgb.convert({"LA": "L", "RGBA": "RGB", "PA": "P"}[mode]).convert(mode)
+        image.putalpha(Image.fromarray(alpha_plane(width, height)))
+        return image
+    if mode in ("RGBa", "La"):
+        return in_mode(mode.upper(), width, height, seed).convert(mode)
+    return (rgb.convert("L") if mode in ("I", "F") else rgb).convert(mode)
+
+
+def pack(**changes) -> bytes:
+    """A small file that `container` finds whole and sound, unless told otherwise; its payload means nothing."""
+    fields = {
+        "width": 20, "height": 10, "mode": "RGB", "quality": 1234, "coding": 0, "model_id": b"\1\2\3\4",
+        "symbols_crc": 0x12345678, "payload": bytes(range(1, 25)), "chunks": {},
+    }  # fmt: skip
+    return container.pack(**fields | changes)
+
+
+FIELDS = {
+    "magic": slice(0, 4), "version": slice(4, 5), "coding": slice(5, 6), "mode": slice(6, 7), "chunks": slice(7, 8),
+    "model_id": slice(8, 12), "width": slice(12, 15), "height": slice(15, 18), "quality": slice(18, 20),
+    "payload_bytes": slice(20, 24), "payload_crc": slice(24, 28), "symbols_crc": slice(28, 32),
+    "header_crc": slice(32, 36),
+}  # fmt: skip
+"""Where the fields of a header lie, from the specification and not from the code."""
+
+
+def with_fields(data: bytes, **fields: int | bytes) -> bytes:
+    """A file with header fields overwritten and the header's CRC made to fit again."""
+    raw = bytearray(data)
+    for name, value in fields.items():
+        where = FIELDS[name]
+        raw[where] = value if isinstance(value, bytes) else value.to_bytes(where.stop - where.start, "little")
+    raw[32:36] = zlib.crc32(raw[:32]).to_bytes(4, "little")
+    return bytes(raw)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk whose CRC fits."""
+    head = kind + len(content).to_bytes(4, "little") + zlib.crc32(kind + content).to_bytes(4, "little")
+    return head + content
+
+
+def with_body(data: bytes, chunks: list[bytes], payload: bytes) -> bytes:
+    """A file with other chunks and another payload, and all counts, lengths and CRCs but the symbols' made to fit."""
+    sealed = with_fields(data[:36], chunks=len(chunks), payload_bytes=len(payload), payload_crc=zlib.crc32(payload))
+    return b"".join([sealed, *chunks, payload])
+
+
+def flips(data: bytes):
+    """Every file that differs from this one in a single bit."""
+    for bit in range(8 * len(data)):
+        raw = bytearray(data)
+        raw[bit // 8] ^= 1 << bit % 8
+        yield bytes(raw)

@@ -1,0 +1,255 @@
+"""The coder: symbols come back, lengths are those of the tables, and hostile words end in `Corrupt` or in symbols."""
+
+from __future__ import annotations
+
+import constriction
+import numpy as np
+import pytest
+from conftest import TINY
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+from support import examples
+
+from vaecodec.ans import MAX_MAGNITUDE, Decoder, Encoder, Tables
+from vaecodec.errors import Corrupt
+from vaecodec.tables import FRACTIONS, gaussian_tables
+
+TABLES = Tables(*gaussian_tables(), FRACTIONS)
+WORD, PRECISION = 32, 24
+
+
+class PythonAns:
+    """A range asymmetric numeral system in Python's integers: 64 bits of state, 32-bit words, 24-bit frequencies."""
+
+    def __init__(self, words: list[int] | None = None):
+        self.words, self.state = list(words or []), 0
+        for _ in range(2):
+            if self.words:
+                self.state = self.state << WORD | self.words.pop()
+
+    def encode(self, left: int, width: int) -> None:
+        if self.state >> (2 * WORD - PRECISION) >= width:
+            self.words.append(self.state & 2**WORD - 1)
+            self.state >>= WORD
+        quotient, remainder = divmod(self.state, width)
+        self.state = quotient << PRECISION | left + remainder
+
+    def decode(self, cumulative: np.ndarray) -> int:
+        quantile = self.state & 2**PRECISION - 1
+        entry = int(np.searchsorted(cumulative, quantile, side="right")) - 1
+        left, width = int(cumulative[entry]), int(cumulative[entry + 1] - cumulative[entry])
+        self.state = (self.state >> PRECISION) * width + quantile - left
+        if self.state < 2**WORD and self.words:
+            self.state = self.state << WORD | self.words.pop()
+        return entry
+
+    def decode_bits(self, bits: int) -> int:
+        value = 0
+        for width in [bits - 16, 16] if bits > 16 else [bits]:
+            value = value << width | self.decode(np.arange(2**width + 1, dtype=np.int64) << PRECISION - width)
+        return value
+
+    def compressed(self) -> list[int]:
+        top = [self.state & 2**WORD - 1, self.state >> WORD]
+        return self.words + top[: (self.state.bit_length() + WORD - 1) // WORD]
+
+
+def cumulative(number: int) -> np.ndarray:
+    """The rule of `ans`: `[n + 1]` cumulative frequencies out of 2^24 of a table."""
+    counts = TABLES.table(number).astype(np.int64)
+    below = np.concatenate(([0], np.cumsum(counts)))
+    left = below * (2**PRECISION - len(counts)) // 2**16 + np.arange(len(counts) + 1)
+    assert left[-1] == 2**PRECISION
+    return left
+
+
+def python_pop(coder: PythonAns, numbers: np.ndarray) -> np.ndarray:
+    """What the specification says of a group: tables in rising order, then the escapes in the same order."""
+    symbols, escaped = np.zeros(len(numbers), np.int64), []
+    for i in np.argsort(numbers, kind="stable"):
+        radius = TABLES.radius(int(numbers[i]))
+        symbols[i] = coder.decode(cumulative(int(numbers[i]))) - radius
+        if symbols[i] > radius:
+            escaped.append((i, radius))
+    for i, radius in escaped:
+        extra = coder.decode_bits(5)
+        magnitude = radius + (1 << extra) + coder.decode_bits(extra)
+        symbols[i] = -magnitude if coder.decode_bits(1) else magnitude
+    return symbols
+
+
+def draw_group(seed: int, size: int, spread: int) -> tuple[np.ndarray, np.ndarray]:
+    """Symbols about as wide as their tables for spread 0; up to ± 2^spread otherwise."""
+    rng = np.random.default_rng(seed)
+    numbers = rng.integers(0, len(TABLES), size)
+    limit = TABLES.radii[numbers // FRACTIONS] if spread == 0 else np.full(size, 2**spread)
+    return rng.integers(-limit, limit + 1).astype(np.int32), numbers.astype(np.int32)
+
+
+GROUP = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 150), st.integers(0, 20))
+
+
+def encode(groups: list[tuple[np.ndarray, np.ndarray]]) -> bytes:
+    encoder = Encoder()
+    for symbols, numbers in reversed(groups):
+        encoder.push(symbols, numbers, TABLES)
+    return encoder.getvalue()
+
+
+@given(st.lists(GROUP, max_size=4))
+@examples(1000)
+def test_groups_come_back_and_take_the_bits_of_their_tables(specs: list[tuple[int, int, int]]) -> None:
+    groups = [draw_group(*spec) for spec in specs]
+    data = encode(groups)
+    ideal = sum(float(TABLES.bits(*group).sum()) for group in groups)
+    assert abs(8 * len(data) - ideal) <= 0.001 * ideal + 64
+    decoder = Decoder(data)
+    for symbols, numbers in groups:
+        assert np.array_equal(decoder.pop(numbers, TABLES), symbols)
+    decoder.finish()
+
+
+@given(st.lists(GROUP.map(lambda spec: (spec[0], spec[1] % 40, spec[2])), min_size=1, max_size=3))
+@examples(60)
+def test_python_integers_decode_what_the_encoder_wrote(specs: list[tuple[int, int, int]]) -> None:
+    groups = [draw_group(*spec) for spec in specs]
+    coder = PythonAns(np.frombuffer(encode(groups), "<u4").tolist())
+    for symbols, numbers in groups:
+        assert np.array_equal(python_pop(coder, numbers), symbols)
+    assert coder.state == 0
+    assert not coder.words
+
+
+def test_python_integers_write_the_same_words() -> None:
+    rng = np.random.default_rng(3)
+    numbers = rng.integers(0, len(TABLES), 2000).astype(np.int32)
+    radii = TABLES.radii[numbers // FRACTIONS]
+    symbols = rng.integers(-radii, radii + 1).astype(np.int32)
+    coder = PythonAns()
+    for i in np.argsort(numbers, kind="stable")[::-1]:
+        left = cumulative(int(numbers[i]))
+        entry = int(symbols[i] + radii[i])
+        coder.encode(int(left[entry]), int(left[entry + 1] - left[entry]))
+    assert coder.compressed() == np.frombuffer(encode([(symbols, numbers)]), "<u4").tolist()
+
+
+def test_every_entry_of_every_table_has_the_frequency_that_the_rule_gives() -> None:
+    """An empty coder that encodes one symbol holds its cumulative frequency."""
+    for number in range(len(TABLES)):
+        left = cumulative(number)
+        model = TABLES._model(number)
+        for entry in range(len(left) - 1):
+            coder = constriction.stream.stack.AnsCoder()
+            coder.encode_reverse(np.array([entry], np.int32), model)
+            assert coder.get_compressed().tolist() == ([int(left[entry])] if left[entry] else [])
+
+
+def test_every_entry_has_a_frequency() -> None:
+    assert all((np.diff(cumulative(number)) > 0).all() for number in range(len(TABLES)))
+
+
+@pytest.mark.parametrize("excess", [1, 2, 3, 2**16 - 1, 2**16, 2**20, MAX_MAGNITUDE - 1, MAX_MAGNITUDE])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_escapes_reach_the_largest_magnitude(excess: int, sign: int) -> None:
+    numbers = np.array([0, len(TABLES) - 1], np.int32)
+    symbols = np.array([sign * (excess + TABLES.radius(int(n))) for n in numbers], np.int32)
+    decoder = Decoder(encode([(symbols, numbers)]))
+    assert np.array_equal(decoder.pop(numbers, TABLES), symbols)
+    decoder.finish()
+
+
+def test_symbols_beyond_the_largest_magnitude_are_refused() -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        encode([(np.array([2 * MAX_MAGNITUDE], np.int32), np.array([0], np.int32))])
+
+
+def test_an_escape_longer_than_any_is_corrupt() -> None:
+    """32 - 7 extra bits and more cannot be coded; a hostile file may still ask for them."""
+    coder = PythonAns()
+    coder.encode(31 << PRECISION - 5, 1 << PRECISION - 5)
+    left = cumulative(0)
+    coder.encode(int(left[-2]), int(left[-1] - left[-2]))
+    decoder = Decoder(np.array(coder.compressed(), "<u4").tobytes())
+    with pytest.raises(Corrupt, match="out of range"):
+        decoder.pop(np.array([0], np.int32), TABLES)
+
+
+def test_nothing_takes_no_bytes() -> None:
+    empty = np.zeros(0, np.int32)
+    data = encode([(empty, empty)])
+    assert data == b""
+    assert len(Decoder(data).pop(empty, TABLES)) == 0
+
+
+def test_words_are_little_endian() -> None:
+    """The state after one symbol on an empty stack is its cumulative frequency."""
+    symbol, number = np.array([3], np.int32), np.array([40 * FRACTIONS], np.int32)
+    left = int(cumulative(int(number[0]))[3 + TABLES.radius(int(number[0]))])
+    assert encode([(symbol, number)]) == left.to_bytes(4, "little")
+
+
+@given(st.binary(max_size=60).map(lambda data: data[: len(data) // 4 * 4]), st.integers(0, 2**32 - 1))
+@examples(1000)
+def test_hostile_words_end_in_symbols_or_corrupt(data: bytes, seed: int) -> None:
+    numbers = np.random.default_rng(seed).integers(0, len(TABLES), 50).astype(np.int32)
+    try:
+        decoder = Decoder(data)
+        symbols = [decoder.pop(numbers, TABLES) for _ in range(3)]
+        decoder.finish()
+    except Corrupt:
+        return
+    assert encode([(group, numbers) for group in symbols]) == data
+
+
+def test_an_exhausted_coder_ends() -> None:
+    """Far more symbols than the words can hold: the coder runs on, the check at the end tells."""
+    numbers = np.random.default_rng(5).integers(0, len(TABLES), 200_000).astype(np.int32)
+    decoder = Decoder(b"\1\2\3\4")
+    assert len(decoder.pop(numbers, TABLES)) == len(numbers)
+
+
+@pytest.mark.parametrize(("data", "says"), [(b"\1\2\3", "whole number"), (b"\1\2\3\4\0\0\0\0", "zero word")])
+def test_payloads_that_no_encoder_writes_are_refused(data: bytes, says: str) -> None:
+    with pytest.raises(Corrupt, match=says):
+        Decoder(data)
+
+
+def test_what_is_left_over_is_noticed() -> None:
+    symbols, numbers = draw_group(7, 40, 0)
+    decoder = Decoder(encode([(symbols, numbers), (symbols, numbers)]))
+    decoder.pop(numbers, TABLES)
+    with pytest.raises(Corrupt, match="more than"):
+        decoder.finish()
+
+
+@pytest.mark.parametrize("change", [1, -1])
+def test_tables_that_do_not_sum_are_refused(change: int) -> None:
+    counts, radii = gaussian_tables()
+    counts[np.argmax((counts > 1000) & (counts < 60000))] += np.array(change).astype(np.uint16)
+    with pytest.raises(ValueError, match="does not sum"):
+        Tables(counts, radii, FRACTIONS)
+
+
+def test_tables_of_the_wrong_length_are_refused() -> None:
+    counts, radii = gaussian_tables()
+    with pytest.raises(ValueError, match="counts"):
+        Tables(counts[:-1], radii, FRACTIONS)
+
+
+def test_stored_tables_are_the_gaussian_ones() -> None:
+    """They are stored so that no other machine has to compute them; this one gets the same."""
+    stored = load_file(TINY)
+    counts, radii = gaussian_tables()
+    assert np.array_equal(stored["tables.counts"], counts)
+    assert np.array_equal(stored["tables.radii"], radii)
+
+
+def test_tables_follow_their_gaussians() -> None:
+    """Mean and standard deviation of a wide table are those that its level and fraction stand for."""
+    number = 40 * FRACTIONS + 3
+    counts = TABLES.table(number)[:-1].astype(float) / 2**16
+    symbols = np.arange(-TABLES.radius(number), TABLES.radius(number) + 1)
+    mean = (counts * symbols).sum()
+    assert mean == pytest.approx(3 / FRACTIONS - 0.5, abs=0.01)
+    assert np.sqrt((counts * (symbols - mean) ** 2).sum()) == pytest.approx(2 ** (-3.25 + 40 / 7), rel=0.01)

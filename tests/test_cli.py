@@ -1,0 +1,505 @@
+"""The command line: what it writes, what it says, how it ends. Mostly in this process; some in a shell's."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from conftest import TINY
+from PIL import Image
+from skimage import data as photographs
+from support import ROOT, alpha_plane, assert_no_torch, in_mode, run_python, with_fields
+
+import vaecodec
+from vaecodec import catalog, files
+from vaecodec.cli import main
+
+MODEL = ("-m", str(TINY))
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+COMMAND = "from vaecodec.cli import main; main()"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch) -> Path:
+    """The current folder, with a picture `a.png`, its file `a.vae` and things that only look like either."""
+    monkeypatch.chdir(tmp_path)
+    in_mode("RGB", 40, 30).save("a.png")
+    Path("a.vae").write_bytes(vaecodec.compress("a.png", model=TINY))
+    Path("text.png").write_text("only text")
+    Path("empty.png").touch()
+    Path("text.vae").write_text("only text")
+    Path("empty.vae").touch()
+    Path("cut.vae").write_bytes(Path("a.vae").read_bytes()[:-7])
+    Path("cut.png").write_bytes(Path("a.png").read_bytes()[:-200])
+    Path("other.vae").write_bytes(with_fields(Path("a.vae").read_bytes(), model_id=b"\xde\xad\xbe\xef"))
+    return tmp_path
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch) -> Path:
+    """A folder of models in which `tiny` is the default."""
+    models = tmp_path / "models"
+    models.mkdir()
+    shutil.copy(TINY, models / "light.safetensors")
+    monkeypatch.setattr(catalog, "FOLDERS", (models,))
+    monkeypatch.setattr(vaecodec, "_codecs", {})
+    return models
+
+
+def run(*args: str, **options) -> Result:
+    """Runs a command; anything but a clean exit fails the test."""
+    result = CliRunner().invoke(main, [str(arg) for arg in args], **options)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def fails(code: int, says: str, *args: str, **options) -> Result:
+    """Runs a command that must fail with this exit code and one sentence on stderr."""
+    result = run(*args, **options)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert result.stderr.startswith("vaecodec: ")
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+    return result
+
+
+# --- compress and decompress
+
+
+def test_a_picture_goes_there_and_back() -> None:
+    there = run("compress", "a.png", "b.vae", *MODEL, "-q", "70")
+    back = run("decompress", "b.vae", "b.png", *MODEL)
+    assert (there.exit_code, back.exit_code) == (0, 0)
+    assert Path("b.vae").read_bytes() == vaecodec.compress("a.png", quality=70, model=TINY)
+    assert np.array_equal(Image.open("b.png"), vaecodec.decompress(Path("b.vae").read_bytes(), model=TINY))
+
+
+def test_one_result_line_goes_to_stderr() -> None:
+    result = run("compress", "a.png", "b.vae", *MODEL)
+    assert result.stdout == ""
+    size = len(Path("b.vae").read_bytes())
+    assert result.stderr.startswith(
+        f"a.png → b.vae  40\N{MULTIPLICATION SIGN}30  {size} bytes  {8 * size / 1200:.3f} bpp  "
+    )
+    assert result.stderr.count("\n") == 1
+
+
+def test_effort_is_passed_on() -> None:
+    for effort in "01":
+        run("compress", "a.png", f"{effort}.vae", *MODEL, "-e", effort)
+        assert Path(f"{effort}.vae").read_bytes() == vaecodec.compress("a.png", effort=int(effort), model=TINY)
+
+
+def test_what_is_not_kept_is_said() -> None:
+    in_mode("P", 20, 20).save("p.png")
+    assert "vaecodec: p.png: not kept: the palette\n" in run("compress", "p.png", "p.vae", *MODEL).stderr
+
+
+def test_alpha_survives() -> None:
+    in_mode("RGBA", 33, 21).save("alpha.png")
+    run("compress", "alpha.png", "alpha.vae", *MODEL)
+    run("decompress", "alpha.vae", "back.png", *MODEL)
+    assert np.array_equal(Image.open("back.png").getchannel("A"), alpha_plane(33, 21))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".TIFF"])
+def test_the_suffix_names_the_format(suffix: str) -> None:
+    assert run("decompress", "a.vae", f"b{suffix}", *MODEL).exit_code == 0
+    assert Image.open(f"b{suffix}").format == Image.registered_extensions()[suffix.lower()]
+
+
+def test_standard_streams_stand_in_for_files() -> None:
+    packed = run("compress", "-", "-", *MODEL, input=Path("a.png").read_bytes())
+    assert packed.stdout_bytes == Path("a.vae").read_bytes()
+    restored = run("decompress", "-", "-", *MODEL, input=packed.stdout_bytes)
+    assert Image.open(io.BytesIO(restored.stdout_bytes)).size == (40, 30)
+
+
+def test_many_files_go_to_a_folder() -> None:
+    in_mode("L", 9, 9).save("l.png")
+    assert run("compress", "a.png", "l.png", "-o", "deep/er", *MODEL).exit_code == 0
+    assert sorted(path.name for path in Path("deep/er").iterdir()) == ["a.vae", "l.vae"]
+    assert run("decompress", "deep/er/a.vae", "deep/er/l.vae", "-o", "out", *MODEL).exit_code == 0
+    assert {path.name: Image.open(path).mode for path in Path("out").iterdir()} == {"a.png": "RGB", "l.png": "L"}
+
+
+def test_a_batch_goes_on_after_a_failure() -> None:
+    result = run("compress", "text.png", "missing.png", "a.png", "-o", "out", *MODEL)
+    assert result.exit_code == 1
+    assert [path.name for path in Path("out").iterdir()] == ["a.vae"]
+    assert result.stderr.splitlines()[-1] == "vaecodec: 2 of 3 files failed"
+
+
+def test_two_inputs_for_one_output_are_refused() -> None:
+    result = run("compress", "a.png", "a.jpg", "-o", "out", *MODEL)
+    assert (result.exit_code, "same file" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("goal", ["--psnr=nan", "--psnr=inf", "--bpp=inf", "--bpp=nan"])
+def test_goals_that_are_no_numbers_are_refused(goal: str) -> None:
+    assert run("compress", "a.png", "b.vae", goal, *MODEL).exit_code in (1, 2)
+
+
+# --- targets
+
+
+def test_existing_files_are_not_overwritten() -> None:
+    Path("b.vae").write_bytes(b"precious")
+    fails(1, "b.vae: exists already; use -f", "compress", "a.png", "b.vae", *MODEL)
+    assert Path("b.vae").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("option", ["-f", "--force"])
+def test_existing_files_are_overwritten_when_told_so(option: str) -> None:
+    Path("b.vae").write_bytes(b"precious")
+    assert run("compress", "a.png", "b.vae", option, *MODEL).exit_code == 0
+    assert Path("b.vae").read_bytes() == Path("a.vae").read_bytes()
+
+
+def test_a_target_in_no_folder_is_refused_before_any_work() -> None:
+    fails(1, "the folder nowhere does not exist", "compress", "missing.png", "nowhere/b.vae", *MODEL)
+
+
+def test_a_folder_as_target_is_refused() -> None:
+    Path("d.vae").mkdir()
+    fails(1, "d.vae: is a folder", "compress", "a.png", "d.vae", "-f", *MODEL)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is read-only for root")
+def test_a_read_only_folder_is_refused(folder: Path) -> None:
+    (folder / "locked").mkdir(mode=0o500)
+    fails(1, "locked/b.vae: cannot be written", "compress", "a.png", "locked/b.vae", *MODEL)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
+def test_a_folder_that_takes_no_files_is_refused() -> None:
+    fails(1, "/proc/b.vae: cannot be written", "compress", "a.png", "/proc/b.vae", *MODEL)
+
+
+@pytest.mark.parametrize("step", ["fsync", "chmod", "replace"])
+def test_nothing_half_written_stays(folder: Path, monkeypatch, step: str) -> None:
+    def broken(*args) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = sorted(folder.iterdir())
+    monkeypatch.setattr(files.os, step, broken)
+    fails(1, "b.vae: cannot be written: no space left", "compress", "a.png", "b.vae", *MODEL)
+    fails(1, "a.vae: cannot be written: no space left", "compress", "a.png", "a.vae", "-f", *MODEL)
+    monkeypatch.undo()
+    assert sorted(folder.iterdir()) == before
+    assert (folder / "a.vae").read_bytes() == vaecodec.compress(folder / "a.png", model=TINY)
+
+
+def test_a_failed_decode_leaves_no_file(folder: Path) -> None:
+    before = sorted(folder.iterdir())
+    fails(3, "cut.vae", "decompress", "cut.vae", "b.png", *MODEL)
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are those of Unix")
+def test_new_files_have_the_permissions_that_the_umask_gives() -> None:
+    old = os.umask(0o027)
+    try:
+        run("compress", "a.png", "b.vae", *MODEL)
+    finally:
+        os.umask(old)
+    assert Path("b.vae").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_name_that_is_too_long_is_refused() -> None:
+    fails(1, "too long", "compress", "a.png", "x" * 300 + ".vae", *MODEL)
+
+
+def test_an_output_folder_that_cannot_be_made_is_refused() -> None:
+    fails(1, "a.png/sub", "compress", "a.png", "-o", "a.png/sub", *MODEL)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+@pytest.mark.parametrize("command", [["info", "a.vae"], ["--help"]])
+def test_a_full_device_behind_standard_output_is_one_sentence(command: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        child = [sys.executable, "-c", COMMAND, *command]
+        result = subprocess.run(child, stdout=full, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, check=False)
+    assert result.returncode == 1
+    assert "no space left" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+# --- sources
+
+UNUSABLE_PICTURES = [
+    ("missing.png", 1, "missing.png: cannot be read: no such file or directory"),
+    ("text.png", 1, "text.png: not an image that Pillow can read"),
+    ("empty.png", 1, "empty.png: not an image that Pillow can read"),
+    ("cut.png", 1, "cut.png: cannot be read as an image"),
+    (".", 1, ".: cannot be read: is a directory"),
+]
+
+
+@pytest.mark.parametrize(("source", "code", "says"), UNUSABLE_PICTURES)
+def test_unusable_pictures_get_one_sentence(source: str, code: int, says: str) -> None:
+    fails(code, says, "compress", source, "b.vae", *MODEL)
+    assert not Path("b.vae").exists()
+
+
+WRONG_FILES = [
+    ("missing.vae", 1, "missing.vae: cannot be read: no such file or directory"),
+    ("text.vae", 3, "text.vae: not a .vae file"),
+    ("empty.vae", 3, "empty.vae: the file is empty"),
+    ("cut.vae", 3, "cut.vae: the file ends within the payload"),
+    ("a.png", 3, "a.png: not a .vae file"),
+    ("other.vae", 4, "other.vae: the file was made by model deadbeef"),
+]
+
+
+@pytest.mark.parametrize(("source", "code", "says"), WRONG_FILES)
+def test_wrong_files_get_one_sentence(source: str, code: int, says: str) -> None:
+    fails(code, says, "decompress", source, "b.png", *MODEL)
+    fails(code, says, "test", source, *MODEL)
+
+
+def test_a_model_that_is_not_installed_is_named() -> None:
+    fails(
+        4, "other.vae: the file was made by model deadbeef, which is not installed", "decompress", "other.vae", "b.png"
+    )
+
+
+@pytest.mark.parametrize("name", ["nope", "nope.safetensors", "text.safetensors"])
+def test_a_missing_or_broken_model_ends_in_four(name: str) -> None:
+    Path("text.safetensors").write_text("only text")
+    fails(4, name, "compress", "a.png", "b.vae", "-m", name)
+
+
+def test_a_picture_above_the_limit_is_refused() -> None:
+    fails(
+        1, "40x30 pixels, more than the limit of 1199", "decompress", "a.vae", "b.png", "--max-pixels", "1199", *MODEL
+    )
+
+
+def test_a_mode_that_the_format_cannot_hold_is_refused() -> None:
+    in_mode("CMYK", 8, 8).save("c.tif")
+    run("compress", "c.tif", "c.vae", *MODEL)
+    fails(1, "a picture of mode CMYK cannot be written as PNG", "decompress", "c.vae", "c.png", *MODEL)
+
+
+USAGE = [
+    ["compress"],
+    ["compress", "a.png"],
+    ["compress", "a.png", "b.png"],
+    ["compress", "a.png", "b.vae", "c.vae"],
+    ["compress", "a.png", "b.vae", "-q", "0"],
+    ["compress", "a.png", "b.vae", "-q", "101"],
+    ["compress", "a.png", "b.vae", "-q", "high"],
+    ["compress", "a.png", "b.vae", "-e", "2"],
+    ["compress", "a.png", "b.vae", "-q", "50", "--psnr", "30"],
+    ["compress", "-", "-o", "out"],
+    ["decompress", "a.vae", "b.text"],
+    ["decompress", "a.vae", "b"],
+    ["decompress", "a.vae", "b.png", "--max-pixels", "0"],
+    ["info"],
+    ["evaluate", "missing"],
+    ["evaluate", ".", "--qualities", "1,x"],
+    ["evaluate", ".", "--qualities", "0,50"],
+    ["evaluate", ".", "--qualities", "nan"],
+    ["unknown"],
+    ["compress", "--unknown"],
+    [],
+]
+
+
+@pytest.mark.parametrize("args", USAGE, ids=" ".join)
+def test_wrong_usage_ends_in_two(args: list[str]) -> None:
+    result = run(*args)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Usage:" in result.stderr
+
+
+# --- the other commands
+
+
+def test_info_says_what_the_header_says(installed: Path) -> None:
+    result = run("info", "a.vae")
+    size = Path("a.vae").stat().st_size
+    expected = f"a.vae: 40\N{MULTIPLICATION SIGN}30 RGB  quality 50  {size} bytes  {8 * size / 1200:.3f} bpp  "
+    expected += f"model light ({TINY_ID})\n"
+    assert (result.exit_code, result.stdout) == (0, expected)
+
+
+TINY_ID = catalog.read_model_info(TINY).model_id.hex()
+
+
+def test_info_speaks_json() -> None:
+    in_mode("LA", 9, 5).save("la.png")
+    run("compress", "la.png", "la.vae", "-q", "1", *MODEL)
+    lines = run("info", "--json", "a.vae", "la.vae").stdout.splitlines()
+    size = Path("la.vae").stat().st_size
+    second = json.loads(lines[1])
+    assert second.pop("payload_bytes") < size - 36
+    assert second == {
+        "file": "la.vae", "width": 9, "height": 5, "mode": "LA", "quality": 1.0, "bytes": size,
+        "bpp": round(8 * size / 45, 4), "chunks": 1, "coding": 0, "model_id": TINY_ID, "model": None,
+    }  # fmt: skip
+    assert json.loads(lines[0])["file"] == "a.vae"
+
+
+def test_info_reads_files_of_unknown_models() -> None:
+    assert "not installed (deadbeef)" in run("info", "other.vae").stdout
+
+
+def test_test_says_ok() -> None:
+    result = run("test", "a.vae", *MODEL)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "a.vae: ok\n", "")
+
+
+def test_test_notices_what_only_decoding_shows() -> None:
+    Path("bad.vae").write_bytes(with_fields(Path("a.vae").read_bytes(), symbols_crc=0))
+    fails(3, "bad.vae: the symbols do not match", "test", "bad.vae", *MODEL)
+
+
+def test_models_are_listed(installed: Path) -> None:
+    result = run("models")
+    path = installed / "light.safetensors"
+    assert result.stdout == f"light  {TINY_ID}  401.2 kB  {path}  (default)\n"
+
+
+def test_the_default_model_and_the_files_own_are_found(installed: Path) -> None:
+    assert run("compress", "a.png", "b.vae").exit_code == 0
+    assert run("decompress", "b.vae", "b.png").exit_code == 0
+    assert Path("b.vae").read_bytes() == Path("a.vae").read_bytes()
+
+
+def test_help_names_every_command() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    assert all(
+        name in result.stdout for name in ("compress", "decompress", "info", "test", "models", "evaluate", "train")
+    )
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_has_help(command: str) -> None:
+    result = run(command, "--help")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert len(main.commands[command].help) > 20
+
+
+def test_the_version_is_the_packages() -> None:
+    assert run("--version").stdout == f"vaecodec, version {vaecodec.__version__}\n"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, EOFError])
+def test_an_interrupted_run_ends_in_130(monkeypatch, error: type) -> None:
+    def interrupted(path: str) -> bytes:
+        raise error
+
+    monkeypatch.setattr(files, "read", interrupted)
+    result = run("info", "a.vae")
+    assert (result.exit_code, result.stderr.strip()) == (130, "vaecodec: interrupted")
+
+
+# --- evaluate
+
+COLUMNS = ["quality", "bpp", "psnr-rgb", "ms-ssim-rgb", "encoding_time", "decoding_time"]
+FIELDS = ["image", "quality", "bytes", "bpp", "psnr_db", "ms_ssim", "encode_s", "decode_s"]
+
+
+def strict_json(path: str) -> dict:
+    """As other languages read JSON: without NaN and Infinity."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    return json.loads(Path(path).read_text(), parse_constant=refuse)
+
+
+@pytest.fixture
+def photos(folder: Path) -> Path:
+    photo = photographs.astronaut()
+    (folder / "photos").mkdir()
+    Image.fromarray(photo[:192, :256]).save(folder / "photos/a.png")
+    Image.fromarray(photo[200:400, 100:300]).save(folder / "photos/b.png")
+    (folder / "photos/readme.txt").write_text("not looked at")
+    return folder / "photos"
+
+
+def test_evaluate_writes_means_and_each_picture(photos: Path) -> None:
+    result = run("evaluate", photos, *MODEL, "--qualities", "60,20", "--json", "r.json")
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) == 3
+    report = strict_json("r.json")
+    assert list(report) == ["name", "description", "results", "images"]
+    assert (report["name"], list(report["results"])) == ("vaecodec-tiny", COLUMNS)
+    assert report["results"]["quality"] == [20, 60]
+    assert [(i["image"], i["quality"]) for i in report["images"]] == [
+        (n, q) for n in ("a.png", "b.png") for q in (20, 60)
+    ]
+    assert all(list(image) == FIELDS for image in report["images"])
+    for column, name in (("bpp", "bpp"), ("psnr-rgb", "psnr_db"), ("ms-ssim-rgb", "ms_ssim")):
+        means = [np.mean([i[name] for i in report["images"] if i["quality"] == q]) for q in (20, 60)]
+        assert report["results"][column] == pytest.approx(means)
+
+
+def test_evaluate_counts_the_bytes_of_real_files(photos: Path) -> None:
+    run("evaluate", photos, *MODEL, "--qualities", "33", "--json", "r.json")
+    image = strict_json("r.json")["images"][0]
+    data = vaecodec.compress(photos / "a.png", quality=33, model=TINY)
+    decoded = np.asarray(vaecodec.decompress(data, model=TINY)).astype(float)
+    mse = np.mean((decoded - np.asarray(Image.open(photos / "a.png"))) ** 2)
+    assert image["bytes"] == len(data)
+    assert image["bpp"] == pytest.approx(8 * len(data) / (192 * 256))
+    assert image["psnr_db"] == pytest.approx(10 * math.log10(255**2 / mse))
+
+
+def test_evaluate_writes_json_for_pictures_too_small_for_ms_ssim(photos: Path) -> None:
+    in_mode("RGB", 50, 40).save(photos / "c.png")
+    run("evaluate", photos, *MODEL, "--qualities", "20", "--json", "r.json")
+    assert strict_json("r.json")["images"][2]["image"] == "c.png"
+
+
+def test_evaluate_goes_on_after_a_bad_picture(photos: Path) -> None:
+    (photos / "aa.png").write_text("only text")
+    result = run("evaluate", photos, *MODEL, "--qualities", "20", "--json", "r.json")
+    assert result.exit_code == 1
+    assert "aa.png: not an image" in result.stderr
+    assert [i["image"] for i in strict_json("r.json")["images"]] == ["a.png", "b.png"]
+
+
+def test_evaluate_of_nothing_fails(folder: Path) -> None:
+    (folder / "none").mkdir()
+    fails(1, "none: no picture in it could be used", "evaluate", "none", *MODEL)
+
+
+# --- in a shell's process
+
+
+@pytest.mark.parametrize(
+    "args", [["--help"], ["--version"], ["info", "a.vae"], ["models"], ["compress", "--help"]], ids=" ".join
+)
+def test_what_decodes_nothing_imports_no_torch(args: list[str]) -> None:
+    code = f"import sys; sys.argv[1:] = {args!r}\nfrom vaecodec.cli import main\ntry: main()\n"
+    assert_no_torch(code + "except SystemExit as e: assert not e.code, e.code")
+
+
+def test_a_pipeline_of_processes_works() -> None:
+    packed = run_python(COMMAND, "compress", "-", "-", *MODEL, input=Path("a.png").read_bytes())
+    assert packed.stdout == Path("a.vae").read_bytes()
+    restored = run_python(COMMAND, "decompress", "-", "-", *MODEL, input=packed.stdout)
+    assert (packed.returncode, restored.returncode) == (0, 0)
+    assert Image.open(io.BytesIO(restored.stdout)).size == (40, 30)
+
+
+@pytest.mark.parametrize(("args", "code"), [(["info", "cut.vae"], 0), (["info", "text.vae"], 3), (["nope"], 2)])
+def test_a_process_ends_with_the_exit_code(args: list[str], code: int) -> None:
+    result = run_python(COMMAND, *args, text=True)
+    assert result.returncode == code
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,369 @@
+"""The integer prior against an evaluation in int64 that was written from docs/format.md, not from the code."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from skimage import data as photographs
+from support import examples
+
+from vaecodec import exact
+from vaecodec.codec import quality_code
+from vaecodec.container import QUALITY_MAX
+from vaecodec.errors import ModelError
+from vaecodec.exact import ExactPrior, convert, interpolate
+from vaecodec.model import CONFIGS, ImageVAE
+from vaecodec.prior import Cells
+
+CARRIERS = [torch.float32, torch.float64]
+QUALITIES = [0, 1, 9_000, 16_384, 20_001, QUALITY_MAX]
+
+
+class Reference:
+    """The prior of docs/format.md in numpy's int64, for one picture: `[C, H, W]`."""
+
+    def __init__(self, tensors: dict[str, np.ndarray], quality: int):
+        self.t = {name: tensor.astype(np.int64) for name, tensor in tensors.items()}
+        rows = {name: self.row(name, quality) for name in ("quality_bias", "log2_gain", "z_mean", "z_log2_scale")}
+        self.bias, self.gain = rows["quality_bias"], rows["log2_gain"]
+        self.z_mean, self.z_scale = rows["z_mean"], rows["z_log2_scale"]
+
+    def row(self, name: str, c: int) -> np.ndarray:
+        table = self.t[name]
+        p = c * (len(table) - 1)
+        r = min(p >> 15, len(table) - 2)
+        f = p - (r << 15)
+        return (table[r] * (2**15 - f) + table[r + 1] * f + 2**14) >> 15
+
+    def pointwise(self, name: str, a: np.ndarray, rows: slice = slice(None)) -> np.ndarray:
+        weight, bias, shift = (self.t[f"{name}.{part}"][rows] for part in ("weight", "bias", "shift"))
+        return (np.einsum("oi,ihw->ohw", weight, a) + bias[:, None, None]) >> shift[:, None, None]
+
+    def depthwise(self, name: str, a: np.ndarray) -> np.ndarray:
+        weight, bias, shift = (self.t[f"{name}.{part}"] for part in ("weight", "bias", "shift"))
+        weight = weight.reshape(-1, 3, 3)
+        height, width = a.shape[1:]
+        padded = np.pad(a, ((0, 0), (1, 1), (1, 1)))
+        total = sum(
+            weight[:, i, j, None, None] * padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)
+        )
+        return (total + bias[:, None, None]) >> shift[:, None, None]
+
+    def block(self, name: str, x: np.ndarray) -> np.ndarray:
+        clip, relu = (lambda a: a.clip(-2047, 2047)), (lambda a: a.clip(0, 2047))
+        t = clip(self.depthwise(f"{name}.spatial", relu(self.pointwise(f"{name}.mix", x))))
+        x = clip(x + self.pointwise(f"{name}.project", t))
+        return clip(x + self.pointwise(f"{name}.reduce", relu(self.pointwise(f"{name}.expand", x))))
+
+    @staticmethod
+    def up(x: np.ndarray) -> np.ndarray:
+        channels, height, width = x.shape
+        y = np.zeros((channels // 4, 2 * height, 2 * width), np.int64)
+        for i in range(2):
+            for j in range(2):
+                y[:, i::2, j::2] = x[(2 * i + j) * channels // 4 : (2 * i + j + 1) * channels // 4]
+        return y
+
+    def hyper(self, z: np.ndarray) -> np.ndarray:
+        x = self.up(self.pointwise("h_s_in", (16 * z).clip(-2047, 2047)))
+        x = self.block("h_s_block", (x + self.bias[:, None, None]).clip(-2047, 2047))
+        return self.block("h_s_out", self.up(self.pointwise("h_s_up", x)).clip(-2047, 2047))
+
+    def times_exp2(self, x: np.ndarray, log2: np.ndarray, bits: int) -> np.ndarray:
+        """floor(x * exp2[log2 mod 1024] * 2^(floor(log2 / 1024) + bits) + 1/2), in integers."""
+        product, power = x * self.t["exp2"][log2 & 1023], (log2 >> 10) + bits
+        down = np.maximum(-power, 0)
+        half = np.where(down > 0, 1 << np.maximum(down - 1, 0), 0)
+        return ((product << np.maximum(power, 0)) + half) >> down
+
+    def predict(self, step: int, hyper: np.ndarray, y_hat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Offsets and tables of a step, `[4, M/4, H/2, W/2]` by position; `y_hat` in sixteenths, 0 where unknown."""
+        gain = self.gain[:, None, None]
+        features = hyper[:, : y_hat.shape[1], : y_hat.shape[2]]
+        if step:
+            v = self.times_exp2(y_hat, -gain, -12)
+            u = v.clip(-512, 512)
+            context = u + ((v - u).clip(-12288, 12288) >> 3)
+            features = self.pointwise(f"stems.{step - 1}", np.concatenate((features, context))).clip(-2047, 2047)
+            blocks = {name.split(".")[2] for name in self.t if name.startswith(f"contexts.{step - 1}.")}
+            for number in sorted(blocks, key=int):
+                features = self.block(f"contexts.{step - 1}.{number}", features)
+        quarter = len(self.gain) // 4
+        offsets, tables = [], []
+        for p in range(4):
+            g = (p + step) % 4
+            cell = features[:, p // 2 :: 2, p % 2 :: 2]
+            raw = self.pointwise(f"heads.{step}", cell, slice(2 * quarter * g, 2 * quarter * (g + 1)))
+            own = gain[quarter * g : quarter * (g + 1)]
+            mu = self.times_exp2(raw[:quarter], np.broadcast_to(own, raw[:quarter].shape), -21)
+            offset, table = self.table(mu, raw[quarter:] + own, on_mean=step > 0)
+            offsets.append(offset)
+            tables.append(table)
+        return np.stack(offsets), np.stack(tables)
+
+    @staticmethod
+    def table(mu: np.ndarray, s: np.ndarray, *, on_mean: bool) -> tuple[np.ndarray, np.ndarray]:
+        mu = mu.clip(-(2**22), 2**22)
+        level = ((7 * (s + 3328) + 512) >> 10).clip(0, 63)
+        offset = mu if on_mean else ((mu + 8) >> 4) << 4
+        return offset, 16 * level + mu - offset + 8
+
+
+def exact_tensors(stored) -> dict[str, torch.Tensor]:
+    return {name.removeprefix("exact."): t for name, t in stored.tensors.items() if name.startswith("exact.")}
+
+
+@pytest.fixture(scope="module")
+def stored_tensors(tiny) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in exact_tensors(tiny.stored).items()}
+
+
+def wild_tensors(stored: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """Integers of the shapes of a model's that use all of the range that a file may have."""
+    rng = np.random.default_rng(11)
+    tensors = {}
+    for name, tensor in stored.items():
+        part = name.rpartition(".")[2]
+        if part == "weight":
+            values = rng.integers(-(2**15) + 1, 2**15, tensor.shape)
+        elif part == "bias":
+            values = rng.integers(-(2**30), 2**30, tensor.shape)
+        elif part == "shift":
+            values = rng.integers(12, 20, tensor.shape)
+        elif name == "exp2":
+            values = tensor
+        else:
+            values = rng.integers(-4000, 4000, tensor.shape)
+        tensors[name] = torch.from_numpy(values.astype(tensor.dtype))
+    return tensors
+
+
+def compare_with_reference(prior: ExactPrior, tensors: dict[str, np.ndarray], quality: int, spread: int) -> None:
+    """Every step of a random picture of 6 x 10 positions."""
+    rng = np.random.default_rng(quality + spread)
+    reference, state = Reference(tensors, quality), prior.at(quality)
+    m, cz = tensors["log2_gain"].shape[1], tensors["z_mean"].shape[1]
+
+    offset, table = reference.table(reference.z_mean, reference.z_scale, on_mean=False)
+    assert np.array_equal(state.z.offset.numpy().ravel(), offset)
+    assert np.array_equal(state.z.numbers.numpy().ravel(), table)
+
+    z = rng.integers(-spread, spread + 1, (cz, 2, 3))
+    hyper = prior.hyper(torch.from_numpy(z)[None].double(), state)
+    expected_hyper = reference.hyper(z)
+    assert np.array_equal(hyper[0].numpy(), expected_hyper)
+
+    y_hat = rng.integers(-16 * spread, 16 * spread + 1, (m, 6, 10))
+    quarter = m // 4
+    known, coded = np.zeros_like(y_hat), Cells(torch.zeros(1, m, 6, 10, dtype=torch.float64))
+    for step in range(4):
+        prediction = prior.predict_y(step, hyper, coded, state)
+        offsets, tables = reference.predict(step, expected_hyper, known)
+        assert np.array_equal(prediction.offset[0].numpy(), offsets.reshape(m, 3, 5))
+        assert np.array_equal(prediction.numbers[0].numpy(), tables.reshape(m, 3, 5))
+        parts = []
+        for p in range(4):
+            rows = slice(quarter * ((p + step) % 4), quarter * ((p + step) % 4 + 1))
+            known[rows, p // 2 :: 2, p % 2 :: 2] = y_hat[rows, p // 2 :: 2, p % 2 :: 2]
+            parts.append(y_hat[rows, p // 2 :: 2, p % 2 :: 2])
+        coded.put(torch.from_numpy(np.concatenate(parts))[None].double())
+    assert np.array_equal(coded.merged()[0].numpy(), y_hat)
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+@pytest.mark.parametrize("quality", QUALITIES)
+@pytest.mark.parametrize("spread", [2, 300])
+def test_the_stored_prior_computes_what_the_format_says(tiny, stored_tensors, carrier, quality, spread) -> None:
+    compare_with_reference(tiny.stored.exact_prior(carrier=carrier), stored_tensors, quality, spread)
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_a_prior_at_the_limits_computes_what_the_format_says(tiny, stored_tensors, carrier, quality) -> None:
+    tensors = wild_tensors(stored_tensors)
+    with torch.device("meta"):
+        networks = ImageVAE(tiny.stored.config).prior.networks
+    prior = ExactPrior(networks, tensors, carrier=carrier)
+    compare_with_reference(prior, {name: t.numpy() for name, t in tensors.items()}, quality, 2**15)
+
+
+# --- layers
+
+
+def layer(weight: np.ndarray, bias: np.ndarray, shift: np.ndarray, carrier: torch.dtype):
+    tensors = (
+        torch.from_numpy(weight.astype(np.int16)),
+        torch.from_numpy(bias),
+        torch.from_numpy(shift.astype(np.uint8)),
+    )
+    return exact._ExactLayer(*tensors, carrier, "cpu")
+
+
+def layer_values(seed: int, shape: tuple[int, ...], limit: int) -> tuple[np.ndarray, ...]:
+    """Weights up to a limit, biases, shifts and activations over their whole range, for `shape[0]` channels."""
+    rng = np.random.default_rng(seed)
+    weight = rng.integers(-limit, limit + 1, shape)
+    bias, shift = rng.integers(-(2**20), 2**20, shape[0]), rng.integers(1, 20, shape[0])
+    inputs = shape[0] if len(shape) == 4 else shape[1]
+    activations = rng.choice([-2047, 2047, 0, *rng.integers(-2047, 2048, 5)], (inputs, 7, 9))
+    return weight, bias, shift, activations
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+@pytest.mark.parametrize(("limit", "fits_float32"), [(100, True), (2**15 - 1, False)])
+@pytest.mark.parametrize("kind", ["pointwise", "depthwise"])
+def test_layers_compute_in_integers(kind: str, limit: int, fits_float32: bool, carrier: torch.dtype) -> None:
+    shape = (24, 40) if kind == "pointwise" else (24, 1, 3, 3)
+    weight, bias, shift, a = layer_values(limit, shape, limit)
+    module = layer(weight, bias, shift, carrier)
+    assert module.carrier == (torch.float32 if fits_float32 and carrier == torch.float32 else torch.float64)
+    reference = Reference.__new__(Reference)
+    reference.t = {"l.weight": weight, "l.bias": bias, "l.shift": shift}
+    result = module(torch.from_numpy(a)[None].float())[0]
+    assert result.dtype == torch.float32
+    assert np.array_equal(result.numpy(), getattr(reference, kind)("l", a).astype(np.float32))
+
+
+@pytest.mark.parametrize("group", range(4))
+def test_heads_compute_one_group(group: int) -> None:
+    weight, bias, shift, a = layer_values(3, (32, 16), 100)
+    module = layer(weight, bias, shift, torch.float32)
+    x = torch.from_numpy(a)[None].float()
+    assert torch.equal(module(x, group=group), module(x)[:, 8 * group : 8 * (group + 1)])
+
+
+def test_a_layer_just_below_its_bound_is_exact_in_float32() -> None:
+    """The largest sums that float32 is trusted with, of both signs and odd."""
+    weight = np.array([[4097, -4097], [4097, 4097]])
+    bias = np.array([2**24 - 1 - 2 * 4097 * 2047, 1])
+    module = layer(weight, bias, np.array([1, 1]), torch.float32)
+    assert module.carrier == torch.float32
+    a = np.array([[2047, -2047], [-2047, 2046]])[:, :, None]
+    expected = (weight @ a[:, :, 0] + bias[:, None]) >> 1
+    assert np.array_equal(module(torch.from_numpy(a)[None].float())[0, :, :, 0].numpy(), expected)
+
+
+def test_a_layer_at_its_bound_goes_to_float64() -> None:
+    bias = np.array([2**24 - 2 * 4097 * 2047])
+    assert layer(np.array([[4097, 4097]]), bias, np.array([1]), torch.float32).carrier == torch.float64
+
+
+def test_a_layer_beyond_float64_is_refused() -> None:
+    with pytest.raises(ModelError, match="range"):
+        layer(np.array([[1]]), np.array([2**53]), np.array([1]), torch.float64)
+
+
+# --- conversion
+
+
+@pytest.fixture
+def untrained() -> ImageVAE:
+    """With weights that do not come from torch's generator, which differs between machines."""
+    model = ImageVAE(CONFIGS["tiny"])
+    rng = np.random.default_rng(4)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.from_numpy(rng.normal(size=parameter.shape) * 0.1))
+    return model
+
+
+def test_converted_layers_keep_the_bound_of_float32(untrained: ImageVAE) -> None:
+    tensors = convert(untrained.prior)
+    for name in (name.removesuffix(".weight") for name in tensors if name.endswith(".weight")):
+        weight, bias = tensors[f"{name}.weight"].long().flatten(1), tensors[f"{name}.bias"].long()
+        assert int((weight.abs().sum(1) * 2047 + bias.abs()).max()) < 2**24
+
+
+def test_converted_layers_are_close_to_the_floats(untrained: ImageVAE) -> None:
+    tensors = convert(untrained.prior)
+    layers = untrained.prior.networks.state_dict()
+    for name in (name.removesuffix(".weight") for name in tensors if name.endswith(".weight")):
+        output_bits = 10 if name.startswith("heads") else 7
+        scale = 2.0 ** (7 - output_bits + tensors[f"{name}.shift"].double() * -1)[:, None]
+        error = tensors[f"{name}.weight"].double().flatten(1) * scale - layers[f"{name}.weight"].double().flatten(1)
+        assert float((error.abs() / scale).max()) <= 0.5
+
+
+@pytest.mark.parametrize("value", [1e4, -1e4, float("inf"), float("nan")])
+@pytest.mark.parametrize("name", ["h_s_in", "h_s_block.spatial", "contexts.0.0.reduce", "heads.2"])
+def test_weights_too_large_for_integers_are_refused(untrained: ImageVAE, name: str, value: float) -> None:
+    with torch.no_grad():
+        untrained.prior.networks.get_submodule(name).weight.view(-1)[0] = value
+    with pytest.raises(ModelError, match=r"1 channels .* no exact integer form"):
+        convert(untrained.prior)
+
+
+@pytest.mark.parametrize("limit", [2.0**24, 2.0**53])
+def test_large_biases_survive_conversion(untrained: ImageVAE, limit: float) -> None:
+    with torch.no_grad():
+        untrained.prior.networks.h_s_in.weight[0] = 0.001
+        untrained.prior.networks.h_s_in.bias[0] = 20.0
+    tensors = convert(untrained.prior, limit)
+    unit = 2.0 ** -float(tensors["h_s_in.shift"][0])
+    assert float(tensors["h_s_in.bias"][0]) * unit == pytest.approx(20.0 * 128, abs=1)
+
+
+# --- over quality
+
+
+@given(
+    st.integers(2, 9).flatmap(lambda k: st.lists(st.integers(-(2**31), 2**31 - 1), min_size=k, max_size=k)),
+    st.integers(0, QUALITY_MAX),
+)
+@examples(500)
+def test_interpolation_rounds_the_exact_value(knots: list[int], quality: int) -> None:
+    position = Fraction(quality * (len(knots) - 1), QUALITY_MAX)
+    row = min(int(position), len(knots) - 2)
+    value = knots[row] + (knots[row + 1] - knots[row]) * (position - row)
+    expected = (value + Fraction(1, 2)).__floor__()
+    assert interpolate(np.array(knots, np.int32)[:, None], quality).tolist() == [expected]
+
+
+def test_interpolation_meets_the_knots() -> None:
+    table = np.array([[5, -7], [100, 3], [-2, 9]])
+    assert [interpolate(table, q).tolist() for q in (0, QUALITY_MAX // 2, QUALITY_MAX)] == table.tolist()
+
+
+# --- against the floats
+
+
+@pytest.mark.parametrize("quality", [1, 50, 100])
+def test_the_exact_prior_is_close_to_the_float_prior(tiny, quality: int) -> None:
+    """Over the latents of a photograph: means within hundredths of a deviation, scales at the nearest level."""
+    code = quality_code(quality)
+    latents = tiny.encode(photographs.astronaut()[:128, :192], code)
+    position, state = torch.tensor([code / QUALITY_MAX]), tiny.prior.at(code)
+    prior, y_hat = tiny.model.prior, latents.y_hat
+    coded, coded_16 = Cells(y_hat.float()), Cells(y_hat)
+    with torch.no_grad():
+        float_hyper, hyper = prior.hyper(latents.z.float(), position), tiny.prior.hyper(latents.z, state)
+        for step, target in enumerate(Cells.split(y_hat)):
+            expected = prior.predict_y(step, float_hyper, coded, position)
+            prediction = tiny.prior.predict_y(step, hyper, coded_16, state)
+            mean = prediction.offset / 16 + (prediction.numbers % 16) / 16 - 0.5
+            level = (expected.log2_scale + 3.25) * 7
+            error = (mean - expected.mean) * torch.exp2(-expected.log2_scale)
+            assert float(error.abs().mean()) < 0.08
+            assert float((prediction.numbers // 16 - level).abs().mean()) < 0.5
+            coded.put(target.float())
+            coded_16.put(target * 16)
+
+
+def profiled_operators(function) -> set[str]:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        function()
+    return {event.key for event in profile.key_averages()}
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs oneDNN")
+def test_the_probe_for_plain_float32_runs_the_kernels_that_layers_run() -> None:
+    """On a CPU with AMX, oneDNN's convolutions are those that a program may have allowed to run in bfloat16."""
+    kernel = "aten::mkldnn_convolution"
+    module = layer(*layer_values(1, (64, 1, 3, 3), 50)[:3], torch.float32)
+    assert kernel in profiled_operators(lambda: module(torch.zeros(1, 64, 32, 32)))
+    assert kernel in profiled_operators(exact._float32_is_plain)

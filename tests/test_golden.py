@@ -1,0 +1,68 @@
+"""Frozen files: every decoder of this format version gives their symbols exactly and their pixels up to a rounding."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from conftest import GOLDEN
+from PIL import Image
+
+import vaecodec
+from vaecodec.container import unpack
+
+INDEX = json.loads((GOLDEN / "index.json").read_text())
+GOOD, BAD = INDEX["good"], INDEX["bad"]
+
+
+def fingerprint(values) -> str:
+    return hashlib.sha256((values * 16).numpy().astype("<i4").tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_headers_say_what_they_said(name: str) -> None:
+    header = vaecodec.read_info(GOLDEN / f"{name}.vae")
+    fields = ("width", "height", "mode", "quality", "symbols_crc")
+    assert {field: getattr(header, field) for field in fields} == {field: GOOD[name][field] for field in fields}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_symbols_are_exactly_the_same(tiny, name: str) -> None:
+    latents = tiny.decode(unpack((GOLDEN / f"{name}.vae").read_bytes()))
+    assert (fingerprint(latents.z), fingerprint(latents.y_hat)) == (GOOD[name]["z"], GOOD[name]["y_hat"])
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_pixels_are_within_one(tiny, name: str) -> None:
+    rgb = tiny.synthesize(tiny.decode(unpack((GOLDEN / f"{name}.vae").read_bytes())))
+    stored = np.asarray(Image.open(GOLDEN / f"{name}.png"))
+    assert rgb.shape == stored.shape
+    assert np.abs(rgb.astype(int) - stored).max() <= 1
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_pictures_come_back_in_their_mode(tiny, name: str) -> None:
+    image = tiny.decompress((GOLDEN / f"{name}.vae").read_bytes())
+    assert (image.mode, image.size) == (GOOD[name]["decoded_mode"], (GOOD[name]["width"], GOOD[name]["height"]))
+    alpha = hashlib.sha256(image.getchannel("A").tobytes()).hexdigest() if image.mode in ("LA", "RGBA") else None
+    assert alpha == GOOD[name]["alpha"]
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files_end_in_their_error(tiny, name: str) -> None:
+    with pytest.raises(vaecodec.VaecodecError) as caught:
+        tiny.decompress((GOLDEN / f"bad-{name}.vae").read_bytes())
+    assert type(caught.value).__name__ == BAD[name]
+
+
+def test_the_index_and_the_folder_agree() -> None:
+    files = {path.stem for path in GOLDEN.glob("*.vae")}
+    assert files == set(GOOD) | {f"bad-{name}" for name in BAD}
+    assert len(GOOD) >= 12
+    assert len(BAD) >= 8
+
+
+def test_the_folder_stays_small() -> None:
+    assert sum(path.stat().st_size for path in GOLDEN.iterdir() if path.suffix in (".vae", ".png", ".json")) < 300_000
