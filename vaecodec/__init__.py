@@ -58,6 +58,7 @@ __all__ = [
     "decompress",
     "list_models",
     "read_info",
+    "register_pillow",
 ]
 
 _codecs: dict[str, Codec] = {}
@@ -138,6 +139,13 @@ def read_info(data: bytes | str | Path) -> Header:
         with open(data, "rb") as file:
             data = file.read(HEADER_BYTES)
     return read_header(bytes(data))
+
+
+def register_pillow() -> None:
+    """Makes `.vae` a format that Pillow opens and saves; the same as `import vaecodec.pillow_plugin`."""
+    from vaecodec.pillow_plugin import register
+
+    register()
 
 
 def __getattr__(name: str):
