@@ -22,7 +22,13 @@ SUFFIX = ".vae"
 
 
 def _exit_code(error: VaecodecError) -> int:
-    return EXIT_CORRUPT if isinstance(error, BitstreamError) else EXIT_MODEL if isinstance(error, ModelError) else EXIT_FAILED
+    return (
+        EXIT_CORRUPT
+        if isinstance(error, BitstreamError)
+        else EXIT_MODEL
+        if isinstance(error, ModelError)
+        else EXIT_FAILED
+    )
 
 
 def _say(message: str) -> None:
@@ -78,7 +84,9 @@ def _size(count: int) -> str:
     return f"{count} bytes"
 
 
-def _plan(paths: tuple[str, ...], folder: Path | None, suffix: str, accepts: Callable[[str], bool], what: str) -> dict[str, str]:
+def _plan(
+    paths: tuple[str, ...], folder: Path | None, suffix: str, accepts: Callable[[str], bool], what: str
+) -> dict[str, str]:
     """Source to target for `IN OUT` or `IN... -o DIR`."""
     if folder is None:
         if len(paths) != 2:
@@ -145,9 +153,18 @@ class _SizeType(click.ParamType):
 
 
 _MODEL = click.option("-m", "--model", help="Model by name (see `vaecodec models`) or file; the default is light.")
-_EFFORT = click.option("-e", "--effort", type=click.IntRange(0, 1), default=1, show_default=True, help="0 rounds latents, 1 weighs rate against distortion for each.")
+_EFFORT = click.option(
+    "-e",
+    "--effort",
+    type=click.IntRange(0, 1),
+    default=1,
+    show_default=True,
+    help="0 rounds latents, 1 weighs rate against distortion for each.",
+)
 _FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
-_FOLDER = click.option("-o", "--output-dir", "folder", type=click.Path(path_type=Path, file_okay=False), help="Write into this folder.")
+_FOLDER = click.option(
+    "-o", "--output-dir", "folder", type=click.Path(path_type=Path, file_okay=False), help="Write into this folder."
+)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -163,16 +180,34 @@ def main() -> None:
 
 @main.command()
 @click.argument("paths", nargs=-1, required=True, metavar="IN OUT.vae | IN... -o DIR")
-@click.option("-q", "--quality", type=click.FloatRange(1, 100), help="1 is smallest, 100 best; 50 unless something is asked for.")
+@click.option(
+    "-q", "--quality", type=click.FloatRange(1, 100), help="1 is smallest, 100 best; 50 unless something is asked for."
+)
 @click.option("--size", type=_SizeType(), help="Largest file of at most N bytes; k and M are thousands and millions.")
-@click.option("--bpp", type=click.FloatRange(min=0, min_open=True), help="Largest file of at most so many bits per pixel.")
-@click.option("--metadata", type=_MetadataType(), default="all", show_default=True, help="What to keep: all, none, or some of icc,exif,xmp.")
+@click.option(
+    "--bpp", type=click.FloatRange(min=0, min_open=True), help="Largest file of at most so many bits per pixel."
+)
+@click.option(
+    "--metadata",
+    type=_MetadataType(),
+    default="all",
+    show_default=True,
+    help="What to keep: all, none, or some of icc,exif,xmp.",
+)
 @click.option("--psnr", type=click.FloatRange(min=0), metavar="DB", help="Smallest file of at least so many decibels.")
 @_EFFORT
 @_MODEL
 @_FOLDER
 @_FORCE
-def compress(paths: tuple[str, ...], metadata: tuple[str, ...], effort: int, model: str | None, folder: Path | None, force: bool, **asked) -> None:
+def compress(
+    paths: tuple[str, ...],
+    metadata: tuple[str, ...],
+    effort: int,
+    model: str | None,
+    folder: Path | None,
+    force: bool,
+    **asked,
+) -> None:
     """Compress pictures to .vae files.
 
     `-` is standard input or output. Everything that Pillow reads goes in; what a mode cannot keep is said.
@@ -206,8 +241,8 @@ def compress(paths: tuple[str, ...], metadata: tuple[str, ...], effort: int, mod
             _say(f"vaecodec: {source}: not kept: {planes.lost}")
         height, width = planes.rgb.shape[:2]
         _say(
-            f"{source} → {target}  {width}×{height}  {_size(len(packed))}  {8 * len(packed) / (width * height):.3f} bpp  "
-            f"{len(data) / len(packed):.0f}:1  {time.perf_counter() - start:.2f} s"
+            f"{source} → {target}  {width}×{height}  {_size(len(packed))}  "
+            f"{8 * len(packed) / (width * height):.3f} bpp  {len(data) / len(packed):.0f}:1  {time.perf_counter() - start:.2f} s"
         )
 
     _run(list(targets), work)
@@ -224,7 +259,13 @@ def _open(source: str, data: bytes):
 
 @main.command()
 @click.argument("paths", nargs=-1, required=True, metavar="IN.vae OUT | IN.vae... -o DIR")
-@click.option("--max-pixels", type=click.IntRange(min=1), default=vaecodec.DEFAULT_MAX_PIXELS, show_default=True, help="Refuse larger pictures.")
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=vaecodec.DEFAULT_MAX_PIXELS,
+    show_default=True,
+    help="Refuse larger pictures.",
+)
 @_MODEL
 @_FOLDER
 @_FORCE
@@ -242,7 +283,9 @@ def decompress(paths: tuple[str, ...], max_pixels: int, model: str | None, folde
     from vaecodec import images
 
     Image.init()
-    targets = _plan(paths, folder, ".png", lambda t: Path(t).suffix.lower() in Image.EXTENSION, "an image format's suffix")
+    targets = _plan(
+        paths, folder, ".png", lambda t: Path(t).suffix.lower() in Image.EXTENSION, "an image format's suffix"
+    )
 
     def work(source: str) -> None:
         target = targets[source]
@@ -257,7 +300,10 @@ def decompress(paths: tuple[str, ...], max_pixels: int, model: str | None, folde
         except (OSError, KeyError, ValueError) as error:
             raise ImageError(f"a picture of mode {image.mode} cannot be written as {format_name} ({error})") from error
         files.write(target, buffer.getvalue())
-        _say(f"{source} → {target}  {image.width}×{image.height}  {_size(buffer.tell())}  {time.perf_counter() - start:.2f} s")
+        _say(
+            f"{source} → {target}  {image.width}×{image.height}  {_size(buffer.tell())}  "
+            f"{time.perf_counter() - start:.2f} s"
+        )
 
     _run(list(targets), work)
 
@@ -318,7 +364,9 @@ def models() -> None:
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
 @_EFFORT
 @_MODEL
-@click.option("--qualities", default="5,15,25,35,45,55,65,75,85,95", show_default=True, help="Comma-separated, 1 to 100.")
+@click.option(
+    "--qualities", default="5,15,25,35,45,55,65,75,85,95", show_default=True, help="Comma-separated, 1 to 100."
+)
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the results here.")
 @_FORCE
 def evaluate(folder: Path, effort: int, model: str | None, qualities: str, json_path: Path | None, force: bool) -> None:
@@ -363,18 +411,41 @@ def evaluate(folder: Path, effort: int, model: str | None, qualities: str, json_
 
 @main.command()
 @click.option("--config", default="light", show_default=True, help="Named configuration.")
-@click.option("--data", type=click.Path(exists=True, path_type=Path), multiple=True, required=True, help="Tar files or folders of pictures; may be given several times.")
+@click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    required=True,
+    help="Tar files or folders of pictures; may be given several times.",
+)
 @click.option("--hours", type=click.FloatRange(min=0, min_open=True), required=True, help="Length of the whole run.")
-@click.option("--resume", "folder", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the run: checkpoint and log; a run that lies there goes on.")
+@click.option(
+    "--resume",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder of the run: checkpoint and log; a run that lies there goes on.",
+)
 @click.option("--init", "init", help="Model, by name or file, to start from where there is no checkpoint.")
-@click.option("--export", "export", type=click.Path(dir_okay=False, path_type=Path), help="Write the averaged weights as a model file at the end.")
+@click.option(
+    "--export",
+    "export",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the averaged weights as a model file at the end.",
+)
 @click.option("--batch", default=16, show_default=True, type=click.IntRange(min=1), help="Crops a step and process.")
-@click.option("--crop", default=256, show_default=True, type=click.IntRange(min=64), help="Pixels a side; a multiple of 64.")
-@click.option("--final-crop", default=384, show_default=True, type=click.IntRange(min=64), help="The same for the last tenth.")
+@click.option(
+    "--crop", default=256, show_default=True, type=click.IntRange(min=64), help="Pixels a side; a multiple of 64."
+)
+@click.option(
+    "--final-crop", default=384, show_default=True, type=click.IntRange(min=64), help="The same for the last tenth."
+)
 @click.option("--optimizer", type=click.Choice(["muon", "soap", "adamw"]), default="muon", show_default=True)
 @click.option("--rate", default=1.0, show_default=True, help="Multiplies all learning rates.")
 @click.option("--decay-share", default=0.35, show_default=True, help="Share of the run over which the rates fall.")
-@click.option("--frozen-encoder", is_flag=True, help="Train synthesis and prior only, on the symbols that the codec sends.")
+@click.option(
+    "--frozen-encoder", is_flag=True, help="Train synthesis and prior only, on the symbols that the codec sends."
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--compile/--no-compile", "compile_model", default=False, help="Use torch.compile.")
 def train(config, data, hours, folder, init, export, compile_model, **options) -> None:

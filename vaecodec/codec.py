@@ -1,7 +1,7 @@
 """The way of an image, forwards and backwards: pixels, latents, symbols, bytes.
 
-        compress:    planes ── analysis ─ y, h_a ─ z ── symbols, step by step ── ANS ── container
-        decompress:  container ── ANS, step by step ── y_hat ── synthesis ── planes
+compress:    planes ── analysis ─ y, h_a ─ z ── symbols, step by step ── ANS ── container
+decompress:  container ── ANS, step by step ── y_hat ── synthesis ── planes
 """
 
 from __future__ import annotations
@@ -258,7 +258,8 @@ class Codec:
         header = file.header
         if header.model_id != self.stored.model_id:
             raise ModelError(
-                f"the file was made by model {header.model_id.hex()}, this is {self.name} ({self.stored.model_id.hex()})"
+                f"the file was made by model {header.model_id.hex()}, "
+                f"this is {self.name} ({self.stored.model_id.hex()})"
             )
         config, state = self.model.config, self.prior.at(header.quality)
         rows, columns = -(-header.height // PATCH), -(-header.width // PATCH)

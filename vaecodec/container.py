@@ -112,7 +112,9 @@ def read_header(data: bytes) -> Header:
     raw = data[: HEADER.size]
     if zlib.crc32(raw) != int.from_bytes(data[HEADER.size : HEADER_BYTES], "little"):
         raise Corrupt("the header is damaged: its checksum does not fit")
-    _, version, coding, mode, chunks, model_id, width3, height3, quality, size, payload_crc, symbols_crc = HEADER.unpack(raw)
+    _, version, coding, mode, chunks, model_id, width3, height3, quality, size, payload_crc, symbols_crc = (
+        HEADER.unpack(raw)
+    )
     if version != VERSION:
         raise Unsupported(f"the file has format version {version}; this program reads version {VERSION}")
     if coding != 0:

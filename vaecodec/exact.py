@@ -45,7 +45,7 @@ Z_SHIFT = 4
 
 
 def _to_integers(weight: Tensor, bias: Tensor, output_bits: int, limit: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights, biases and shifts, all int32, for one layer; the largest scale at which every channel keeps its bound."""
+    """Weights, biases and shifts, all int32, for one layer, at the largest scale that keeps every channel's bound."""
     weight, bias = weight.detach().double().flatten(1), bias.detach().double()
     chosen_weight = torch.zeros_like(weight)
     chosen_bias, chosen_shift = torch.zeros_like(bias), torch.zeros_like(bias)

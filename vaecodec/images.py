@@ -197,7 +197,9 @@ def unpack_alpha(data: bytes, size: tuple[int, int]) -> np.ndarray:
     try:
         with PngImageFile(io.BytesIO(data)) as image:  # not Image.open, which has a limit of its own
             if image.size != size or image.mode != "L":
-                raise Corrupt(f"the alpha plane is {image.mode} {image.width}x{image.height}, not L {size[0]}x{size[1]}")
+                raise Corrupt(
+                    f"the alpha plane is {image.mode} {image.width}x{image.height}, not L {size[0]}x{size[1]}"
+                )
             return np.array(image)
     except Corrupt:
         raise

@@ -1,8 +1,8 @@
 """`ImageVAE`: the networks of the codec and their configurations.
 
-    x ── space_to_depth 8 ─ blocks ─ 2x2 ──(+)── y ·gain─ round ─ y_hat /gain ─ 1x1, shuffle ─ blocks ─ shuffle 8 ──(+)── x_hat
-    └──────── linear, 16x16 patches ─────────┘│                         └──────── linear, 16x16 patches ─────────────┘
-                                             h_a ── z ─ round ── prior (see `prior`)
+    x ── 8x8 to depth ─ blocks ─ 2x2 ──(+)── y ·gain ─ round ─ y_hat /gain ─ 1x1 ─ blocks ─ 8x8 to space ──(+)── x_hat
+    └───── linear, 16x16 patches ───────┘ │                               └───── linear, 16x16 patches ─────┘
+                                         h_a ── z ─ round ── prior (see `prior`)
 
 One model serves all qualities: gains on y and scales and shifts on the features are learned functions of the quality,
 and so are the tables of z.
@@ -64,8 +64,11 @@ class ModelConfig:
             "analysis": (192 * a + self.analysis_blocks * block(a)) / 64 + 4 * a * m / 256 + linear,
             "hyper_analysis": (4 * m * p + 4 * p * p + 2 * block(p)) / 1024 + (4 * p * p + p * z) / 4096,
             "synthesis": (192 * s + self.synthesis_blocks * block(s)) / 64 + 4 * s * m / 256 + linear,
-            "prior": 4 * z * p / 4096 + (block(p) + 4 * p * p) / 1024 + block(p) / 256
-            + (STEPS - 1) * context + STEPS * m * p / 2 / 256,
+            "prior": 4 * z * p / 4096
+            + (block(p) + 4 * p * p) / 1024
+            + block(p) / 256
+            + (STEPS - 1) * context
+            + STEPS * m * p / 2 / 256,
         }
         parts["decoder"] = parts["synthesis"] + parts["prior"]
         return {name: value / 1000 for name, value in parts.items()}
@@ -196,9 +199,7 @@ class ImageVAE(nn.Module):
         step = torch.sqrt(18 / (self.config.lmbda(quality) * math.log(2))) / 255
         self.prior.log2_gain.table.copy_(torch.log2(scale[None] / step[:, None]))
 
-    def forward(
-        self, x: Tensor, quality: Tensor, *, discrete: bool = False, rdo: bool = False
-    ) -> tuple[Tensor, Bound]:
+    def forward(self, x: Tensor, quality: Tensor, *, discrete: bool = False, rdo: bool = False) -> tuple[Tensor, Bound]:
         """The bound of pictures in one pass.
 
         Args:

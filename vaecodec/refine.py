@@ -16,9 +16,7 @@ from 9 to 14 and best near this value (docs/training-log.md).
 """
 
 
-def rdo_round(
-    u: Tensor, mean: Tensor, bits: Callable[[Tensor], Tensor], weight: float = RDO_WEIGHT
-) -> Tensor:
+def rdo_round(u: Tensor, mean: Tensor, bits: Callable[[Tensor], Tensor], weight: float = RDO_WEIGHT) -> Tensor:
     """Rate-distortion optimised rounding: the nearest integer, or its neighbour towards the mean if that pays.
 
     Args:

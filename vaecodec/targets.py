@@ -86,7 +86,8 @@ def search(encode: Callable[[int], tuple[float, T]], goal: Goal) -> Trial[T]:
             best = Trial(code, value, result)
         if gap < 0 and code == easiest:
             raise TargetError(
-                f"{goal.value:.6g} {goal.unit} cannot be reached for this picture; the nearest is {value:.6g} {goal.unit}"
+                f"{goal.value:.6g} {goal.unit} cannot be reached for this picture; "
+                f"the nearest is {value:.6g} {goal.unit}"
             )
         if (gap >= 0) == goal.at_most:
             low = max(low, code)

@@ -115,7 +115,7 @@ def load_model(name: str | Path) -> StoredModel:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  no mapping
         config = ModelConfig(**json.loads(metadata["config"]))
         expected = metadata["fingerprint"]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -27,7 +27,9 @@ def save(path: Path, model: nn.Module, ema: nn.Module, optimizers: list[torch.op
                 else:
                     tensors[name] = torch.tensor(value)
     temporary = path.with_suffix(".tmp")
-    save_file({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, temporary, {"meta": json.dumps(meta)})
+    save_file(
+        {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, temporary, {"meta": json.dumps(meta)}
+    )
     os.replace(temporary, path)
 
 
@@ -38,7 +40,7 @@ def load(path: Path, model: nn.Module, ema: nn.Module, optimizers: list[torch.op
     """
     with safe_open(path, "pt") as file:
         meta = json.loads(file.metadata()["meta"])
-        tensors = {key: file.get_tensor(key) for key in file.keys()}
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  no mapping
     for prefix, module in (("model/", model), ("ema/", ema)):
         module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     for number, optimizer in enumerate(optimizers):

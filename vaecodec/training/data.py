@@ -75,7 +75,9 @@ class Pictures:
                     else:
                         self.train.append(scaled)
         if not self.train:
-            raise ValueError(f"no training pictures of at least {minimum} pixels a side in {', '.join(map(str, sources))}")
+            raise ValueError(
+                f"no training pictures of at least {minimum} pixels a side in {', '.join(map(str, sources))}"
+            )
 
     def crops(self, count: int, size: int, generator: np.random.Generator) -> Tensor:
         """Random crops `[count, 3, size, size]` uint8: pictures by the root of their area, flipped and turned."""

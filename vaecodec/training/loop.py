@@ -113,9 +113,7 @@ class Trainer:
         init: weights to start from where there is no checkpoint.
     """
 
-    def __init__(
-        self, options: TrainOptions, pictures: Pictures, folder: Path, init: dict[str, Tensor] | None = None
-    ):
+    def __init__(self, options: TrainOptions, pictures: Pictures, folder: Path, init: dict[str, Tensor] | None = None):
         self.options, self.folder, self.init = options, folder, init
         self.team = Team("cuda" if torch.cuda.is_available() else "cpu")
         self.config = CONFIGS[options.config]
