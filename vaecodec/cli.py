@@ -84,6 +84,12 @@ def _size(count: int) -> str:
     return f"{count} bytes"
 
 
+def _say_done(source: str, target: str, size: tuple[int, int], *facts: str, start: float) -> None:
+    """One line for a file that is done."""
+    seconds = f"{time.perf_counter() - start:.2f} s"
+    _say("  ".join([f"{source} → {target}", f"{size[0]}×{size[1]}", *facts, seconds]))
+
+
 def _plan(
     paths: tuple[str, ...], folder: Path | None, suffix: str, accepts: Callable[[str], bool], what: str
 ) -> dict[str, str]:
@@ -240,10 +246,9 @@ def compress(
         if planes.lost:
             _say(f"vaecodec: {source}: not kept: {planes.lost}")
         height, width = planes.rgb.shape[:2]
-        _say(
-            f"{source} → {target}  {width}×{height}  {_size(len(packed))}  "
-            f"{8 * len(packed) / (width * height):.3f} bpp  {len(data) / len(packed):.0f}:1  {time.perf_counter() - start:.2f} s"
-        )
+        rate = f"{8 * len(packed) / (width * height):.3f} bpp"
+        ratio = f"{len(data) / len(packed):.0f}:1"
+        _say_done(source, target, (width, height), _size(len(packed)), rate, ratio, start=start)
 
     _run(list(targets), work)
 
@@ -300,10 +305,7 @@ def decompress(paths: tuple[str, ...], max_pixels: int, model: str | None, folde
         except (OSError, KeyError, ValueError) as error:
             raise ImageError(f"a picture of mode {image.mode} cannot be written as {format_name} ({error})") from error
         files.write(target, buffer.getvalue())
-        _say(
-            f"{source} → {target}  {image.width}×{image.height}  {_size(buffer.tell())}  "
-            f"{time.perf_counter() - start:.2f} s"
-        )
+        _say_done(source, target, image.size, _size(buffer.tell()), start=start)
 
     _run(list(targets), work)
 
