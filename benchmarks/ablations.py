@@ -54,6 +54,7 @@ def measure(codec, factorised, rgb: np.ndarray, quality: float) -> dict:
     import torch
 
     from vaecodec import metrics
+    from vaecodec.bound import as_given
     from vaecodec.codec import quality_code
     from vaecodec.container import QUALITY_MAX
 
@@ -61,7 +62,8 @@ def measure(codec, factorised, rgb: np.ndarray, quality: float) -> dict:
     data = codec.compress(rgb, quality=quality)
     exact_bits, latents = rate_parts(codec, rgb, code)
     condition = torch.tensor([code / QUALITY_MAX], device=codec.device)
-    float_bits = codec.model.code_length(latents.z, latents.y_hat, condition)
+    _, float_bits = codec.model.rate(latents.z.float(), latents.y_hat.float(), condition, as_given)
+    float_bits = {group: float(bits) for group, bits in float_bits.items()}
     pictures, seconds = {}, {}
     for name, work in (("float32", lambda: codec.synthesize(latents)), ("bf16", lambda: bf16_picture(codec, latents))):
         work()  # warm

@@ -20,6 +20,7 @@ from support import MODES, alpha_plane, assert_no_torch, chunk, examples, flips,
 import vaecodec
 from vaecodec import codec as codec_module
 from vaecodec import images
+from vaecodec.bound import as_given
 from vaecodec.codec import Codec, quality_code, quality_of
 from vaecodec.container import ALPHA, QUALITY_MAX, unpack
 from vaecodec.errors import BitstreamError, Corrupt, LimitError, ModelError, NotAVaeFile, VaecodecError
@@ -116,7 +117,8 @@ def test_other_efforts_are_refused(tiny, effort: int) -> None:
 @pytest.mark.parametrize("original", [photograph(256, 256), photograph(130, 67), picture(97, 201), picture(5, 3)])
 def test_files_are_as_long_as_the_bound_says(tiny, original: np.ndarray, effort: int, quality: int) -> None:
     latents = tiny.encode(original, quality_code(quality), effort=effort)
-    bits = tiny.model.code_length(latents.z, latents.y_hat, torch.tensor([latents.quality / QUALITY_MAX]))
+    condition = torch.tensor([latents.quality / QUALITY_MAX])
+    _, bits = tiny.model.rate(latents.z.float(), latents.y_hat.float(), condition, as_given)
     assert set(bits) == {"z", "y0", "y1", "y2", "y3"}
     total = sum(bits.values())
     assert abs(8 * len(latents.payload) - total) <= 0.01 * total + 400

@@ -8,6 +8,7 @@ of width 1 stands in for rounding (Ballé et al. 2017), for which the same expre
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -86,3 +87,24 @@ def round_ste(x: Tensor) -> Tensor:
 def add_noise(x: Tensor) -> Tensor:
     """Adds uniform noise on [-1/2, 1/2), the stand-in for rounding in the rate."""
     return x + torch.rand_like(x) - 0.5
+
+
+Rounding = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""What becomes of latents: from (latents, means, log2 scales), on the lattice of the integers, to what the decoder sees
+and to where the rate is taken. `noisy`, `nearest` and `as_given` here, `optimised` and `annealed` in `refine`."""
+
+
+def noisy(u: Tensor, mean: Tensor, log2_scale: Tensor) -> tuple[Tensor, Tensor]:
+    """For training: context and synthesis see rounded latents, the rate is that of noisy ones."""
+    return round_ste(u), add_noise(u)
+
+
+def nearest(u: Tensor, mean: Tensor, log2_scale: Tensor) -> tuple[Tensor, Tensor]:
+    """The discrete bound at the nearest integers."""
+    rounded = round_ste(u)
+    return rounded, rounded
+
+
+def as_given(u: Tensor, mean: Tensor, log2_scale: Tensor) -> tuple[Tensor, Tensor]:
+    """The discrete bound at latents that a decoder has."""
+    return u, u

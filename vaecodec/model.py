@@ -18,9 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaecodec.blocks import Pointwise, QualityFilm, TransformBlock, compand, depth_to_space, space_to_depth
-from vaecodec.bound import Bound, add_noise, gaussian_bits, round_ste
-from vaecodec.prior import STEPS, Cells, Prediction, Prior
-from vaecodec.refine import rdo_round
+from vaecodec.bound import Bound, Rounding, gaussian_bits, noisy
+from vaecodec.prior import STEPS, Cells, Prior
 
 PATCH = 16
 """Pixels a side for one position of y."""
@@ -148,17 +147,6 @@ class Synthesis(nn.Module):
         return linear + depth_to_space(self.out(features), 8)
 
 
-@torch.no_grad()
-def _rdo_round(u: Tensor, prediction: Prediction) -> Tensor:
-    mean = prediction.mean - prediction.offset
-    return rdo_round(u, mean, lambda symbols: gaussian_bits(symbols - mean, prediction.log2_scale))
-
-
-def _within(bits: Tensor, coded: Cells) -> Tensor:
-    outside = coded.outside()
-    return bits if outside is None else bits.masked_fill(outside.to(bits.device), 0.0)
-
-
 class ImageVAE(nn.Module):
     """The whole model.
 
@@ -199,63 +187,69 @@ class ImageVAE(nn.Module):
         step = torch.sqrt(18 / (self.config.lmbda(quality) * math.log(2))) / 255
         self.prior.log2_gain.table.copy_(torch.log2(scale[None] / step[:, None]))
 
-    def forward(self, x: Tensor, quality: Tensor, *, discrete: bool = False, rdo: bool = False) -> tuple[Tensor, Bound]:
-        """The bound of pictures in one pass.
+    def infer(self, x: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """The amortised posterior: y, normalised, `[B, M, H/16, W/16]`, and z, both before rounding, float32.
 
         Args:
             x: `[B, 3, H, W]` in [0, 1], sides multiples of 16.
             quality: `[B]` in [0, 1].
-            discrete: rounded latents in the rate, as in a file; otherwise noise stands in for rounding there, while
-                context and synthesis see rounded ones.
-            rdo: symbols are those that `rdo_round` chooses, as the codec's are; only with `discrete`.
+        """
+        y = self.analysis(x - 0.5, quality).float()
+        return y, self.hyper_analysis(y, quality).float()
+
+    def rate(
+        self, z: Tensor, y: Tensor, quality: Tensor, rounding: Rounding, z_rounding: Rounding | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Latents through the prior.
+
+        Args:
+            z: `[B, Cz, h, w]`.
+            y: `[B, M, H, W]` in symbols, that is, times the gain.
+            rounding: see `bound.Rounding`.
+            z_rounding: for z, if it is another one.
+
+        Returns:
+            y_hat `[B, M, H, W]` in symbols, and `[B]` bits by group: "z", "y0" to "y3".
+        """
+        prediction = self.prior.predict_z(quality)
+        z_hat, z_rate = (z_rounding or rounding)(z, prediction.mean, prediction.log2_scale)
+        bits = {"z": gaussian_bits(z_rate - prediction.mean, prediction.log2_scale)}
+        hyper = self.prior.hyper(z_hat, quality)
+        coded = Cells(y)
+        outside = coded.outside()
+        for step, latents in enumerate(Cells.split(y)):
+            prediction = self.prior.predict_y(step, hyper, coded, quality)
+            mean = prediction.mean - prediction.offset
+            y_hat, y_rate = rounding(latents - prediction.offset, mean, prediction.log2_scale)
+            step_bits = gaussian_bits(y_rate - mean, prediction.log2_scale)
+            bits[f"y{step}"] = step_bits if outside is None else step_bits.masked_fill(outside.to(y.device), 0.0)
+            coded.put(prediction.offset + y_hat)
+        return coded.merged(), {group: values.flatten(1).sum(1) for group, values in bits.items()}
+
+    def bound(
+        self,
+        x: Tensor,
+        z: Tensor,
+        y: Tensor,
+        quality: Tensor,
+        rounding: Rounding = noisy,
+        z_rounding: Rounding | None = None,
+    ) -> tuple[Tensor, Bound]:
+        """The bound of pictures at given latents, as `infer` gives them; roundings as for `rate`.
 
         Returns:
             x_hat `[B, 3, H, W]`, neither clipped nor rounded to 8 bits, and the bound's terms.
         """
         pixels = x.shape[-2] * x.shape[-1]
-        bits = lambda v: v.flatten(1).sum(1) / pixels
-        x = x - 0.5
-        y = self.analysis(x, quality).float()
-        z = self.hyper_analysis(y, quality).float()
-        prediction = self.prior.predict_z(quality)
-        z_hat = round_ste(z)
-        z_rate = z_hat if discrete else add_noise(z)
-        rate_bpp = {"z": bits(gaussian_bits(z_rate - prediction.mean, prediction.log2_scale))}
-
         gain = self.prior.gain(quality)
-        hyper = self.prior.hyper(z_hat, quality)
-        coded = Cells(y)
-        for step, symbols in enumerate(Cells.split(y * gain)):
-            prediction = self.prior.predict_y(step, hyper, coded, quality)
-            u = symbols - prediction.offset
-            y_hat = prediction.offset + (_rdo_round(u, prediction) if rdo else round_ste(u))
-            deviation = (y_hat if discrete else add_noise(symbols)) - prediction.mean
-            rate_bpp[f"y{step}"] = bits(_within(gaussian_bits(deviation, prediction.log2_scale), coded))
-            coded.put(y_hat)
-        x_hat = self.synthesis(coded.merged() / gain, quality).float()
+        y_hat, bits = self.rate(z, y * gain, quality, rounding, z_rounding)
+        x_hat = self.synthesis(y_hat / gain, quality).float() + 0.5
         mse = (x_hat - x).square().flatten(1).mean(1)
-        return x_hat + 0.5, Bound(mse, rate_bpp)
+        return x_hat, Bound(mse, {group: values / pixels for group, values in bits.items()})
 
-    @torch.no_grad()
-    def code_length(self, z: Tensor, y_hat: Tensor, quality: Tensor) -> dict[str, float]:
-        """The discrete bound's rate at given latents, by the float prior: -log2 P of intervals of width 1 around them.
-
-        Args:
-            z: `[1, Cz, h, w]` integers.
-            y_hat: `[1, M, H, W]` latents as the decoder has them, in symbols.
-            quality: `[1]` in [0, 1].
-
-        Returns:
-            Bits by group: "z", "y0" to "y3".
-        """
-        z, y_hat = z.float(), y_hat.float()
-        prediction = self.prior.predict_z(quality)
-        result = {"z": float(gaussian_bits(z - prediction.mean, prediction.log2_scale).sum())}
-        hyper = self.prior.hyper(z, quality)
-        coded = Cells(y_hat)
-        for step, latents in enumerate(Cells.split(y_hat)):
-            prediction = self.prior.predict_y(step, hyper, coded, quality)
-            bits = _within(gaussian_bits(latents - prediction.mean, prediction.log2_scale), coded)
-            result[f"y{step}"] = float(bits.sum(dtype=torch.float64))
-            coded.put(latents)
-        return result
+    def forward(
+        self, x: Tensor, quality: Tensor, rounding: Rounding = noisy, z_rounding: Rounding | None = None
+    ) -> tuple[Tensor, Bound]:
+        """The bound of pictures in one pass; arguments and results as of `infer` and `bound`."""
+        y, z = self.infer(x, quality)
+        return self.bound(x, z, y, quality, rounding, z_rounding)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from vaecodec.bound import gaussian_bits
+
 RDO_WEIGHT = 11.0
 """Bits that an error of one symbol costs, at the optimum of the bound.
 
@@ -34,3 +36,10 @@ def rdo_round(u: Tensor, mean: Tensor, bits: Callable[[Tensor], Tensor], weight:
     saved = bits(nearest) - bits(inner)
     worse = weight * ((u - inner).square() - (u - nearest).square())
     return torch.where(saved > worse, inner, nearest)
+
+
+@torch.no_grad()
+def optimised(u: Tensor, mean: Tensor, log2_scale: Tensor) -> tuple[Tensor, Tensor]:
+    """A `bound.Rounding`: the discrete bound at the symbols that the codec chooses, by the float prior."""
+    symbols = rdo_round(u, mean, lambda symbols: gaussian_bits(symbols - mean, log2_scale))
+    return symbols, symbols

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaecodec.bound import Bound
+from vaecodec.bound import Bound, nearest, noisy
 from vaecodec.model import CONFIGS, PATCH, ImageVAE
+from vaecodec.refine import optimised
 from vaecodec.training import checkpoint
 from vaecodec.training.data import Batches, Pictures
 from vaecodec.training.optim import build_optimizers, set_rate
@@ -92,7 +93,7 @@ def validate(model: ImageVAE, crops: Tensor) -> dict[str, list[float]]:
         for x in crops.split(8):
             quality = torch.full((len(x),), value, device=device)
             with _autocast(device):
-                bounds.append(model(x.to(device), quality, discrete=True, rdo=True)[1])
+                bounds.append(model(x.to(device), quality, optimised, nearest)[1])
         lmbda = model.config.lmbda(torch.tensor(value))
         for key, values in (
             ("loss", [b.objective(lmbda.to(device)) for b in bounds]),
@@ -188,7 +189,8 @@ class Trainer:
         x = self.batches.next(count, crop).to(self.team.device, memory_format=torch.channels_last).float() / 255
         quality = torch.rand(count, device=self.team.device)
         with _autocast(self.team.device):
-            _, bound = self.forward(x, quality, discrete=options.frozen_encoder, rdo=options.frozen_encoder)
+            roundings = (optimised, nearest) if options.frozen_encoder else (noisy,)
+            _, bound = self.forward(x, quality, *roundings)
         loss = weighted_loss(bound, self.config.lmbda(quality))
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
