@@ -367,7 +367,7 @@ def models() -> None:
 @_EFFORT
 @_MODEL
 @click.option(
-    "--qualities", default="5,15,25,35,45,55,65,75,85,95", show_default=True, help="Comma-separated, 1 to 100."
+    "--qualities", default="1,10,20,30,40,50,60,70,80,90,100", show_default=True, help="Comma-separated, 1 to 100."
 )
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the results here.")
 @_FORCE
