@@ -24,7 +24,7 @@ from vaecodec.errors import Corrupt, ModelError
 from vaecodec.images import ImageLike, Planes
 from vaecodec.model import HYPER, PATCH
 from vaecodec.prior import STEPS, Cells
-from vaecodec.refine import rdo_round
+from vaecodec.refine import rdo_round, rdo_weight
 from vaecodec.tables import FRACTIONS
 from vaecodec.targets import Goal, search
 from vaecodec.weights import load_model
@@ -224,7 +224,7 @@ class Codec:
         for step, target in enumerate(Cells.split(y)):
             prediction = self.prior.predict_y(step, hyper, coded, state)
             u = (target - prediction.offset / FRACTIONS).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-            symbols = self._rdo_round(u, prediction.numbers) if effort else u.round()
+            symbols = self._rdo_round(u, prediction.numbers, quality) if effort else u.round()
             if outside is not None:
                 symbols.masked_fill_(outside.to(self.device), 0)
             coded.put(prediction.offset + symbols * FRACTIONS)
@@ -237,7 +237,7 @@ class Codec:
             crc = zlib.crc32(symbols.astype("<i4").tobytes(), crc)
         return Latents(size, quality, z, coded.merged() / FRACTIONS, encoder.getvalue(), crc)
 
-    def _rdo_round(self, u: Tensor, numbers: Tensor) -> Tensor:
+    def _rdo_round(self, u: Tensor, numbers: Tensor, quality: int) -> Tensor:
         tables = numbers.cpu().numpy()
         mean = (numbers % FRACTIONS).double() / FRACTIONS - 0.5
 
@@ -245,7 +245,7 @@ class Codec:
             lengths = self.stored.tables.bits(symbols.cpu().numpy().astype(np.int64), tables)
             return torch.from_numpy(lengths).to(u.device)
 
-        return rdo_round(u, mean, bits)
+        return rdo_round(u, mean, bits, rdo_weight(quality / QUALITY_MAX))
 
     @torch.no_grad()
     def decode(self, file: container.VaeFile) -> Latents:

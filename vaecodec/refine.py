@@ -7,25 +7,31 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from vaecodec.bound import gaussian_bits
+from vaecodec.bound import Rounding, gaussian_bits
 
-RDO_WEIGHT = 11.0
-"""Bits that an error of one symbol costs, at the optimum of the bound.
-
-At high rate it is 6 / ln 2 = 8.7 whatever λ is: squared error Δ²/12 and rate −log2 Δ a coefficient balance at a step Δ
-for which an error e (in steps) adds 6 e² / ln 2 bits to the objective. Measured on validation pictures, BD-rate is flat
-from 9 to 14 and best near this value (docs/training-log.md).
-"""
+RDO_WEIGHT_LOW, RDO_WEIGHT_HIGH = 22.0, 75.0
 
 
-def rdo_round(u: Tensor, mean: Tensor, bits: Callable[[Tensor], Tensor], weight: float = RDO_WEIGHT) -> Tensor:
+def rdo_weight(quality: float | Tensor) -> float | Tensor:
+    """Bits that a squared error of one symbol is taken to cost, at qualities from 0 to 1.
+
+    At high rate and for an orthonormal transform it would be 6 / ln 2 = 8.7, whatever λ is: squared error Δ²/12 and
+    rate −log2 Δ a coefficient balance at a step Δ for which an error e (in steps) adds 6 e² / ln 2 bits to the
+    objective. That is best for a young model; trained encoders spare symbols by themselves, and errors are dearer.
+    Measured with the shipped model on validation pictures (docs/training-log.md): best near 25 at the lowest rates,
+    and beyond 60 at the highest.
+    """
+    return RDO_WEIGHT_LOW * (RDO_WEIGHT_HIGH / RDO_WEIGHT_LOW) ** quality
+
+
+def rdo_round(u: Tensor, mean: Tensor, bits: Callable[[Tensor], Tensor], weight: float | Tensor) -> Tensor:
     """Rate-distortion optimised rounding: the nearest integer, or its neighbour towards the mean if that pays.
 
     Args:
         u: latents minus the lattice's offset, in symbols.
         mean: of the prior, on the same scale.
         bits: code lengths of symbols, elementwise.
-        weight: bits for a squared error of one.
+        weight: bits for a squared error of one, see `rdo_weight`.
 
     Returns:
         Integers, of the shape and type of `u`.
@@ -38,8 +44,17 @@ def rdo_round(u: Tensor, mean: Tensor, bits: Callable[[Tensor], Tensor], weight:
     return torch.where(saved > worse, inner, nearest)
 
 
-@torch.no_grad()
-def optimised(u: Tensor, mean: Tensor, log2_scale: Tensor) -> tuple[Tensor, Tensor]:
-    """A `bound.Rounding`: the discrete bound at the symbols that the codec chooses, by the float prior."""
-    symbols = rdo_round(u, mean, lambda symbols: gaussian_bits(symbols - mean, log2_scale))
-    return symbols, symbols
+def optimised(quality: Tensor) -> Rounding:
+    """The discrete bound at the symbols that the codec chooses, by the float prior, for `[B]` qualities.
+
+    Gradients pass straight through: on a lattice that moves with the mean they are all that the mean gets of the rate.
+    """
+    weight = rdo_weight(quality)[:, None, None, None]
+
+    def rounding(u: Tensor, mean: Tensor, log2_scale: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            symbols = rdo_round(u, mean, lambda symbols: gaussian_bits(symbols - mean, log2_scale), weight)
+        symbols = u + (symbols - u).detach()
+        return symbols, symbols
+
+    return rounding

@@ -93,7 +93,7 @@ def validate(model: ImageVAE, crops: Tensor) -> dict[str, list[float]]:
         for x in crops.split(8):
             quality = torch.full((len(x),), value, device=device)
             with _autocast(device):
-                bounds.append(model(x.to(device), quality, optimised, nearest)[1])
+                bounds.append(model(x.to(device), quality, optimised(quality), nearest)[1])
         lmbda = model.config.lmbda(torch.tensor(value))
         for key, values in (
             ("loss", [b.objective(lmbda.to(device)) for b in bounds]),
@@ -189,7 +189,7 @@ class Trainer:
         x = self.batches.next(count, crop).to(self.team.device, memory_format=torch.channels_last).float() / 255
         quality = torch.rand(count, device=self.team.device)
         with _autocast(self.team.device):
-            roundings = (optimised, nearest) if options.frozen_encoder else (noisy,)
+            roundings = (optimised(quality), nearest) if options.frozen_encoder else (noisy,)
             _, bound = self.forward(x, quality, *roundings)
         loss = weighted_loss(bound, self.config.lmbda(quality))
         for optimizer in self.optimizers:
