@@ -18,8 +18,8 @@ def rdo_weight(quality: float | Tensor) -> float | Tensor:
     At high rate and for an orthonormal transform it would be 6 / ln 2 = 8.7, whatever λ is: squared error Δ²/12 and
     rate −log2 Δ a coefficient balance at a step Δ for which an error e (in steps) adds 6 e² / ln 2 bits to the
     objective. That is best for a young model; trained encoders spare symbols by themselves, and errors are dearer.
-    Measured with the shipped model on validation pictures (docs/training-log.md): best near 25 at the lowest rates,
-    and beyond 60 at the highest.
+    Measured with the shipped model on validation pictures (docs/training-log.md): even from 20 to 40 at the lowest
+    rates, where the lower end is taken for the sake of small files, and best beyond 60 at the highest.
     """
     return RDO_WEIGHT_LOW * (RDO_WEIGHT_HIGH / RDO_WEIGHT_LOW) ** quality
 

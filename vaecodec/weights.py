@@ -116,10 +116,11 @@ def load_model(name: str | Path) -> StoredModel:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  no mapping
-        config = ModelConfig(**json.loads(metadata["config"]))
+        stored_config = json.loads(metadata["config"])
+        config = ModelConfig(**stored_config)
         expected = metadata["fingerprint"]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: not a model of vaecodec ({error})") from error
-    if fingerprint(config.to_dict(), tensors) != expected:
+    if fingerprint(stored_config, tensors) != expected:
         raise ModelError(f"{path}: the weights do not match their fingerprint; the file is damaged")
     return StoredModel(path.stem, expected, config, tensors)
