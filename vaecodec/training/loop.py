@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaecodec.bound import Bound, nearest, noisy
+from vaecodec.bound import Bound, Rounding, nearest, noisy
 from vaecodec.model import CONFIGS, PATCH, ImageVAE
 from vaecodec.refine import optimised
 from vaecodec.training import checkpoint
@@ -45,6 +45,8 @@ class TrainOptions:
         rate: multiplies all learning rates.
         prior_share: share of the run, at its start, in which only the prior learns, on the untrained transform.
         decay_share: share of the run, at its end, over which the rates fall to nothing.
+        discrete_share: share of the run, at its end, in which the rate is that of rounded latents, with gradients
+            straight through, instead of noisy ones.
         ema: decay of the averaged weights a step.
         clip: largest norm of the gradient.
         frozen_encoder: train synthesis and prior only, on the symbols that the codec sends (rounded, chosen for rate
@@ -60,6 +62,7 @@ class TrainOptions:
     rate: float = 1.0
     prior_share: float = 0.04
     decay_share: float = 0.35
+    discrete_share: float = 0.0
     ema: float = 0.998
     clip: float = 1.0
     seed: int = 0
@@ -180,6 +183,14 @@ class Trainer:
         model.hyper_analysis.requires_grad_(not options.frozen_encoder)
         model.synthesis.requires_grad_(not prior_only)
 
+    def _roundings(self, quality: Tensor) -> tuple[Rounding, Rounding]:
+        """For y and for z."""
+        if self.options.frozen_encoder:
+            return optimised(quality), nearest
+        if self.progress >= 1 - self.options.discrete_share:
+            return nearest, nearest
+        return noisy, noisy
+
     def _train_step(self) -> None:
         options = self.options
         crop = options.final_crop if self.progress > 1 - FINAL_SHARE else options.crop
@@ -189,8 +200,7 @@ class Trainer:
         x = self.batches.next(count, crop).to(self.team.device, memory_format=torch.channels_last).float() / 255
         quality = torch.rand(count, device=self.team.device)
         with _autocast(self.team.device):
-            roundings = (optimised(quality), nearest) if options.frozen_encoder else (noisy,)
-            _, bound = self.forward(x, quality, *roundings)
+            _, bound = self.forward(x, quality, *self._roundings(quality))
         loss = weighted_loss(bound, self.config.lmbda(quality))
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
