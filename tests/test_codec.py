@@ -150,7 +150,7 @@ def test_psnr_rises_with_quality(knob) -> None:
 def test_effort_pays(quality: float) -> None:
     """Rate and distortion together, with the shipped model, for which the weights of that choice were measured.
 
-    At the lowest qualities they are set for small files, and the sum is even.
+    At the lowest qualities they are set for small files: at quality 5 the sum is half a per cent worse here.
     """
     codec = Codec()
     original = photograph(256, 224)
