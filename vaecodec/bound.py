@@ -8,6 +8,7 @@ of width 1 stands in for rounding (Ballé et al. 2017), for which the same expre
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -50,7 +51,7 @@ class _LowerBound(torch.autograd.Function):
     """`max(x, bound)` that still lets gradients through that would raise x."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, bound: float) -> Tensor:
+    def forward(ctx, x: Tensor, bound: float | Tensor) -> Tensor:
         ctx.save_for_backward(x < bound)
         return x.clamp_min(bound)
 
@@ -65,6 +66,11 @@ def bounded_log2_scale(log2_scale: Tensor) -> Tensor:
     return _LowerBound.apply(log2_scale.float(), LOG2_SCALE_MIN).clamp_max(LOG2_SCALE_MAX)
 
 
+def clamp_inwards(x: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
+    """Clamps; outside, only gradients that lead back inside get through."""
+    return -_LowerBound.apply(-_LowerBound.apply(x, low), -high)
+
+
 def gaussian_bits(deviation: Tensor, log2_scale: Tensor) -> Tensor:
     """Code length in bits of intervals of width 1 under Gaussians; elementwise, float32 whatever comes in.
 
@@ -77,6 +83,11 @@ def gaussian_bits(deviation: Tensor, log2_scale: Tensor) -> Tensor:
     upper = torch.special.erfc((distance - 0.5) * inverse)
     lower = torch.special.erfc((distance + 0.5) * inverse)
     return -torch.log2(_LowerBound.apply(0.5 * (upper - lower), PROBABILITY_FLOOR))
+
+
+def gaussian_kl_bits(mean: Tensor, log2_scale: Tensor) -> Tensor:
+    """KL(N(mean, σ²) || N(0, 1)) in bits, elementwise; σ by its log2."""
+    return 0.5 * (torch.exp2(2 * log2_scale) + mean.square() - 1) / math.log(2) - log2_scale
 
 
 def round_ste(x: Tensor) -> Tensor:

@@ -1,0 +1,132 @@
+"""Training of the small models, by the optimisers, schedule and checkpoints of the photo codec's.
+
+Imported by `vaecodec digits train` and the benchmark only.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vaecodec.digits.data import Digits
+from vaecodec.digits.model import DigitsVAE
+from vaecodec.training import checkpoint
+from vaecodec.training.loop import CHECKPOINT, CHECKPOINT_S, rate_fraction
+from vaecodec.training.optim import build_optimizers, set_rate
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How to train.
+
+    Attributes:
+        epochs: times that every picture is seen.
+        batch: pictures a step.
+        rate: multiplies the learning rates.
+        decay_share: share of the run, at its end, over which the rates fall to nothing.
+        ema: decay of the averaged weights a step.
+        unlabelled: share of the pictures whose label is withheld from a model with labels.
+        seed: of the weights' start, the order of pictures and the noise.
+    """
+
+    epochs: float = 30
+    batch: int = 128
+    rate: float = 1.0
+    decay_share: float = 0.7
+    ema: float = 0.998
+    unlabelled: float = 0.0
+    seed: int = 0
+
+
+Loss = Callable[[DigitsVAE, Tensor, Tensor], Tensor]
+"""Model, pictures `[B, 28, 28]` and labels `[B]` to what is minimised, a mean over pictures."""
+Report = Callable[[float, float], None]
+"""What is told of the run: the share that is done, and the loss of late."""
+
+
+def negative_bound(model: DigitsVAE, images: Tensor, labels: Tensor) -> Tensor:
+    """−F in bits per pixel."""
+    return model(images, labels).total_bpp.mean()
+
+
+def binarised(model: DigitsVAE, images: Tensor, labels: Tensor) -> Tensor:
+    """−F of pictures whose pixels are drawn anew as black or white, each time (Burda et al. 2016)."""
+    return negative_bound(model, binarise(images), labels)
+
+
+def binarise(images: Tensor) -> Tensor:
+    """Levels 0 and 255 at random, white with the probability that the grey level says."""
+    return torch.bernoulli(images / 255) * 255
+
+
+def fit(
+    model: DigitsVAE,
+    data: Digits,
+    options: FitOptions,
+    loss: Loss = negative_bound,
+    *,
+    folder: Path | None = None,
+    report: Report = lambda progress, loss: None,
+) -> DigitsVAE:
+    """Trains a model and returns its averaged weights.
+
+    Args:
+        folder: for a checkpoint every few minutes, from which the same call goes on, and a log.
+    """
+    torch.manual_seed(options.seed)
+    ema = copy.deepcopy(model).requires_grad_(False)
+    optimizers = build_optimizers(model, "adamw", options.rate)
+    images, labels = torch.from_numpy(data.images.copy()), torch.from_numpy(data.labels.copy()).long()
+    per_epoch = len(images) // options.batch
+    steps, step = round(options.epochs * per_epoch), 0
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / CHECKPOINT).exists():
+            step = checkpoint.load(folder / CHECKPOINT, model, ema, optimizers)["step"]
+    parameters, recent, saved = list(model.parameters()), [], time.monotonic()
+
+    def save() -> None:
+        if folder is not None:
+            checkpoint.save(folder / CHECKPOINT, model, ema, optimizers, {"step": step, "options": asdict(options)})
+
+    while step < steps:
+        order = torch.randperm(
+            len(images), generator=torch.Generator().manual_seed(options.seed * 100_003 + step // per_epoch)
+        )
+        first = step % per_epoch
+        for chosen in order[: per_epoch * options.batch].view(per_epoch, options.batch)[first:]:
+            set_rate(optimizers, rate_fraction(step / steps, step, options))
+            told = labels[chosen]
+            if options.unlabelled:
+                told = told.masked_fill(torch.rand(options.batch) < options.unlabelled, -1)
+            value = loss(model, images[chosen], told)
+            for optimizer in optimizers:
+                optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            for optimizer in optimizers:
+                optimizer.step()
+            step += 1
+            with torch.no_grad():
+                decay = min(options.ema, step / (step + 20))
+                torch._foreach_lerp_(list(ema.parameters()), parameters, 1 - decay)
+            recent.append(float(value.detach()))
+            if step >= steps:
+                break
+        mean, recent = sum(recent) / len(recent), []
+        report(step / steps, mean)
+        if folder is not None:
+            with open(folder / "log.jsonl", "a") as file:
+                file.write(json.dumps({"step": step, "epoch": step / per_epoch, "loss": round(mean, 5)}) + "\n")
+        if time.monotonic() - saved > CHECKPOINT_S:
+            save()
+            saved = time.monotonic()
+    save()
+    return ema.eval()
