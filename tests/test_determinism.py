@@ -18,8 +18,9 @@ import torch
 from conftest import TINY, picture
 from support import run_python
 
-from vaecodec.codec import Codec, Latents, quality_code
+from vaecodec.codec import Codec, quality_code
 from vaecodec.container import unpack
+from vaecodec.latents import Latents
 
 CHILD = """
 import hashlib, json, sys
@@ -140,6 +141,6 @@ def test_the_selection_covers_every_pair() -> None:
 def test_carriers_encode_the_same_latents_to_the_same_words(tiny, original) -> None:
     y, z = torch.from_numpy(np.random.default_rng(1).normal(size=(1, 32, 9, 11)) * 3), torch.ones(1, 8, 3, 3).double()
     codecs = [Codec(TINY, carrier=carrier) for carrier in (torch.float32, torch.float64)]
-    first, second = (codec.encode_latents(z, y, (176, 144), 12345) for codec in codecs)
+    first, second = (codec.coder.encode(z, y, (176, 144), 12345, effort=1) for codec in codecs)
     assert first.payload == second.payload
     assert torch.equal(first.y_hat, second.y_hat)
