@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from PIL import Image
 
 from vaecodec import container, images, metrics
+from vaecodec.bitsback import BitsBackCoder
 from vaecodec.catalog import DEFAULT_MODEL
 from vaecodec.container import QUALITY_MAX
-from vaecodec.errors import ModelError
+from vaecodec.errors import ModelError, Unsupported
 from vaecodec.images import ImageLike, Planes
 from vaecodec.latents import LatentCoder, Latents
 from vaecodec.model import PATCH
@@ -62,6 +63,8 @@ class Codec:
         self.model = self.stored.model().to(self.device)
         self.prior = self.stored.exact_prior(device, carrier)
         self.coder = LatentCoder(self.prior, self.stored.tables, self.model.config)
+        posterior = self.stored.exact_posterior(self.prior, carrier)
+        self.bits_back = BitsBackCoder(self.coder, posterior) if posterior else None
 
     @property
     def name(self) -> str:
@@ -78,6 +81,7 @@ class Codec:
         bpp: float | None = None,
         psnr: float | None = None,
         effort: int = DEFAULT_EFFORT,
+        coding: int | None = None,
     ) -> bytes:
         """A picture as the bytes of a `.vae` file.
 
@@ -88,6 +92,8 @@ class Codec:
             bpp: the same in bits per pixel,
             psnr: or the smallest file of at least so many dB (RGB).
             effort: 0 rounds latents to the nearest symbols, 1 to those that are best for rate and distortion together.
+            coding: of the hyperlatents, one of `container.CODINGS`: 0 rounds them, 1 codes them with bits-back where
+                that is possible; `None` takes what gives the smaller file.
 
         Raises:
             ImageError: the picture cannot be used.
@@ -95,7 +101,9 @@ class Codec:
             ValueError: quality or effort is out of range, or more than one thing is asked for.
         """
         planes = images.take_apart(images.open_image(image))
-        return self.compress_planes(planes, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort)
+        return self.compress_planes(
+            planes, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort, coding=coding
+        )
 
     def compress_planes(
         self,
@@ -106,6 +114,7 @@ class Codec:
         bpp: float | None = None,
         psnr: float | None = None,
         effort: int = DEFAULT_EFFORT,
+        coding: int | None = None,
     ) -> bytes:
         """`compress` for a picture that has been taken apart already."""
         if effort not in EFFORTS:
@@ -116,10 +125,10 @@ class Codec:
             size = bpp * planes.rgb[..., 0].size / 8
         if size is None and psnr is None:
             code = quality_code(DEFAULT_QUALITY if quality is None else quality)
-            return self._pack(planes, self.encode(planes.rgb, code, effort=effort))
+            return self._pack(planes, self.encode(planes.rgb, code, effort=effort, coding=coding))
 
         def encode(code: int) -> tuple[float, bytes]:
-            latents = self.encode(planes.rgb, code, effort=effort)
+            latents = self.encode(planes.rgb, code, effort=effort, coding=coding)
             data = self._pack(planes, latents)
             value = len(data) if psnr is None else metrics.psnr_db(planes.rgb, self.synthesize(latents))
             return value, data
@@ -135,7 +144,7 @@ class Codec:
             height=latents.size[1],
             mode=planes.mode,
             quality=latents.quality,
-            coding=0,
+            coding=latents.coding,
             model_id=self.stored.model_id,
             symbols_crc=latents.symbols_crc,
             payload=latents.payload,
@@ -161,8 +170,14 @@ class Codec:
     # --- pixels and latents
 
     @torch.no_grad()
-    def encode(self, rgb: np.ndarray, quality: int, *, effort: int = DEFAULT_EFFORT) -> Latents:
-        """Infers, rounds and codes the latents of `[H, W, 3]` uint8 at a quality code."""
+    def encode(
+        self, rgb: np.ndarray, quality: int, *, effort: int = DEFAULT_EFFORT, coding: int | None = None
+    ) -> Latents:
+        """Infers, rounds and codes the latents of `[H, W, 3]` uint8 at a quality code.
+
+        Args:
+            effort, coding: see `compress`. Bits-back is not possible for low pictures (see `BitsBackCoder.encode`).
+        """
         height, width = rgb.shape[:2]
         x = torch.from_numpy(np.array(rgb)).to(self.device).permute(2, 0, 1)[None].float() / 255 - 0.5
         if height % PATCH or width % PATCH:
@@ -170,7 +185,13 @@ class Codec:
         condition = torch.tensor([quality / QUALITY_MAX], device=self.device)
         y = self.model.analysis(x.contiguous(memory_format=torch.channels_last), condition)
         z = self.model.hyper_analysis(y, condition)
-        return self.coder.encode(z, y, (width, height), quality, effort=effort)
+        rounded = self.coder.encode(z, y, (width, height), quality, effort=effort)
+        if coding == container.ROUNDED or self.bits_back is None:
+            return rounded
+        made = self.bits_back.encode(rounded, z, y, effort=effort)
+        if made and (coding == container.BITS_BACK or len(made[0].payload) < len(rounded.payload)):
+            return made[0]
+        return rounded
 
     @torch.no_grad()
     def decode(self, file: container.VaeFile) -> Latents:
@@ -186,6 +207,10 @@ class Codec:
                 f"the file was made by model {header.model_id.hex()}, "
                 f"this is {self.name} ({self.stored.model_id.hex()})"
             )
+        if header.coding == container.BITS_BACK:
+            if self.bits_back is None:
+                raise Unsupported(f"the file is coded with bits-back, for which its model {self.name} has no posterior")
+            return self.bits_back.decode(file.payload, header)
         return self.coder.decode(file.payload, header)
 
     @torch.no_grad()

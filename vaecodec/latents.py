@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaecodec import container
 from vaecodec.ans import Decoder, Encoder, Tables
 from vaecodec.container import QUALITY_MAX, Header
 from vaecodec.errors import Corrupt
@@ -26,6 +27,10 @@ Z_LIMIT = 2**15
 SYMBOL_LIMIT = 2**20
 
 
+Group = tuple[np.ndarray, np.ndarray]
+"""Symbols that are coded together and the numbers of their tables, int32 `[n]`."""
+
+
 @dataclass(frozen=True)
 class Latents:
     """A picture in the model's latent space, as a file holds it.
@@ -33,10 +38,11 @@ class Latents:
     Attributes:
         size: (width, height) of the picture.
         quality: code.
-        z: `[1, Cz, h, w]` float64 integers.
+        z: `[1, Cz, h, w]` float64, in steps of rounded z: integers, or quarters where it was sampled.
         y_hat: `[1, M, H, W]` float64, in symbols: multiples of 1/16.
         payload: entropy-coded.
         symbols_crc: CRC-32 over all symbols in the order of decoding, as little-endian int32.
+        coding: mode of the hyperlatents, see `container.CODINGS`.
     """
 
     size: tuple[int, int]
@@ -45,9 +51,10 @@ class Latents:
     y_hat: Tensor
     payload: bytes
     symbols_crc: int
+    coding: int = container.ROUNDED
 
 
-def _flatten(values: Tensor, outside: Tensor | None) -> Tensor:
+def flatten(values: Tensor, outside: Tensor | None = None) -> Tensor:
     """`[1, C, h, w]` to the one-dimensional order of symbols, on the CPU, without what lies beyond odd sides."""
     values = values.cpu()
     return values.reshape(-1) if outside is None else values[0][~outside]
@@ -77,32 +84,49 @@ class LatentCoder:
             quality: code.
             effort: 0 rounds y to the nearest symbols, 1 to those that are best for rate and distortion together.
         """
+        z, coded, groups = self.code(z, y, quality, effort)
+        encoder = Encoder()
+        self.push(encoder, groups)
+        return Latents(size, quality, z, coded.merged() / FRACTIONS, encoder.getvalue(), symbols_crc(groups))
+
+    def code(self, z: Tensor, y: Tensor, quality: int, effort: int) -> tuple[Tensor, Cells, list[Group]]:
+        """Rounded z, y_hat in sixteenths, and the groups of symbols in the order of decoding."""
         state = self.prior.at(quality)
         z = z.double().round().clamp(-Z_LIMIT, Z_LIMIT)
+        z_group = group(z - state.z.offset / FRACTIONS, state.z.numbers)
+        coded, groups = self.code_y(z, y, quality, effort)
+        return z, coded, [z_group, *groups]
+
+    def code_y(
+        self, z: Tensor, y: Tensor, quality: int, effort: int, first: Tensor | None = None
+    ) -> tuple[Cells, list[Group]]:
+        """y_hat in sixteenths and the groups of the four steps, at a z.
+
+        Args:
+            first: the latents of step 0, if they are settled, `[1, M, H/2, W/2]` in cells, in sixteenths.
+        """
+        state = self.prior.at(quality)
         y = y.double() * state.gain
         coded, groups = Cells(y), []
         outside = coded.outside()
-
-        def add(symbols: Tensor, numbers: Tensor, within: Tensor | None = None) -> None:
-            groups.append([_flatten(t, within).to(torch.int32).numpy() for t in (symbols, numbers)])
-
-        add(z - state.z.offset / FRACTIONS, state.z.numbers.expand_as(z))
         hyper = self.prior.hyper(z, state)
         for step, target in enumerate(Cells.split(y)):
             prediction = self.prior.predict_y(step, hyper, coded, state)
-            u = (target - prediction.offset / FRACTIONS).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-            symbols = self._rdo_round(u, prediction.numbers, quality) if effort else u.round()
+            if step == 0 and first is not None:
+                symbols = (first - prediction.offset) / FRACTIONS
+            else:
+                u = (target - prediction.offset / FRACTIONS).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+                symbols = self._rdo_round(u, prediction.numbers, quality) if effort else u.round()
             if outside is not None:
                 symbols.masked_fill_(outside.to(self.device), 0)
             coded.put(prediction.offset + symbols * FRACTIONS)
-            add(symbols, prediction.numbers, outside)
-        encoder = Encoder()
+            groups.append(group(symbols, prediction.numbers, outside))
+        return coded, groups
+
+    def push(self, encoder: Encoder, groups: list[Group]) -> None:
+        """Pushes groups, so that the first is popped first."""
         for symbols, numbers in reversed(groups):
             encoder.push(symbols, numbers, self.tables)
-        crc = 0
-        for symbols, _ in groups:
-            crc = zlib.crc32(symbols.astype("<i4").tobytes(), crc)
-        return Latents(size, quality, z, coded.merged() / FRACTIONS, encoder.getvalue(), crc)
 
     def _rdo_round(self, u: Tensor, numbers: Tensor, quality: int) -> Tensor:
         tables = numbers.cpu().numpy()
@@ -121,28 +145,66 @@ class LatentCoder:
         Raises:
             Corrupt: the symbols are not those that were coded.
         """
-        state = self.prior.at(header.quality)
+        decoder = GroupReader(Decoder(payload), self.tables, self.device)
         rows, columns = -(-header.height // PATCH), -(-header.width // PATCH)
-        decoder, crc = Decoder(payload), 0
+        z, coded = self.read(decoder, (rows, columns), header.quality)
+        decoder.finish(header.symbols_crc)
+        y_hat = coded.merged() / FRACTIONS
+        return Latents((header.width, header.height), header.quality, z, y_hat, payload, header.symbols_crc)
 
-        def take(numbers: Tensor, outside: Tensor | None = None) -> Tensor:
-            nonlocal crc
-            symbols = decoder.pop(_flatten(numbers, outside).numpy(), self.tables)
-            crc = zlib.crc32(symbols.astype("<i4").tobytes(), crc)
-            values = torch.from_numpy(symbols).double()
-            if outside is not None:
-                values = torch.zeros(numbers.shape, dtype=torch.float64).masked_scatter_(~outside, values)
-            return values.view(numbers.shape).to(self.device)
+    def read(self, reader: GroupReader, shape: tuple[int, int], quality: int) -> tuple[Tensor, Cells]:
+        """z and y_hat in sixteenths, for a number of rows and columns of y."""
+        state = self.prior.at(quality)
+        z = reader.take(state.z.numbers.expand(self.z_shape(shape))) + state.z.offset / FRACTIONS
+        return z, self.read_y(reader, z, shape, quality)
 
-        shape = (1, self.config.z_channels, -(-rows // HYPER), -(-columns // HYPER))
-        z = take(state.z.numbers.expand(shape)) + state.z.offset / FRACTIONS
+    def read_y(self, reader: GroupReader, z: Tensor, shape: tuple[int, int], quality: int) -> Cells:
+        """y_hat in sixteenths, at a z."""
+        state = self.prior.at(quality)
         hyper = self.prior.hyper(z, state)
-        coded = Cells(torch.zeros((1, self.config.y_channels, rows, columns), dtype=torch.float64, device=self.device))
+        coded = Cells(torch.zeros((1, self.config.y_channels, *shape), dtype=torch.float64, device=self.device))
         outside = coded.outside()
         for step in range(STEPS):
             prediction = self.prior.predict_y(step, hyper, coded, state)
-            coded.put(prediction.offset + take(prediction.numbers, outside) * FRACTIONS)
-        decoder.finish()
-        if crc != header.symbols_crc:
+            coded.put(prediction.offset + reader.take(prediction.numbers, outside) * FRACTIONS)
+        return coded
+
+    def z_shape(self, shape: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Shape of z for a number of rows and columns of y."""
+        return 1, self.config.z_channels, -(-shape[0] // HYPER), -(-shape[1] // HYPER)
+
+
+class GroupReader:
+    """Pops groups of symbols and keeps their checksum."""
+
+    def __init__(self, decoder: Decoder, tables: Tables, device: torch.device):
+        self.decoder, self.tables, self.device = decoder, tables, device
+        self.crc = 0
+
+    def take(self, numbers: Tensor, outside: Tensor | None = None) -> Tensor:
+        """Symbols of the shape of their tables' numbers, 0 where they lie outside the picture; float64."""
+        symbols = self.decoder.pop(flatten(numbers, outside).numpy(), self.tables)
+        self.crc = zlib.crc32(symbols.astype("<i4").tobytes(), self.crc)
+        values = torch.from_numpy(symbols).double()
+        if outside is not None:
+            values = torch.zeros(numbers.shape, dtype=torch.float64).masked_scatter_(~outside, values)
+        return values.view(numbers.shape).to(self.device)
+
+    def finish(self, expected_crc: int) -> None:
+        """Raises `Corrupt` unless everything has been popped and is what was pushed."""
+        self.decoder.finish()
+        if self.crc != expected_crc:
             raise Corrupt("the symbols do not match their checksum")
-        return Latents((header.width, header.height), header.quality, z, coded.merged() / FRACTIONS, payload, crc)
+
+
+def group(symbols: Tensor, numbers: Tensor, outside: Tensor | None = None) -> Group:
+    """Symbols `[1, C, h, w]` and their tables, which may be one a channel, as a group."""
+    return tuple(flatten(t, outside).to(torch.int32).numpy() for t in (symbols, numbers.expand_as(symbols)))
+
+
+def symbols_crc(groups: list[Group]) -> int:
+    """The checksum that a header carries."""
+    crc = 0
+    for symbols, _ in groups:
+        crc = zlib.crc32(symbols.astype("<i4").tobytes(), crc)
+    return crc
