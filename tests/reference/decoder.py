@@ -1,0 +1,82 @@
+"""From bytes to latents."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from reference.ans import Stack, Tables, pop_group
+from reference.container import File, parse, require
+from reference.model import Model
+from reference.prior import Prior
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a file holds.
+
+    Attributes:
+        file: its header and chunks.
+        symbols: of each group, in the group's order.
+        tables: their tables.
+        z: `[Cz, h, w]`.
+        y_hat: `[M, H, W]` in sixteenths of a symbol.
+    """
+
+    file: File
+    symbols: list[list[int]]
+    tables: list[list[int]]
+    z: np.ndarray
+    y_hat: np.ndarray
+
+    @property
+    def symbols_crc(self) -> int:
+        return crc_of(self.symbols)
+
+
+def crc_of(groups: list[list[int]]) -> int:
+    """CRC-32 of all symbols as signed 32-bit integers."""
+    return zlib.crc32(b"".join(s.to_bytes(4, "little", signed=True) for group in groups for s in group))
+
+
+def decode(data: bytes, model: Model, max_pixels: int = 2**28) -> Decoded:
+    """The latents of a file, or `Refused`."""
+    file = parse(data, max_pixels)
+    require(file.model_id == model.fingerprint[:4], "model")
+    tables = Tables(model.tensors["tables.counts"].tolist(), model.tensors["tables.radii"].tolist())
+    prior, stack = Prior(model.part("exact."), file.quality), Stack.from_bytes(file.payload)
+    groups: list[list[int]] = []
+    numbers: list[list[int]] = []
+
+    def take(table: np.ndarray, within: np.ndarray) -> np.ndarray:
+        """Pops the symbols of a group where it lies within the picture; 0 elsewhere."""
+        numbers.append(table[within].tolist())
+        groups.append(pop_group(stack, numbers[-1], tables))
+        symbols = np.zeros(table.shape, np.int64)
+        symbols[within] = groups[-1]
+        return symbols
+
+    rows, columns = -(-file.height // 16), -(-file.width // 16)
+    shape = (model.config["z_channels"], -(-rows // 4), -(-columns // 4))
+    offset, table = (np.broadcast_to(a[:, None, None], shape) for a in prior.predict_z())
+    z = offset // 16 + take(table, np.ones(shape, bool))
+
+    h = prior.hyper(z)
+    m = model.config["y_channels"]
+    y_hat = np.zeros((m, rows + rows % 2, columns + columns % 2), np.int64)
+    known = np.zeros(y_hat.shape, bool)
+    inside = np.zeros(y_hat.shape[1:], bool)
+    inside[:rows, :columns] = True
+    for step in range(4):
+        offset, table = prior.predict(step, h, y_hat, known)
+        within = np.stack([np.broadcast_to(inside[p // 2 :: 2, p % 2 :: 2], table.shape[1:]) for p in range(4)])
+        values = offset + 16 * take(table, within)
+        for p in range(4):
+            g = (p + step) % 4
+            place = (slice(m // 4 * g, m // 4 * (g + 1)), slice(p // 2, None, 2), slice(p % 2, None, 2))
+            y_hat[place], known[place] = values[p], True
+    require(stack.is_empty, "words left over")
+    require(crc_of(groups) == file.symbols_crc, "CRC of the symbols")
+    return Decoded(file, groups, numbers, z, y_hat[:, :rows, :columns])
