@@ -1,6 +1,6 @@
-"""A second decoder, written from docs/format.md in numpy and Python integers: no torch, no constriction, no product code.
+"""A second decoder, written from docs/format.md in numpy and Python integers alone.
 
-It says what the format is, independently of any library's version; it is slow, and it is no example of how to be fast.
+No torch, no constriction, no product code: it says what the format is, whatever any library's version does. It is slow.
 
     python -m reference model.safetensors photo.vae [photo.png]      (in tests/)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from reference.container import require
 
@@ -27,7 +27,7 @@ class Tables:
         self.radii = [int(radius) for radius in radii]
         starts = [0, *accumulate(2 * radius + 2 for radius in self.radii for _ in range(FRACTIONS))]
         require(starts[-1] == len(counts), "number of counts")
-        self.counts = [counts[a:b] for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        self.counts = [counts[a:b] for a, b in pairwise(starts)]
         self.cumulative = functools.cache(lambda number: cumulative(self.counts[number]))
 
     def __len__(self) -> int:
