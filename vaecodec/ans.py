@@ -19,8 +19,8 @@ from vaecodec.errors import Corrupt
 
 COUNT_BITS = 16
 ESCAPE_LENGTH_BITS = 5
-MAX_MAGNITUDE = 2**24
-"""Symbols lie within ± this."""
+MAX_MAGNITUDE = 2**25 - 1
+"""Largest excess of an escaped symbol over its table's radius, for reader and writer alike."""
 
 _Categorical = constriction.stream.model.Categorical
 _Uniform = constriction.stream.model.Uniform
