@@ -22,6 +22,7 @@ from vaecodec.catalog import DEFAULT_MODEL
 from vaecodec.container import QUALITY_MAX
 from vaecodec.errors import Corrupt, ModelError
 from vaecodec.images import ImageLike, Planes
+from vaecodec.memory import enough_memory
 from vaecodec.model import HYPER, PATCH
 from vaecodec.prior import STEPS, Cells
 from vaecodec.refine import rdo_round, rdo_weight
@@ -125,12 +126,14 @@ class Codec:
 
         Raises:
             ImageError: the picture cannot be used.
+            LimitError: there is not enough memory for it.
             TargetError: no quality gives that size or PSNR.
             ValueError: quality or effort is out of range, or more than one thing is asked for.
         """
         planes = images.take_apart(images.open_image(image))
         return self.compress_planes(planes, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort)
 
+    @enough_memory()
     def compress_planes(
         self,
         planes: Planes,
@@ -176,12 +179,13 @@ class Codec:
             chunks=chunks,
         )
 
+    @enough_memory()
     def decompress(self, data: bytes, *, max_pixels: int | None = container.DEFAULT_MAX_PIXELS) -> Image.Image:
         """The picture in the bytes of a `.vae` file.
 
         Raises:
             BitstreamError: the data is not a whole and sound `.vae` file.
-            LimitError: it holds more than `max_pixels` pixels.
+            LimitError: it holds more than `max_pixels` pixels, or more than there is memory for.
             ModelError: another model made it.
         """
         file = container.unpack(data, max_pixels=max_pixels)
