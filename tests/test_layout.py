@@ -11,7 +11,8 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "vaecodec"
-NO_TORCH = ("ans", "catalog", "cli", "container", "errors", "files", "images", "pillow_plugin", "tables", "targets")
+NO_TORCH = ("ans", "catalog", "cli", "container", "errors", "files", "images", "memory", "pillow_plugin")
+NO_TORCH += ("tables", "targets")
 NETWORKS = ("blocks", "bound", "exact", "model", "prior", "refine")
 
 

@@ -20,6 +20,7 @@ from vaecodec.container import QUALITY_MAX
 from vaecodec.errors import ModelError, Unsupported
 from vaecodec.images import ImageLike, Planes
 from vaecodec.latents import LatentCoder, Latents
+from vaecodec.memory import enough_memory
 from vaecodec.model import PATCH
 from vaecodec.targets import Goal, search
 from vaecodec.weights import load_model
@@ -97,6 +98,7 @@ class Codec:
 
         Raises:
             ImageError: the picture cannot be used.
+            LimitError: there is not enough memory for it.
             TargetError: no quality gives that size or PSNR.
             ValueError: quality or effort is out of range, or more than one thing is asked for.
         """
@@ -105,6 +107,7 @@ class Codec:
             planes, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort, coding=coding
         )
 
+    @enough_memory()
     def compress_planes(
         self,
         planes: Planes,
@@ -151,12 +154,13 @@ class Codec:
             chunks=chunks,
         )
 
+    @enough_memory()
     def decompress(self, data: bytes, *, max_pixels: int | None = container.DEFAULT_MAX_PIXELS) -> Image.Image:
         """The picture in the bytes of a `.vae` file.
 
         Raises:
             BitstreamError: the data is not a whole and sound `.vae` file.
-            LimitError: it holds more than `max_pixels` pixels.
+            LimitError: it holds more than `max_pixels` pixels, or more than there is memory for.
             ModelError: another model made it.
         """
         file = container.unpack(data, max_pixels=max_pixels)
