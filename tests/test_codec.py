@@ -21,8 +21,8 @@ import vaecodec
 from vaecodec import codec as codec_module
 from vaecodec import images
 from vaecodec.bound import as_given
-from vaecodec.codec import Codec, quality_code, quality_of
-from vaecodec.container import ALPHA, QUALITY_MAX, unpack
+from vaecodec.codec import Codec
+from vaecodec.container import ALPHA, QUALITY_MAX, quality_code, quality_of, unpack
 from vaecodec.errors import BitstreamError, Corrupt, LimitError, ModelError, NotAVaeFile, VaecodecError
 from vaecodec.metrics import psnr_db
 

@@ -18,8 +18,8 @@ import torch
 from conftest import TINY, picture
 from support import run_python
 
-from vaecodec.codec import Codec, Latents, quality_code
-from vaecodec.container import unpack
+from vaecodec.codec import Codec, Latents
+from vaecodec.container import quality_code, unpack
 
 CHILD = """
 import hashlib, json, sys

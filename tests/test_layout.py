@@ -12,6 +12,10 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "vaecodec"
 NO_TORCH = (
+    "batch",
+    "plan",
+    "transcode",
+    "workers",
     "ans",
     "catalog",
     "cli",

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 
 import click
 
 import vaecodec
-from vaecodec import files
+from vaecodec import catalog, files
 from vaecodec.commands.evaluate import evaluate
 from vaecodec.commands.inspect import info, models, test
 from vaecodec.commands.train import train
@@ -18,37 +17,58 @@ from vaecodec.console import (
     EFFORT,
     FOLDER,
     FORCE,
+    JOBS,
     MODEL,
+    RECURSIVE,
+    RESUME,
     SUFFIX,
     Group,
     MetadataType,
     SizeType,
     human_size,
-    run,
     say,
-    say_done,
 )
-from vaecodec.errors import ImageError, VaecodecError
+from vaecodec.plan import Plan, into_folder
 
 
 def _plan(
-    paths: tuple[str, ...], folder: Path | None, suffix: str, accepts: Callable[[str], bool], what: str
-) -> dict[str, str]:
-    """Source to target for `IN OUT` or `IN... -o DIR`."""
+    paths: tuple[str, ...],
+    folder: Path | None,
+    recursive: bool,
+    resume: bool,
+    suffix: str,
+    is_target: Callable[[str], bool],
+    what: str,
+    accepted: Collection[str],
+) -> Plan:
+    """The plan for `IN OUT` or `IN... -o DIR`; the folders that it needs are made."""
     if folder is None:
+        if recursive:
+            raise click.UsageError("-r needs a folder to write to: -o DIR")
         if len(paths) != 2:
             raise click.UsageError("give one input and one output, or inputs and -o DIR")
         source, target = paths
-        if target != files.STREAM and not accepts(target):
+        if target != files.STREAM and not is_target(target):
             raise click.UsageError(f"the output {target} should end in {what}; for several inputs use -o DIR")
-        return {source: target}
+        return Plan({source: target})
     if files.STREAM in paths:
         raise click.UsageError("standard input cannot go to a folder")
-    targets = {path: str(folder / Path(path).with_suffix(suffix).name) for path in paths}
-    if len(set(targets.values())) < len(targets):
-        raise click.UsageError("two inputs would go to the same file in the folder")
-    files.make_folder(folder)
-    return targets
+    if not recursive and (folders := [path for path in paths if Path(path).is_dir()]):
+        raise click.UsageError(f"{folders[0]} is a folder; -r takes the files in it, and in the folders in it")
+    try:
+        plan = into_folder(paths, folder, suffix, accepted)
+    except files.FileError as error:
+        raise click.UsageError(str(error)) from error
+    if not plan.targets and not plan.failures:
+        others = f", among {plan.left_out} files" if plan.left_out else ""
+        raise files.FileError(f"{', '.join(paths)}: nothing in it ends in one of {' '.join(sorted(accepted))}{others}")
+    for target_folder in sorted({Path(target).parent for target in plan.targets.values()}):
+        files.make_folder(target_folder)
+    if resume:
+        files.remove_leftovers(plan.targets.values())
+    for name in plan.renamed:
+        say(f"vaecodec: keeps its suffix, since another has the same name: {name}")
+    return plan
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -82,6 +102,9 @@ def main() -> None:
 @EFFORT
 @MODEL
 @FOLDER
+@RECURSIVE
+@JOBS
+@RESUME
 @FORCE
 def compress(
     paths: tuple[str, ...],
@@ -89,59 +112,52 @@ def compress(
     effort: int,
     model: str | None,
     folder: Path | None,
+    recursive: bool,
+    jobs: int,
+    resume: bool,
     force: bool,
     **asked,
 ) -> None:
     """Compress pictures to .vae files.
 
-    `-` is standard input or output. Everything that Pillow reads goes in; what a mode cannot keep is said.
+    `-` is standard input or output. Everything that Pillow reads goes in; what a mode cannot keep is said. A folder
+    (with -r) is mirrored: its pictures, known by their suffix, go to the same places below DIR. What --resume finds
+    done is whole, not older than its picture, of the same model, and of the quality or within the size asked for.
 
     \b
-    vaecodec compress photo.png photo.vae -q 70
-    vaecodec compress photo.png photo.vae --size 100k
-    vaecodec compress *.jpg -o compressed/
-    cat photo.png | vaecodec compress - - > photo.vae
+    Examples:
+      vaecodec compress photo.png photo.vae
+      vaecodec compress photo.png photo.vae -q 70
+      vaecodec compress photo.png photo.vae --size 100k
+      vaecodec compress *.jpg -o compressed/ --psnr 38
+      vaecodec compress photos/ -o compressed/ -r -j 4 --resume
+      cat photo.png | vaecodec compress - - > photo.vae
     """
     if sum(value is not None for value in asked.values()) > 1:
         raise click.UsageError("ask for one of --quality, --size, --bpp and --psnr")
-    targets = _plan(paths, folder, SUFFIX, lambda target: target.endswith(SUFFIX), SUFFIX)
+    catalog.read_model_info(catalog.model_path(model or catalog.DEFAULT_MODEL))  # or no file could be compressed
+    from vaecodec import batch, images, transcode
 
-    def work(source: str) -> None:
-        target = targets[source]
-        files.check_target(target, force=force)
-        start = time.perf_counter()
-        data = files.read(source)
-        from vaecodec import images
+    is_target = lambda target: target.endswith(SUFFIX)
+    plan = _plan(paths, folder, recursive, resume, SUFFIX, is_target, SUFFIX, images.PICTURE_SUFFIXES)
+    task = partial(
+        transcode.compress_file,
+        asked=asked, metadata=metadata, effort=effort, model=model, force=force, resume=resume,
+    )  # fmt: skip
 
-        planes = images.take_apart(_open(source, data), metadata)
-        try:
-            packed = vaecodec._codec(model).compress_planes(planes, **asked, effort=effort)
-        except ValueError as error:
-            if isinstance(error, VaecodecError):
-                raise
-            raise click.UsageError(str(error)) from error
-        files.write(target, packed)
-        if planes.lost:
-            say(f"vaecodec: {source}: not kept: {planes.lost}")
-        height, width = planes.rgb.shape[:2]
-        rate = f"{8 * len(packed) / (width * height):.3f} bpp"
-        ratio = f"{len(data) / len(packed):.0f}:1"
-        say_done(source, target, (width, height), human_size(len(packed)), rate, ratio, start=start)
+    def facts(report: transcode.Report) -> list[str]:
+        rate = 8 * report.written_bytes / (report.size[0] * report.size[1])
+        ratio = report.read_bytes / report.written_bytes
+        return [human_size(report.written_bytes), f"{rate:.3f} bpp", f"{ratio:.0f}:1"]
 
-    run(list(targets), work)
-
-
-def _open(source: str, data: bytes):
-    from vaecodec import images
-
-    try:
-        return images.open_image(io.BytesIO(data))
-    except ImageError as error:
-        raise ImageError(str(error).split(": ", 1)[-1]) from error
+    batch.run(task, plan, jobs, facts, "written")
 
 
 @main.command()
 @click.argument("paths", nargs=-1, required=True, metavar="IN.vae OUT | IN.vae... -o DIR")
+@click.option(
+    "--format", "suffix", metavar="SUFFIX", help="Format of pictures in a folder or on standard output; png by default."
+)
 @click.option(
     "--max-pixels",
     type=click.IntRange(min=1),
@@ -151,41 +167,49 @@ def _open(source: str, data: bytes):
 )
 @MODEL
 @FOLDER
+@RECURSIVE
+@JOBS
+@RESUME
 @FORCE
-def decompress(paths: tuple[str, ...], max_pixels: int, model: str | None, folder: Path | None, force: bool) -> None:
+def decompress(
+    paths: tuple[str, ...],
+    suffix: str | None,
+    max_pixels: int,
+    model: str | None,
+    folder: Path | None,
+    recursive: bool,
+    jobs: int,
+    resume: bool,
+    force: bool,
+) -> None:
     """Restore pictures from .vae files.
 
-    The output's suffix names its format; PNG for a folder and for standard output.
+    The output's suffix names its format. A folder (with -r) is mirrored: its .vae files go to the same places below
+    DIR. What --resume finds done can be read, has the right size and is not older than its .vae file.
 
     \b
-    vaecodec decompress photo.vae photo.png
-    vaecodec decompress compressed/*.vae -o restored/
+    Examples:
+      vaecodec decompress photo.vae photo.png
+      vaecodec decompress *.vae -o restored/ --format webp
+      vaecodec decompress compressed/ -o restored/ -r -j 4 --resume
+      vaecodec decompress - - < photo.vae > photo.png
     """
-    from PIL import Image
+    from vaecodec import batch, images, transcode
 
-    from vaecodec import images
-
-    Image.init()
-    targets = _plan(
-        paths, folder, ".png", lambda t: Path(t).suffix.lower() in Image.EXTENSION, "an image format's suffix"
-    )
-
-    def work(source: str) -> None:
-        target = targets[source]
-        files.check_target(target, force=force)
-        start = time.perf_counter()
-        data = files.read(source)
-        image = vaecodec.decompress(data, model=model, max_pixels=max_pixels)
-        format_name = "PNG" if target == files.STREAM else Image.EXTENSION[Path(target).suffix.lower()]
-        buffer = io.BytesIO()
-        try:
-            image.save(buffer, format_name, **images.save_options(image, format_name))
-        except (OSError, KeyError, ValueError) as error:
-            raise ImageError(f"a picture of mode {image.mode} cannot be written as {format_name} ({error})") from error
-        files.write(target, buffer.getvalue())
-        say_done(source, target, image.size, human_size(buffer.tell()), start=start)
-
-    run(list(targets), work)
+    if suffix and folder is None and paths[1:] != (files.STREAM,):
+        raise click.UsageError("--format is for -o DIR and for standard output; a file's own suffix names its format")
+    ending = f".{(suffix or 'png').lower().lstrip('.')}"
+    if not images.writes(ending):
+        raise click.UsageError(f"--format {suffix}: Pillow writes no such format")
+    plan = _plan(paths, folder, recursive, resume, ending, lambda t: images.writes(Path(t).suffix),
+                 "an image format's suffix", [SUFFIX])  # fmt: skip
+    if folder is None and paths[1] != files.STREAM:
+        ending = Path(paths[1]).suffix
+    task = partial(
+        transcode.decompress_file,
+        format_name=images.writes(ending), model=model, max_pixels=max_pixels, force=force, resume=resume,
+    )  # fmt: skip
+    batch.run(task, plan, jobs, lambda report: [human_size(report.written_bytes)], "read")
 
 
 for command in (info, test, models, evaluate, train):

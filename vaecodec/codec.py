@@ -19,7 +19,7 @@ from torch import Tensor
 from vaecodec import container, images, metrics
 from vaecodec.ans import Decoder, Encoder
 from vaecodec.catalog import DEFAULT_MODEL
-from vaecodec.container import QUALITY_MAX
+from vaecodec.container import DEFAULT_QUALITY, QUALITY_MAX, quality_code
 from vaecodec.errors import Corrupt, ModelError
 from vaecodec.images import ImageLike, Planes
 from vaecodec.model import HYPER, PATCH
@@ -29,30 +29,10 @@ from vaecodec.tables import FRACTIONS
 from vaecodec.targets import Goal, search
 from vaecodec.weights import load_model
 
-QUALITIES = (1.0, 100.0)
-DEFAULT_QUALITY = 50.0
 EFFORTS = (0, 1)
 DEFAULT_EFFORT = 1
 Z_LIMIT = 2**15
 SYMBOL_LIMIT = 2**20
-
-
-def quality_code(quality: float) -> int:
-    """The code in a header of a quality from 1 to 100.
-
-    Raises:
-        ValueError: it is outside.
-    """
-    low, high = QUALITIES
-    if not low <= quality <= high:
-        raise ValueError(f"quality {quality} is not between {low:g} and {high:g}")
-    return round((quality - low) / (high - low) * QUALITY_MAX)
-
-
-def quality_of(code: int) -> float:
-    """The inverse of `quality_code`."""
-    low, high = QUALITIES
-    return low + code / QUALITY_MAX * (high - low)
 
 
 def _flatten(values: Tensor, outside: Tensor | None) -> Tensor:

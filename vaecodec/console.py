@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -38,24 +37,12 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-@contextlib.contextmanager
-def naming(path: str) -> Iterator[None]:
-    """Puts the file's name in front of errors that do not begin with one."""
-    try:
-        yield
-    except VaecodecError as error:
-        if str(error).startswith(f"{path}:") or isinstance(error, files.FileError):
-            raise
-        name = "standard input" if path == files.STREAM else path
-        raise type(error)(f"{name}: {error}") from error
-
-
 def run(paths: list[str], work: Callable[[str], None]) -> None:
     """Does the work for every file, goes on after failures, and exits with the code that sums them up."""
     failures = []
     for path in paths:
         try:
-            with naming(path):
+            with files.naming(path):
                 work(path)
         except VaecodecError as error:
             failures.append(error)
@@ -73,12 +60,6 @@ def human_size(count: int) -> str:
         if count >= scale:
             return f"{count / scale:.1f} {unit}"
     return f"{count} bytes"
-
-
-def say_done(source: str, target: str, size: tuple[int, int], *facts: str, start: float) -> None:
-    """One line for a file that is done."""
-    seconds = f"{time.perf_counter() - start:.2f} s"
-    say("  ".join([f"{source} → {target}", f"{size[0]}×{size[1]}", *facts, seconds]))
 
 
 class Group(click.Group):
@@ -142,3 +123,13 @@ FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite existing fil
 FOLDER = click.option(
     "-o", "--output-dir", "folder", type=click.Path(path_type=Path, file_okay=False), help="Write into this folder."
 )
+RECURSIVE = click.option("-r", "--recursive", is_flag=True, help="Take the files in folders, and in folders in them.")
+JOBS = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Processes, which share the cores among them; 0 for one a core.",
+)
+RESUME = click.option("--resume", is_flag=True, help="Skip what is done and whole; do, and overwrite, the rest.")

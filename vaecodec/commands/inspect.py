@@ -9,6 +9,7 @@ import click
 import vaecodec
 from vaecodec import files
 from vaecodec.console import MODEL, human_size, run
+from vaecodec.container import quality_of
 
 
 @click.command()
@@ -23,7 +24,7 @@ def info(paths: tuple[str, ...], as_json: bool) -> None:
         header = vaecodec.read_info(data)
         fields = {
             "file": path, "width": header.width, "height": header.height, "mode": header.mode,
-            "quality": round(1 + 99 * header.quality / 2**15, 2), "bytes": len(data),
+            "quality": round(quality_of(header.quality), 2), "bytes": len(data),
             "bpp": round(8 * len(data) / header.pixels, 4), "payload_bytes": header.payload_bytes,
             "chunks": header.chunks, "coding": header.coding, "model_id": header.model_id.hex(),
             "model": names.get(header.model_id),
