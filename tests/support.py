@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 import vaecodec
-from vaecodec import latents as latents_module
 from vaecodec import container
+from vaecodec import latents as latents_module
 
 ROOT = Path(vaecodec.__file__).parents[1]
 

@@ -16,8 +16,8 @@ from test_determinism import SETTINGS, check, digest, run_child
 
 from vaecodec import bitsback
 from vaecodec.ans import Stack
-from vaecodec.codec import Codec, quality_code
-from vaecodec.container import BITS_BACK, ROUNDED, unpack
+from vaecodec.codec import Codec
+from vaecodec.container import BITS_BACK, ROUNDED, quality_code, unpack
 from vaecodec.errors import BitstreamError, Unsupported
 
 

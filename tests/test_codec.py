@@ -22,8 +22,8 @@ import vaecodec
 from vaecodec import images
 from vaecodec import latents as latents_module
 from vaecodec.bound import as_given
-from vaecodec.codec import Codec, quality_code, quality_of
-from vaecodec.container import QUALITY_MAX, unpack
+from vaecodec.codec import Codec
+from vaecodec.container import QUALITY_MAX, quality_code, quality_of, unpack
 from vaecodec.errors import BitstreamError, Corrupt, LimitError, ModelError, NotAVaeFile
 from vaecodec.metrics import psnr_db
 

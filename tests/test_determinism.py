@@ -18,8 +18,8 @@ import torch
 from conftest import TINY, picture
 from support import run_python
 
-from vaecodec.codec import Codec, quality_code
-from vaecodec.container import unpack
+from vaecodec.codec import Codec
+from vaecodec.container import quality_code, unpack
 from vaecodec.latents import Latents
 
 CHILD = """

@@ -14,8 +14,7 @@ from skimage import data as photographs
 from support import examples
 
 from vaecodec import exact
-from vaecodec.codec import quality_code
-from vaecodec.container import QUALITY_MAX
+from vaecodec.container import QUALITY_MAX, quality_code
 from vaecodec.errors import ModelError
 from vaecodec.exact import ExactPrior, convert, interpolate
 from vaecodec.model import CONFIGS, ImageVAE

@@ -16,7 +16,7 @@ from PIL import Image
 from vaecodec import container, images, metrics
 from vaecodec.bitsback import BitsBackCoder
 from vaecodec.catalog import DEFAULT_MODEL
-from vaecodec.container import QUALITY_MAX
+from vaecodec.container import DEFAULT_QUALITY, QUALITY_MAX, quality_code
 from vaecodec.errors import ModelError, Unsupported
 from vaecodec.images import ImageLike, Planes
 from vaecodec.latents import LatentCoder, Latents
@@ -25,28 +25,8 @@ from vaecodec.model import PATCH
 from vaecodec.targets import Goal, search
 from vaecodec.weights import load_model
 
-QUALITIES = (1.0, 100.0)
-DEFAULT_QUALITY = 50.0
 EFFORTS = (0, 1)
 DEFAULT_EFFORT = 1
-
-
-def quality_code(quality: float) -> int:
-    """The code in a header of a quality from 1 to 100.
-
-    Raises:
-        ValueError: it is outside.
-    """
-    low, high = QUALITIES
-    if not low <= quality <= high:
-        raise ValueError(f"quality {quality} is not between {low:g} and {high:g}")
-    return round((quality - low) / (high - low) * QUALITY_MAX)
-
-
-def quality_of(code: int) -> float:
-    """The inverse of `quality_code`."""
-    low, high = QUALITIES
-    return low + code / QUALITY_MAX * (high - low)
 
 
 class Codec:

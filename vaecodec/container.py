@@ -20,6 +20,9 @@ MAX_SIDE = 2**24 - 1
 MAX_CHUNKS = 16
 QUALITY_MAX = 2**15
 """Largest quality code: qualities are integers from 0 to this, evenly spaced over the model's log λ."""
+QUALITIES = (1.0, 100.0)
+"""What a user turns: smallest file to best picture."""
+DEFAULT_QUALITY = 50.0
 DEFAULT_MAX_PIXELS = 2**28
 """Largest picture that is decoded unless the caller says otherwise (268 megapixels)."""
 
@@ -33,6 +36,24 @@ ROUNDED, BITS_BACK = CODINGS = (0, 1)
 ALPHA, ICC, EXIF, XMP = b"ALPH", b"ICCP", b"EXIF", b"XMP "
 CHUNK_TYPES = (ALPHA, ICC, EXIF, XMP)
 """Chunks that this version knows, each at most once and in this order."""
+
+
+def quality_code(quality: float) -> int:
+    """The code in a header of a quality from 1 to 100.
+
+    Raises:
+        ValueError: it is outside.
+    """
+    low, high = QUALITIES
+    if not low <= quality <= high:
+        raise ValueError(f"quality {quality} is not between {low:g} and {high:g}")
+    return round((quality - low) / (high - low) * QUALITY_MAX)
+
+
+def quality_of(code: int) -> float:
+    """The inverse of `quality_code`."""
+    low, high = QUALITIES
+    return low + code / QUALITY_MAX * (high - low)
 
 
 @dataclass(frozen=True)
