@@ -8,6 +8,7 @@ training holds out. Stopped, it goes on where it was.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from unittest import mock
 
@@ -29,15 +30,16 @@ from common import (
 from rd_tables import Curve, bd_rate, percent
 
 NEAREST, SHIPPED = "nearest", "as shipped"
+ENDS = ("RDO_WEIGHT_LOW", "RDO_WEIGHT_HIGH")
+"""What `refine.rdo_weight` runs between."""
 
 
 def measure(codec, rgb: np.ndarray, setting: str, quality: float) -> list[float]:
     """Bits per pixel of the file, PSNR."""
-    from vaecodec import codec as module
-    from vaecodec import container, metrics
+    from vaecodec import container, metrics, refine
 
-    weigh = module.rdo_weight if setting in (NEAREST, SHIPPED) else lambda _: float(setting)
-    with mock.patch.object(module, "rdo_weight", weigh):
+    constant = {} if setting in (NEAREST, SHIPPED) else dict.fromkeys(ENDS, float(setting))
+    with mock.patch.multiple(refine, **constant) if constant else contextlib.nullcontext():
         data = codec.compress(rgb, quality=quality, effort=0 if setting == NEAREST else 1)
     decoded = codec.synthesize(codec.decode(container.unpack(data)))
     bpp = 8 * len(data) / (rgb.shape[0] * rgb.shape[1])
@@ -90,7 +92,7 @@ def draw(made: dict[str, Curve], path: Path) -> None:
 @output_option("symbol_choice")
 @model_option
 @qualities_option("5,20,40,60,80")
-@numbers_option("--weights", "9,15,22,30,45,60,90,150", "Weights", 0, 1e6)
+@numbers_option("--weights", "9,15,22,30,45,60,90,150", "Weights", 1e-3, 1e6)
 @click.option("--width", default=512, show_default=True, type=click.IntRange(min=16))
 @click.option("--height", default=384, show_default=True, type=click.IntRange(min=16))
 @click.option("--count", default=6, show_default=True, type=click.IntRange(min=1), help="Pictures.")
