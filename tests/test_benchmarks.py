@@ -264,8 +264,8 @@ def test_surrogate_on_held_out_pictures(tmp_path):
 
 def test_symbol_choice_sweeps_weights(tmp_path):
     data = held_out_folder(tmp_path / "data", 2)
-    arguments = ("--data", data, "-o", tmp_path / "c", "-m", TINY, "--width", 64, "--height", 64, "--weights", "0.01,1e6")
-    result = run("symbol_choice", *arguments, "--qualities", "20,50,80")
+    arguments = ("--data", data, "-o", tmp_path / "c", "-m", TINY, "--width", 64, "--height", 64)
+    result = run("symbol_choice", *arguments, "--weights", "0.01,1e6", "--qualities", "20,50,80")
     assert result.exit_code == 0, result.output
     means = json.loads((tmp_path / "c.json").read_text())["means"]
     assert means["1e+06"]["bpp"] == pytest.approx(means["nearest"]["bpp"])  # an error is dearer than any rate
