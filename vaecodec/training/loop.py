@@ -21,7 +21,7 @@ from vaecodec.model import CONFIGS, PATCH, ImageVAE
 from vaecodec.refine import optimised
 from vaecodec.training import checkpoint
 from vaecodec.training.data import Batches, Pictures
-from vaecodec.training.optim import build_optimizers, set_rate
+from vaecodec.training.optim import apply_gradients, build_optimizers, set_rate, update_average
 from vaecodec.training.team import Team
 
 VALIDATION_QUALITIES = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -235,18 +235,13 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.team.average_gradients(self.model)
-        trained = [p for p in self.model.parameters() if p.grad is not None]
-        finite = bool(torch.isfinite(torch.nn.utils.clip_grad_norm_(trained, options.clip)))
+        finite = apply_gradients(self.optimizers, self.model, options.clip)
         self.step += 1
         self.crops += count * self.team.size
         if not finite:
             self._skip()
             return
-        for optimizer in self.optimizers:
-            optimizer.step()
-        decay = min(options.ema, self.step / (self.step + 20))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.ema.parameters()), list(self.model.parameters()), 1 - decay)
+        update_average(self.ema, self.model, options.ema, self.step)
         self.recent.append(tuple(float(v.detach().mean()) for v in (loss, bound.total_bpp, bound.psnr_db)))
 
     def _skip(self) -> None:
