@@ -85,9 +85,14 @@ def gaussian_bits(deviation: Tensor, log2_scale: Tensor) -> Tensor:
     return -torch.log2(_LowerBound.apply(0.5 * (upper - lower), PROBABILITY_FLOOR))
 
 
-def gaussian_kl_bits(mean: Tensor, log2_scale: Tensor) -> Tensor:
-    """KL(N(mean, σ²) || N(0, 1)) in bits, elementwise; σ by its log2."""
-    return 0.5 * (torch.exp2(2 * log2_scale) + mean.square() - 1) / math.log(2) - log2_scale
+def gaussian_kl_bits(mean: Tensor, log2_scale: Tensor, prior_mean: Tensor, prior_log2_scale: Tensor) -> Tensor:
+    """KL(q ‖ p) in bits of Gaussians, elementwise; float32 whatever comes in."""
+    mean, log2_scale, prior_mean, prior_log2_scale = (
+        t.float() for t in (mean, log2_scale, prior_mean, prior_log2_scale)
+    )
+    inverse = torch.exp2(-prior_log2_scale)
+    squares = (torch.exp2(log2_scale) * inverse).square() + ((mean - prior_mean) * inverse).square()
+    return prior_log2_scale - log2_scale + (squares - 1) / (2 * math.log(2))
 
 
 def round_ste(x: Tensor) -> Tensor:

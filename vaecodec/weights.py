@@ -39,22 +39,46 @@ def fingerprint(config: dict, tensors: dict[str, Tensor]) -> str:
 
 
 def save_model(model: ImageVAE, path: Path) -> str:
-    """Converts the prior, stores everything, and returns the fingerprint.
+    """Converts prior and posterior, stores everything, and returns the fingerprint.
 
     Raises:
-        ModelError: the prior has no exact integer form.
+        ModelError: they have no exact integer form.
     """
     model = model.cpu()
     tensors = {k: v.detach().half().contiguous() for k, v in model.state_dict().items()}
     reloaded = ImageVAE(model.config)
     reloaded.load_state_dict({k: v.float() for k, v in tensors.items()})
     tensors |= {f"exact.{k}": v for k, v in exact.convert(reloaded.prior).items()}
+    if reloaded.posterior is not None:
+        tensors |= {f"exact.posterior.{k}": v for k, v in exact.convert(reloaded.posterior).items()}
     counts, radii = gaussian_tables()
     tensors |= {"tables.counts": torch.from_numpy(counts), "tables.radii": torch.from_numpy(radii)}
-    config = model.config.to_dict()
+    return write_model(path, model.config.to_dict(), tensors)
+
+
+def write_model(path: Path, config: dict, tensors: dict[str, Tensor]) -> str:
+    """Writes a model file of any kind, and returns the fingerprint."""
     mark = fingerprint(config, tensors)
     save_file(tensors, path, {"config": json.dumps(config), "fingerprint": mark, "format": "1"})
     return mark
+
+
+def read_model(path: Path) -> tuple[dict, dict[str, Tensor], str]:
+    """The configuration, the tensors and the fingerprint of a model file of any kind.
+
+    Raises:
+        ModelError: unreadable, or not what its fingerprint says.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  no mapping
+        config, expected = json.loads(metadata["config"]), metadata["fingerprint"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: not a model of vaecodec ({error})") from error
+    if fingerprint(config, tensors) != expected:
+        raise ModelError(f"{path}: the weights do not match their fingerprint; the file is damaged")
+    return config, tensors, expected
 
 
 @dataclass(frozen=True)
@@ -104,6 +128,16 @@ class StoredModel:
             networks = ImageVAE(self.config).prior.networks
         return exact.ExactPrior(networks, self._part("exact."), device, carrier)
 
+    def exact_posterior(
+        self, prior: exact.ExactPrior, carrier: torch.dtype | None = None
+    ) -> exact.ExactPosterior | None:
+        """The integer posterior, or `None` if the model has none."""
+        with torch.device("meta"):
+            posterior = ImageVAE(self.config).posterior
+        if posterior is None:
+            return None
+        return exact.ExactPosterior(posterior.networks, self._part("exact.posterior."), prior, carrier)
+
 
 def load_model(name: str | Path) -> StoredModel:
     """Reads a model by name (see `catalog`) or from a file.
@@ -112,15 +146,8 @@ def load_model(name: str | Path) -> StoredModel:
         ModelError: unknown, unreadable, or not what its fingerprint says.
     """
     path = model_path(name)
+    config, tensors, mark = read_model(path)
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  no mapping
-        stored_config = json.loads(metadata["config"])
-        config = ModelConfig(**stored_config)
-        expected = metadata["fingerprint"]
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        return StoredModel(path.stem, mark, ModelConfig(**config), tensors)
+    except TypeError as error:
         raise ModelError(f"{path}: not a model of vaecodec ({error})") from error
-    if fingerprint(stored_config, tensors) != expected:
-        raise ModelError(f"{path}: the weights do not match their fingerprint; the file is damaged")
-    return StoredModel(path.stem, expected, config, tensors)

@@ -20,7 +20,7 @@ from vaecodec.blocks import Pointwise
 from vaecodec.bound import Bound, clamp_inwards, gaussian_kl_bits
 from vaecodec.digits.data import CLASSES, SIDE
 from vaecodec.digits.observation import OBSERVATIONS
-from vaecodec.prior import Clip
+from vaecodec.prior import Clip, RawHead
 
 PIXELS = SIDE * SIDE
 INPUT_UNIT = 1 / 64
@@ -60,8 +60,8 @@ class DigitsConfig:
 CONFIGS = {
     config.name: config
     for config in (
-        DigitsConfig("map", 2, variance=0.04),
-        DigitsConfig("conditional", 16, labels=True, variance=0.03),
+        DigitsConfig("map", 2, hidden=128, variance=0.04),
+        DigitsConfig("conditional", 16, labels=True, hidden=128, variance=0.03),
         DigitsConfig("lossless", 40, "tables"),
     )
 }
@@ -75,8 +75,10 @@ class Dense(Pointwise):
         return F.linear(x, self.weight, self.bias)
 
 
-class Output(Dense):
-    """The last layer of a network; its outputs stay on a finer grid in integers."""
+class Output(RawHead):
+    """The last layer of a network, `[B, in]` to `[B, out]`; no activation follows."""
+
+    forward = Dense.forward
 
 
 class Network(nn.Module):
@@ -104,6 +106,12 @@ def one_hot(labels: Tensor) -> Tensor:
     return (labels[:, None] == torch.arange(CLASSES, device=labels.device)).float()
 
 
+def kl_bits(mean: Tensor, log2_scale: Tensor) -> Tensor:
+    """KL(q(z | x) ‖ N(0, I)) of posteriors `[B, K]`, in bits; `[B]`."""
+    zero = torch.zeros_like(mean)
+    return gaussian_kl_bits(mean, log2_scale, zero, zero).sum(1)
+
+
 class DigitsVAE(nn.Module):
     """The whole model.
 
@@ -117,10 +125,9 @@ class DigitsVAE(nn.Module):
         super().__init__()
         self.config = config
         self.observation = OBSERVATIONS[config.observation](config.variance)
+        outputs = self.observation.outputs * PIXELS
         self.encoder = Network(PIXELS, config.hidden, 2 * config.latents, labels=config.labels)
-        self.decoder = Network(
-            config.latents, config.hidden, self.observation.outputs * PIXELS, labels=config.labels
-        )
+        self.decoder = Network(config.latents, config.hidden, outputs, labels=config.labels)
 
     def infer(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The amortised posterior: means and log2 scales, each `[B, K]`.
@@ -159,4 +166,4 @@ class DigitsVAE(nn.Module):
         """The bound by one reparameterised sample of the posterior; the KL term in closed form."""
         mean, log2_scale = self.infer(images, labels)
         z = mean + torch.exp2(log2_scale) * torch.randn_like(mean)
-        return self.bound(images, z, gaussian_kl_bits(mean, log2_scale).sum(1), labels)
+        return self.bound(images, z, kl_bits(mean, log2_scale), labels)

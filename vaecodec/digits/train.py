@@ -19,7 +19,7 @@ from vaecodec.digits.data import Digits
 from vaecodec.digits.model import DigitsVAE
 from vaecodec.training import checkpoint
 from vaecodec.training.loop import CHECKPOINT, CHECKPOINT_S, rate_fraction
-from vaecodec.training.optim import build_optimizers, set_rate
+from vaecodec.training.optim import apply_gradients, build_optimizers, set_rate, update_average
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def fit(
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / CHECKPOINT).exists():
             step = checkpoint.load(folder / CHECKPOINT, model, ema, optimizers)["step"]
-    parameters, recent, saved = list(model.parameters()), [], time.monotonic()
+    recent, saved = [], time.monotonic()
 
     def save() -> None:
         if folder is not None:
@@ -110,13 +110,9 @@ def fit(
             for optimizer in optimizers:
                 optimizer.zero_grad(set_to_none=True)
             value.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            for optimizer in optimizers:
-                optimizer.step()
+            apply_gradients(optimizers, model, clip=1.0)
             step += 1
-            with torch.no_grad():
-                decay = min(options.ema, step / (step + 20))
-                torch._foreach_lerp_(list(ema.parameters()), parameters, 1 - decay)
+            update_average(ema, model, options.ema, step)
             recent.append(float(value.detach()))
             if step >= steps:
                 break
