@@ -95,6 +95,11 @@ def gaussian_kl_bits(mean: Tensor, log2_scale: Tensor, prior_mean: Tensor, prior
     return prior_log2_scale - log2_scale + (squares - 1) / (2 * math.log(2))
 
 
+def gaussian_observation_bits(mse: Tensor, variance: float, samples: int) -> Tensor:
+    """−log2 N(x; x_hat, variance), a density, of so many samples with this mean squared error; elementwise."""
+    return samples * (mse / (2 * variance * math.log(2)) + 0.5 * math.log2(2 * math.pi * variance))
+
+
 def round_ste(x: Tensor) -> Tensor:
     """Rounds; the gradient passes straight through."""
     return x + (x.round() - x).detach()

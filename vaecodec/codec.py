@@ -163,12 +163,7 @@ class Codec:
             effort, coding: see `compress`. Bits-back is not possible for low pictures (see `BitsBackCoder.encode`).
         """
         height, width = rgb.shape[:2]
-        x = torch.from_numpy(np.array(rgb)).to(self.device).permute(2, 0, 1)[None].float() / 255 - 0.5
-        if height % PATCH or width % PATCH:
-            x = F.pad(x, (0, -width % PATCH, 0, -height % PATCH), mode="replicate")
-        condition = torch.tensor([quality / QUALITY_MAX], device=self.device)
-        y = self.model.analysis(x.contiguous(memory_format=torch.channels_last), condition)
-        z = self.model.hyper_analysis(y, condition)
+        y, z = self.analyse(rgb, quality)
         rounded = self.coder.encode(z, y, (width, height), quality, effort=effort)
         if coding == container.ROUNDED or self.bits_back is None:
             return rounded
@@ -176,6 +171,16 @@ class Codec:
         if made and (coding == container.BITS_BACK or len(made[0].payload) < len(rounded.payload)):
             return made[0]
         return rounded
+
+    def analyse(self, rgb: np.ndarray, quality: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Infers the latents of `[H, W, 3]` uint8 at a quality code: y, normalised, and z, neither rounded."""
+        height, width = rgb.shape[:2]
+        x = torch.from_numpy(np.array(rgb)).to(self.device).permute(2, 0, 1)[None].float() / 255 - 0.5
+        if height % PATCH or width % PATCH:
+            x = F.pad(x, (0, -width % PATCH, 0, -height % PATCH), mode="replicate")
+        condition = torch.tensor([quality / QUALITY_MAX], device=self.device)
+        y = self.model.analysis(x.contiguous(memory_format=torch.channels_last), condition)
+        return y, self.model.hyper_analysis(y, condition)
 
     @torch.no_grad()
     def decode(self, file: container.VaeFile) -> Latents:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,6 +97,22 @@ def convert_layers(networks: nn.Module, limit: float = 2.0**24, weight_max: int 
             tensors[f"{name}.bias"] = bias
             tensors[f"{name}.shift"] = shift.to(torch.uint8)
     return tensors
+
+
+def float_layers(tensors: dict[str, Tensor], raw: Collection[str] = ()) -> dict[str, Tensor]:
+    """The weights and biases that the integers of `convert_layers` stand for.
+
+    Args:
+        raw: names of the layers that are `RawHead`s.
+    """
+    weights: dict[str, Tensor] = {}
+    for name in {key.rpartition(".")[0] for key in tensors}:
+        weight, bias, shift = (tensors[f"{name}.{part}"].double() for part in ("weight", "bias", "shift"))
+        scale_bits = shift - ACTIVATION_BITS + (RAW_BITS if name in raw else ACTIVATION_BITS)
+        unit = torch.exp2(-scale_bits)
+        weights[f"{name}.weight"] = (weight * unit[:, None]).float()
+        weights[f"{name}.bias"] = ((bias - torch.exp2(shift - 1)) * unit / 2**ACTIVATION_BITS).float()
+    return weights
 
 
 def convert(part: Prior | Posterior, limit: float = 2.0**24) -> dict[str, Tensor]:

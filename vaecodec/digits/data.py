@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vaecodec import files
 from vaecodec.errors import ImageError
 
 SIDE = 28
@@ -39,12 +40,8 @@ class Digits:
         return len(self.images)
 
 
-def parse_idx(data: bytes, name: str) -> np.ndarray:
-    """The array of unsigned bytes in an IDX file.
-
-    Args:
-        data: the file, gzipped or not.
-        name: for messages.
+def parse_idx(data: bytes) -> np.ndarray:
+    """The array of unsigned bytes in an IDX file, gzipped or not.
 
     Raises:
         ImageError: it is no such file, or not whole.
@@ -54,20 +51,20 @@ def parse_idx(data: bytes, name: str) -> np.ndarray:
             unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
             data = unpacker.decompress(data, MAX_IDX_BYTES)
         except zlib.error as error:
-            raise ImageError(f"{name}: the gzip data is damaged ({error})") from error
+            raise ImageError(f"the gzip data is damaged ({error})") from error
         if not unpacker.eof:
-            raise ImageError(f"{name}: the gzip data is not whole, or unpacks to more than {MAX_IDX_BYTES} bytes")
+            raise ImageError(f"the gzip data is not whole, or unpacks to more than {MAX_IDX_BYTES} bytes")
     if len(data) < 4 or data[:2] != b"\0\0" or not 1 <= data[3] <= 3:
-        raise ImageError(f"{name}: not an IDX file")
+        raise ImageError("not an IDX file")
     if data[2] != UNSIGNED_BYTES:
-        raise ImageError(f"{name}: an IDX file of type {data[2]:#04x}; unsigned bytes ({UNSIGNED_BYTES:#04x}) are needed")
+        raise ImageError(f"an IDX file of type {data[2]:#04x}; unsigned bytes ({UNSIGNED_BYTES:#04x}) are needed")
     start = 4 + 4 * data[3]
     if len(data) < start:
-        raise ImageError(f"{name}: the file ends within its head")
+        raise ImageError("the file ends within its head")
     shape = [int.from_bytes(data[i : i + 4], "big") for i in range(4, start, 4)]
     count = math.prod(shape)
     if len(data) != start + count:
-        raise ImageError(f"{name}: {' x '.join(map(str, shape))} values are announced and {len(data) - start} are there")
+        raise ImageError(f"{' x '.join(map(str, shape))} values are announced and {len(data) - start} are there")
     return np.frombuffer(data, np.uint8, count, start).reshape(shape)
 
 
@@ -77,7 +74,7 @@ def format_idx(values: np.ndarray) -> bytes:
     return head + b"".join(size.to_bytes(4, "big") for size in values.shape) + values.tobytes()
 
 
-def as_images(values: np.ndarray, name: str) -> np.ndarray:
+def as_images(values: np.ndarray) -> np.ndarray:
     """Checks that an array holds pictures of 28 by 28.
 
     Raises:
@@ -85,7 +82,7 @@ def as_images(values: np.ndarray, name: str) -> np.ndarray:
     """
     if values.ndim != 3 or values.shape[1:] != (SIDE, SIDE) or not len(values):
         shape = " x ".join(map(str, values.shape))
-        raise ImageError(f"{name}: holds {shape} values, not a set of pictures of {SIDE} x {SIDE}")
+        raise ImageError(f"holds {shape} values, not a set of pictures of {SIDE} x {SIDE}")
     return values
 
 
@@ -101,12 +98,10 @@ def read_digits(folder: Path, part: str) -> Digits:
         path = next((p for p in (folder / stem, folder / f"{stem}.gz") if p.is_file()), None)
         if path is None:
             raise ImageError(f"{folder}: there is no {stem} or {stem}.gz in it")
-        try:
-            found.append((parse_idx(path.read_bytes(), str(path)), path))
-        except OSError as error:
-            raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
-    (images, path), (labels, labels_path) = found
-    images = as_images(images, str(path))
+        with files.naming(str(path)):
+            values = parse_idx(files.read(str(path)))
+            found.append(as_images(values) if not found else values)
+    images, labels = found
     if labels.shape != images.shape[:1] or labels.max() >= CLASSES:
-        raise ImageError(f"{labels_path}: not {len(images)} labels from 0 to {CLASSES - 1}")
+        raise ImageError(f"{path}: not {len(images)} labels from 0 to {CLASSES - 1}")
     return Digits(images, labels)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vaecodec.bound import clamp_inwards
+from vaecodec.bound import clamp_inwards, gaussian_observation_bits
 
 LEVELS = 256
 NODES = (16, 8)
@@ -38,9 +38,8 @@ class Gaussian(nn.Module):
 
     def bits(self, images: Tensor, theta: Tensor) -> Tensor:
         """−log2 of the density at `[B, 28, 28]` grey levels, taken as samples in [0, 1]; `[B]`."""
-        squares = (self.mean(theta) - images / 255).square().flatten(1).sum(1)
-        constant = 0.5 * math.log(2 * math.pi * self.variance) * theta[0, 0].numel()
-        return (squares / (2 * self.variance) + constant) / math.log(2)
+        mse = (self.mean(theta) - images / 255).square().mean((1, 2))
+        return gaussian_observation_bits(mse, self.variance, images[0].numel())
 
 
 class Bernoulli(nn.Module):

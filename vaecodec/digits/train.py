@@ -9,14 +9,15 @@ import copy
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from vaecodec.digits.data import Digits
-from vaecodec.digits.model import DigitsVAE
+from vaecodec.digits import weights
+from vaecodec.digits.data import Digits, read_digits
+from vaecodec.digits.model import CONFIGS, DigitsVAE
 from vaecodec.training import checkpoint
 from vaecodec.training.loop import CHECKPOINT, CHECKPOINT_S, rate_fraction
 from vaecodec.training.optim import apply_gradients, build_optimizers, set_rate, update_average
@@ -44,6 +45,13 @@ class FitOptions:
     unlabelled: float = 0.0
     seed: int = 0
 
+
+RECIPES = {
+    "map": FitOptions(epochs=30),
+    "conditional": FitOptions(epochs=30, unlabelled=0.1),
+    "lossless": FitOptions(epochs=24),
+}
+"""How the shipped models were trained."""
 
 Loss = Callable[[DigitsVAE, Tensor, Tensor], Tensor]
 """Model, pictures `[B, 28, 28]` and labels `[B]` to what is minimised, a mean over pictures."""
@@ -126,3 +134,32 @@ def fit(
             saved = time.monotonic()
     save()
     return ema.eval()
+
+
+@torch.no_grad()
+def latent_steps(model: DigitsVAE, data: Digits, count: int = 10_000) -> Tensor:
+    """Log2 of the widths at which single pictures' latents are quantised, `[K]`, before the quality has its say.
+
+    σ is what the posterior leaves open, and √(1 − σ²) how far its means spread, if the prior is met on average: a
+    width of σ / √(1 − σ²) is as fine as the posterior for a latent that says much, and grows beyond all for one that
+    says nothing.
+    """
+    _, log2_scale = model.infer(
+        torch.from_numpy(data.images[:count].copy()), torch.from_numpy(data.labels[:count].copy())
+    )
+    variance = torch.exp2(2 * log2_scale.double()).mean(0).clamp(max=1 - 2.0**-16)
+    return 0.5 * torch.log2(variance / (1 - variance))
+
+
+def run(
+    name: str, folder: Path, checkpoints: Path, *, export: Path | None, epochs: float | None, seed: int, report: Report
+) -> DigitsVAE:
+    """What `vaecodec digits train` does: reads a set, trains a model of `CONFIGS` on it, and stores it."""
+    data = read_digits(folder, "train")
+    options = replace(RECIPES[name], seed=seed, **({} if epochs is None else {"epochs": epochs}))
+    torch.set_flush_denormal(True)
+    torch.manual_seed(seed)
+    model = fit(DigitsVAE(CONFIGS[name]), data, options, folder=checkpoints, report=report)
+    if export:
+        weights.save(model, export, latent_steps(model, data) if model.config.labels else None)
+    return model
