@@ -60,8 +60,8 @@ class DigitsConfig:
 CONFIGS = {
     config.name: config
     for config in (
-        DigitsConfig("map", 2, hidden=128, variance=0.04),
-        DigitsConfig("conditional", 16, labels=True, hidden=128, variance=0.03),
+        DigitsConfig("map", 2, hidden=128, variance=0.05),
+        DigitsConfig("conditional", 8, labels=True, hidden=128, variance=0.05),
         DigitsConfig("lossless", 40, "tables"),
     )
 }

@@ -2,7 +2,7 @@
 
 | name        | θ a pixel | p(x | z)                                                                           |
 |-------------|----------:|------------------------------------------------------------------------------------|
-| `gaussian`  |         1 | N(x; θ, η), a density on samples in [0, 1]                                         |
+| `gaussian`  |         1 | N(x; sigmoid(θ), η), a density on samples in [0, 1]                                |
 | `bernoulli` |         1 | for binarised pictures                                                             |
 | `tables`    |         2 | of the 256 grey levels: beta-binomials over (mean, spread), from where they learn on |
 """
@@ -33,8 +33,8 @@ class Gaussian(nn.Module):
         self.variance = variance
 
     def mean(self, theta: Tensor) -> Tensor:
-        """`[B, 1, 28, 28]` to the expected picture `[B, 28, 28]`, not clipped to [0, 1]."""
-        return theta[:, 0] + 0.5
+        """`[B, 1, 28, 28]` to the expected picture `[B, 28, 28]`."""
+        return torch.sigmoid(theta[:, 0])
 
     def bits(self, images: Tensor, theta: Tensor) -> Tensor:
         """−log2 of the density at `[B, 28, 28]` grey levels, taken as samples in [0, 1]; `[B]`."""

@@ -47,8 +47,8 @@ class FitOptions:
 
 
 RECIPES = {
-    "map": FitOptions(epochs=30),
-    "conditional": FitOptions(epochs=30, unlabelled=0.1),
+    "map": FitOptions(epochs=20),
+    "conditional": FitOptions(epochs=30, unlabelled=0.05),
     "lossless": FitOptions(epochs=24),
 }
 """How the shipped models were trained."""

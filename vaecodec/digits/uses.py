@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaecodec.baselines.pca import principal_axes
 from vaecodec.digits.data import CLASSES
 from vaecodec.digits.model import DigitsVAE, kl_bits
 from vaecodec.generate import between
@@ -91,17 +92,10 @@ def interpolate(
     return _pictures(model, between(start, end, steps, spherical=spherical), None)
 
 
-def pca(images: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean `[784]` and the principal directions `[components, 784]` of `[N, 28, 28]` pictures as samples in [0, 1]."""
-    x = torch.tensor(images).flatten(1).double() / 255
-    mean = x.mean(0)
-    _, basis = torch.linalg.eigh((x - mean).T @ (x - mean))
-    return mean.numpy(), basis.flip(1).T[:components].numpy().copy()
-
-
 @torch.no_grad()
 def embed(model: DigitsVAE, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where the posterior's mean puts each picture, and where PCA does: two `[N, K]`."""
     mean, _ = model.infer(torch.tensor(images))
-    centre, basis = pca(images, model.config.latents)
-    return mean.numpy(), (images.reshape(len(images), -1) / 255 - centre) @ basis.T
+    x = images.reshape(len(images), -1) / 255
+    centre, axes, _ = principal_axes(x)
+    return mean.numpy(), (x - centre) @ axes[:, : model.config.latents]
