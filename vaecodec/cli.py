@@ -235,7 +235,7 @@ def compress(
         data = files.read(source)
         from vaecodec import images
 
-        planes = images.take_apart(_open(source, data), metadata)
+        planes = images.take_apart(images.open_image(io.BytesIO(data)), metadata)
         try:
             packed = vaecodec._codec(model).compress_planes(planes, **asked, effort=effort)
         except ValueError as error:
@@ -251,15 +251,6 @@ def compress(
         _say_done(source, target, (width, height), _size(len(packed)), rate, ratio, start=start)
 
     _run(list(targets), work)
-
-
-def _open(source: str, data: bytes):
-    from vaecodec import images
-
-    try:
-        return images.open_image(io.BytesIO(data))
-    except ImageError as error:
-        raise ImageError(str(error).split(": ", 1)[-1]) from error
 
 
 @main.command()
