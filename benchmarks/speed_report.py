@@ -53,9 +53,25 @@ def report(data: dict) -> str:
                 "| ---: " * (len(names) + 1) + "|",
             ]
             lines += [f"| {size} | {' | '.join(f'{row.get(n, 0):.4f}' for n in names)} |" for size, row in rows.items()]
-    if data.get("cold_start_s"):
-        lines += ["\n### Cold start of the command line, seconds\n", "| command | seconds |", "| --- | ---: |"]
-        lines += [f"| {name} | {value} |" for name, value in data["cold_start_s"].items()]
+    rows = {
+        size: row
+        for size, row in data["codecs"].get("vaecodec", {}).get("runs", {}).items()
+        if "synthesis_median_s" in row
+    }
+    if rows:
+        lines += [
+            "\n### Decoding against the bare float synthesis, in one process and in turn\n",
+            "| megapixels | decode ÷ synthesis, medians | peak MB to encode and decode |",
+            "| ---: | ---: | ---: |",
+        ]
+        for size, row in rows.items():
+            ratio = row["decode_median_s"] / row["synthesis_median_s"]
+            lines.append(f"| {size} | {ratio:.2f} | {row['peak_mb']:.0f} |")
+    if starts := data.get("cold_start_s"):
+        first = next(iter(starts.values()))
+        lines += ["\n### Cold start of the command line, 0.1 megapixels\n"]
+        lines += [f"| command | seconds | ÷ {next(iter(starts))} |", "| --- | ---: | ---: |"]
+        lines += [f"| {name} | {value:.3f} | {value / first:.1f} |" for name, value in starts.items()]
     return "\n".join(lines) + "\n"
 
 

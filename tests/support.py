@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 import vaecodec
-from vaecodec import codec as codec_module
 from vaecodec import container
+from vaecodec import latents as latents_module
 
 ROOT = Path(vaecodec.__file__).parents[1]
 
@@ -135,8 +135,8 @@ def trusting() -> Iterator[None]:
     """
     patched = types.SimpleNamespace(crc32=lambda data, value=0: 7)
     with (
-        mock.patch.object(codec_module.Decoder, "finish", lambda self: None),
-        mock.patch.object(codec_module, "zlib", patched),
+        mock.patch.object(latents_module.Decoder, "finish", lambda self: None),
+        mock.patch.object(latents_module, "zlib", patched),
     ):
         yield
 

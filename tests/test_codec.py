@@ -19,11 +19,11 @@ from skimage import data as photographs
 from support import MODES, alpha_plane, assert_no_torch, examples, flips, in_mode, pack, with_fields
 
 import vaecodec
-from vaecodec import codec as codec_module
 from vaecodec import images
+from vaecodec import latents as latents_module
 from vaecodec.bound import as_given
-from vaecodec.codec import Codec, quality_code, quality_of
-from vaecodec.container import QUALITY_MAX, unpack
+from vaecodec.codec import Codec
+from vaecodec.container import QUALITY_MAX, quality_code, quality_of, unpack
 from vaecodec.errors import BitstreamError, Corrupt, LimitError, ModelError, NotAVaeFile
 from vaecodec.metrics import psnr_db
 
@@ -35,7 +35,7 @@ def photograph(width: int, height: int) -> np.ndarray:
     return photographs.astronaut()[:height, :width]
 
 
-def same_latents(a: codec_module.Latents, b: codec_module.Latents) -> bool:
+def same_latents(a: latents_module.Latents, b: latents_module.Latents) -> bool:
     return torch.equal(a.z, b.z) and torch.equal(a.y_hat, b.y_hat) and a.symbols_crc == b.symbols_crc
 
 
@@ -66,7 +66,7 @@ def test_latents_far_beyond_any_picture_come_back(tiny, effort: int) -> None:
     rng = np.random.default_rng(0)
     z = torch.from_numpy(rng.integers(-(2**15), 2**15 + 1, (1, 8, 2, 2))).double()
     y = torch.from_numpy(rng.normal(size=(1, 32, 5, 7)) * 10.0 ** rng.integers(-3, 7, (1, 32, 5, 7)))
-    latents = tiny.encode_latents(z, y, (100, 70), 20_000, effort=effort)
+    latents = tiny.coder.encode(z, y, (100, 70), 20_000, effort=effort)
     data = pack(
         width=100, height=70, quality=20_000, model_id=tiny.stored.model_id, payload=latents.payload,
         symbols_crc=latents.symbols_crc,

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import GOLDEN, TINY
+from conftest import GOLDEN, TINY, TINY_BITS_BACK, picture
 from PIL import Image
 from reference import ans, container, decoder, model, pixels
 from skimage import data as photographs
@@ -16,7 +16,7 @@ from support import ROOT, in_mode
 
 from vaecodec.catalog import DEFAULT_MODEL, find_model, model_path
 from vaecodec.codec import Codec
-from vaecodec.container import unpack
+from vaecodec.container import BITS_BACK, unpack
 from vaecodec.errors import VaecodecError
 
 INDEX = json.loads((GOLDEN / "index.json").read_text())
@@ -27,28 +27,40 @@ def stored() -> model.Model:
     return model.load(TINY)
 
 
+@pytest.fixture(scope="module")
+def stored_bits_back() -> model.Model:
+    return model.load(TINY_BITS_BACK)
+
+
+@pytest.fixture
+def pair(name: str, tiny, stored, tiny_bits_back, stored_bits_back) -> tuple[Codec, model.Model]:
+    """What decodes a golden file, twice."""
+    return (tiny_bits_back, stored_bits_back) if "bits-back" in name or name == "coding-2" else (tiny, stored)
+
+
 def agree(codec: Codec, reference: model.Model, data: bytes) -> decoder.Decoded:
     """Decodes with both, and compares everything up to the latents."""
     decoded, latents = decoder.decode(data, reference), codec.decode(unpack(data))
-    assert np.array_equal(decoded.z, latents.z[0].numpy())
+    assert np.array_equal(decoded.z, 16 * latents.z[0].numpy())
     assert np.array_equal(decoded.y_hat, 16 * latents.y_hat[0].numpy())
     assert decoded.symbols_crc == latents.symbols_crc
     return decoded
 
 
 @pytest.mark.parametrize("name", INDEX["good"])
-def test_it_agrees_on_every_good_golden_file(tiny, stored, name: str) -> None:
-    decoded = agree(tiny, stored, (GOLDEN / f"{name}.vae").read_bytes())
+def test_it_agrees_on_every_good_golden_file(pair, name: str) -> None:
+    decoded = agree(*pair, (GOLDEN / f"{name}.vae").read_bytes())
     expected = INDEX["good"][name]
     assert (decoded.file.mode, decoded.file.quality) == (expected["mode"], expected["quality"])
     assert decoded.symbols_crc == decoded.file.symbols_crc == expected["symbols_crc"]
     golden = np.asarray(Image.open(GOLDEN / f"{name}.png")).astype(int)
-    assert np.abs(pixels.picture(decoded, stored) - golden).max() <= 1
+    assert np.abs(pixels.picture(decoded, pair[1]) - golden).max() <= 1
 
 
 @pytest.mark.parametrize("name", INDEX["bad"])
-def test_it_refuses_every_bad_golden_file_that_breaks_the_format(tiny, stored, name: str) -> None:
+def test_it_refuses_every_bad_golden_file_that_breaks_the_format(pair, name: str) -> None:
     """What an alpha chunk holds is a matter of PNG, which this decoder does not read."""
+    codec, stored = pair
     data = (GOLDEN / f"bad-{name}.vae").read_bytes()
     if name in ("alpha-size", "alpha-text"):
         assert decoder.decode(data, stored).file.chunks[b"ALPH"]
@@ -56,13 +68,21 @@ def test_it_refuses_every_bad_golden_file_that_breaks_the_format(tiny, stored, n
     with pytest.raises(container.Refused):
         decoder.decode(data, stored)
     with pytest.raises(VaecodecError):
-        tiny.decompress(data)
+        codec.decompress(data)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 17), (17, 1), (16, 33), (50, 49), (81, 64)])
 @pytest.mark.parametrize("quality", [1, 60, 100])
 def test_it_agrees_on_other_files(tiny, stored, width: int, height: int, quality: int) -> None:
     agree(tiny, stored, tiny.compress(in_mode("RGB", width, height, quality), quality=quality))
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 65), (49, 113), (70, 200)])
+@pytest.mark.parametrize("quality", [20, 90])
+def test_it_agrees_on_bits_back(tiny_bits_back, stored_bits_back, width: int, height: int, quality: int) -> None:
+    data = tiny_bits_back.compress(picture(width, height, quality), quality=quality, coding=BITS_BACK)
+    assert unpack(data).header.coding == BITS_BACK or width == 1
+    agree(tiny_bits_back, stored_bits_back, data)
 
 
 @pytest.mark.parametrize("quality", [20, 85])

@@ -36,6 +36,11 @@ _KEPT_BY_RGB = {"RGB": None, "RGBX": "the padding channel", "CMYK": "the black s
 _STORED_AS = {"RGBX": "RGB", "RGBa": "RGBA", "La": "LA", "I;16B": "I;16", "I;16L": "I;16", "I;16N": "I;16"}
 
 
+PICTURE_SUFFIXES = (
+    ".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jxl",
+    ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
+)  # fmt: skip
+"""What is taken for a picture in a folder, in small letters. Some need a plug-in of Pillow's (`.heic`, `.jxl`)."""
 METADATA = {"icc": (ICC, "icc_profile"), "exif": (EXIF, "exif"), "xmp": (XMP, "xmp")}
 """Kinds of metadata: chunk type, and key of `image.info`."""
 
@@ -165,6 +170,15 @@ def put_together(
     image = _in_mode(Image.fromarray(rgb), alpha, mode)
     image.info |= {key: chunks[chunk] for chunk, key in METADATA.values() if chunks and chunk in chunks}
     return image
+
+
+def writes(suffix: str) -> str | None:
+    """The name of the format that Pillow writes for a suffix such as `.png`; `None` if there is none."""
+    Image.preinit()  # the usual formats; the rest takes its time
+    if suffix.lower() not in Image.EXTENSION:
+        Image.init()
+    name = Image.EXTENSION.get(suffix.lower())
+    return name if name in Image.SAVE else None
 
 
 def save_options(image: Image.Image, format_name: str) -> dict:

@@ -44,7 +44,7 @@ def parse(data: bytes, max_pixels: int = 2**28) -> File:
     require(len(data) >= 36, "header cut")
     require(zlib.crc32(data[:32]) == number(data, 32, 4), "CRC of the header")
     require(data[4] == 1, "version")
-    require(data[5] == 0, "coding mode")
+    require(data[5] <= 1, "coding mode")
     require(data[6] < len(MODES), "mode of the picture")
     mode, count = MODES[data[6]], data[7]
     width, height, quality, size = number(data, 12, 3), number(data, 15, 3), number(data, 18, 2), number(data, 20, 4)

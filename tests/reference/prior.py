@@ -31,17 +31,17 @@ def shifted_sum(a: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return sum(terms)
 
 
-class Prior:
-    """The prior of a model at a quality code.
+class Networks:
+    """Layers and tables over quality of a model, at a quality code.
 
     Args:
-        tensors: those of the model file that begin with `exact.`, without that.
+        tensors: by the names of the format.
         quality: 0 to 2^15.
     """
 
     def __init__(self, tensors: dict[str, np.ndarray], quality: int):
         self.t = {name: tensor.astype(np.int64) for name, tensor in tensors.items()}
-        self.bias, self.gain = self.row("quality_bias", quality), self.row("log2_gain", quality)
+        self.bias = self.row("quality_bias", quality)
         self.z_mean, self.z_log2_scale = self.row("z_mean", quality), self.row("z_log2_scale", quality)
 
     def row(self, name: str, c: int) -> np.ndarray:
@@ -66,9 +66,17 @@ class Prior:
         x = clip(x + self.layer(f"{name}.project", t))
         return clip(x + self.layer(f"{name}.reduce", relu(self.layer(f"{name}.expand", x))))
 
+
+class Prior(Networks):
+    """The prior: tensors whose names begin with `exact.`, without that."""
+
+    def __init__(self, tensors: dict[str, np.ndarray], quality: int):
+        super().__init__(tensors, quality)
+        self.gain = self.row("log2_gain", quality)
+
     def hyper(self, z: np.ndarray) -> np.ndarray:
-        """z `[Cz, h, w]` to h `[W, 4 h, 4 w]`."""
-        x = up(self.layer("h_s_in", clip(16 * z)))
+        """z `[Cz, h, w]`, in sixteenths, to h `[W, 4 h, 4 w]`."""
+        x = up(self.layer("h_s_in", clip(z)))
         x = self.block("h_s_block", clip(x + self.bias[:, None, None]))
         return self.block("h_s_out", clip(up(self.layer("h_s_up", x))))
 
@@ -78,6 +86,12 @@ class Prior:
         down = np.maximum(-power, 0)
         half = np.where(down > 0, 1 << np.maximum(down - 1, 0), 0)
         return ((product << np.maximum(power, 0)) + half) >> down
+
+    def context(self, y_hat: np.ndarray) -> np.ndarray:
+        """Latents `[M, H, W]`, in sixteenths, as the networks take them."""
+        v = self.times_exp2(y_hat, -self.gain[:, None, None], -12)
+        u = v.clip(-512, 512)
+        return u + ((v - u).clip(-12288, 12288) >> 3)
 
     def predict_z(self) -> tuple[np.ndarray, np.ndarray]:
         """Offsets and tables of z, `[Cz]`."""
@@ -94,9 +108,7 @@ class Prior:
         gain = self.gain[:, None, None]
         features = h[:, : y_hat.shape[1], : y_hat.shape[2]]
         if step:
-            v = self.times_exp2(y_hat, -gain, -12)
-            u = v.clip(-512, 512)
-            context = np.where(known, u + ((v - u).clip(-12288, 12288) >> 3), 0)
+            context = np.where(known, self.context(y_hat), 0)
             features = clip(self.layer(f"stems.{step - 1}", np.concatenate((features, context))))
             for number in range(len({name.split(".")[2] for name in self.t if name.startswith("contexts.0.")})):
                 features = self.block(f"contexts.{step - 1}.{number}", features)
@@ -111,6 +123,30 @@ class Prior:
             results.append(offsets_and_tables(mean, raw[quarter:] + own, on_mean=step > 0))
         offsets, tables = zip(*results, strict=True)
         return np.stack(offsets), np.stack(tables)
+
+
+class Posterior(Networks):
+    """The posterior: tensors whose names begin with `exact.posterior.`, without that."""
+
+    def __init__(self, tensors: dict[str, np.ndarray], quality: int, prior: Prior):
+        super().__init__(tensors, quality)
+        self.prior = prior
+
+    def predict_z(self) -> tuple[np.ndarray, np.ndarray]:
+        """Offsets and tables under p(z), `[Cz]`."""
+        return offsets_and_tables(4 * self.z_mean, self.z_log2_scale + 2048, on_mean=False)
+
+    def predict(self, y_hat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Offsets and tables under q(z | y), `[Cz, h, w]`, from y_hat `[M, H, W]` in sixteenths."""
+        channels, rows, columns = y_hat.shape
+        context = np.pad(self.prior.context(y_hat), ((0, 0), (0, -rows % 4), (0, -columns % 4)))
+        quarter = channels // 4
+        first = [context[p * quarter : (p + 1) * quarter, p // 2 :: 2, p % 2 :: 2] for p in range(4)]
+        x = self.block("block", clip(self.layer("stem", np.concatenate(first)) + self.bias[:, None, None]))
+        corners = [x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]
+        x = self.block("down_block", clip(self.layer("down", np.concatenate(corners))))
+        mean, log2_scale = np.split(self.layer("head", x), 2)
+        return offsets_and_tables((mean + 8) >> 4, log2_scale + 2048, on_mean=False)
 
 
 def offsets_and_tables(mean: np.ndarray, log2_scale: np.ndarray, *, on_mean: bool) -> tuple[np.ndarray, np.ndarray]:
