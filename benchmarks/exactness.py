@@ -47,7 +47,7 @@ def make_files(model: str | None, folder: Path) -> list[Path]:
     paths = []
     for quality, corner in itertools.product(QUALITIES, list(corners)):
         paths.append(folder / f"{len(paths)}.vae")
-        paths[-1].write_bytes(codec.compress(photo[corner], quality=quality))
+        paths[-1].write_bytes(codec.compress(photo[corner], quality=quality, coding=0))
     return paths
 
 
@@ -64,35 +64,29 @@ def decode_batch(codec, files: list) -> list[int]:
     import torch
 
     from vaecodec.ans import Decoder
-    from vaecodec.codec import HYPER, PATCH, STEPS, _flatten
-    from vaecodec.prior import Cells
+    from vaecodec.latents import GroupReader
+    from vaecodec.model import PATCH
+    from vaecodec.prior import STEPS, Cells
     from vaecodec.tables import FRACTIONS
 
-    header, config = files[0].header, codec.model.config
-    state, count = codec.prior.at(header.quality), len(files)
-    decoders, checksums = [Decoder(file.payload) for file in files], [0] * count
-    rows, columns = -(-header.height // PATCH), -(-header.width // PATCH)
+    header, coder = files[0].header, codec.coder
+    state = coder.prior.at(header.quality)
+    readers = [GroupReader(Decoder(file.payload), coder.tables, coder.device) for file in files]
+    shape = -(-header.height // PATCH), -(-header.width // PATCH)
 
     def take(numbers, outside=None):
-        values = torch.zeros(numbers.shape, dtype=torch.float64)
-        for i, decoder in enumerate(decoders):
-            symbols = decoder.pop(_flatten(numbers[i : i + 1], outside).numpy(), codec.stored.tables)
-            checksums[i] = zlib.crc32(symbols.astype("<i4").tobytes(), checksums[i])
-            within = torch.ones_like(values[i], dtype=torch.bool) if outside is None else ~outside
-            values[i].masked_scatter_(within, torch.from_numpy(symbols).double())
-        return values.to(codec.device)
+        return torch.cat([reader.take(part, outside) for reader, part in zip(readers, numbers.split(1), strict=True)])
 
-    shape = (count, config.z_channels, -(-rows // HYPER), -(-columns // HYPER))
-    z = take(state.z.numbers.expand(shape)) + state.z.offset / FRACTIONS
-    hyper = codec.prior.hyper(z, state)
-    coded = Cells(torch.zeros((count, config.y_channels, rows, columns), dtype=torch.float64, device=codec.device))
+    z_shape = (len(files), *coder.z_shape(shape)[1:])
+    z = take(state.z.numbers.expand(z_shape)) + state.z.offset / FRACTIONS
+    hyper = coder.prior.hyper(z, state)
+    y_shape = (len(files), coder.config.y_channels, *shape)
+    coded = Cells(torch.zeros(y_shape, dtype=torch.float64, device=coder.device))
     outside = coded.outside()
     for step in range(STEPS):
-        prediction = codec.prior.predict_y(step, hyper, coded, state)
+        prediction = coder.prior.predict_y(step, hyper, coded, state)
         coded.put(prediction.offset + take(prediction.numbers, outside) * FRACTIONS)
-    for decoder in decoders:
-        decoder.finish()
-    return checksums
+    return [reader.crc for reader in readers]
 
 
 def child(paths: list[str], model: str | None, threads: int, device: str) -> None:
