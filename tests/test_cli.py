@@ -353,9 +353,19 @@ def test_info_speaks_json() -> None:
     assert second.pop("payload_bytes") < size - 36
     assert second == {
         "file": "la.vae", "width": 9, "height": 5, "mode": "LA", "quality": 1.0, "bytes": size,
-        "bpp": round(8 * size / 45, 4), "chunks": 1, "coding": 0, "model_id": TINY_ID, "model": None,
+        "bpp": round(8 * size / 45, 4), "chunks": 1, "coding": 0, "model_id": TINY_ID, "model": None, "metadata": {},
     }  # fmt: skip
     assert json.loads(lines[0])["file"] == "a.vae"
+
+
+def test_info_names_the_metadata() -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    in_mode("RGB", 40, 30).save("m.jpg", exif=exif, icc_profile=b"p" * 1500)
+    run("compress", "m.jpg", "m.vae", *MODEL)
+    assert run("info", "m.vae").stdout.endswith(f"({TINY_ID})  icc 1.5 kB  exif {len(exif.tobytes())} bytes\n")
+    run("compress", "m.jpg", "m.vae", "-f", "--metadata", "icc", *MODEL)
+    assert json.loads(run("info", "--json", "m.vae").stdout)["metadata"] == {"icc": 1500}
 
 
 def test_info_reads_files_of_unknown_models() -> None:
@@ -376,6 +386,23 @@ def test_models_are_listed(installed: Path) -> None:
     result = run("models")
     path = installed / "light.safetensors"
     assert result.stdout == f"light  {TINY_ID}  401.2 kB  {path}  (default)\n"
+
+
+def test_a_damaged_model_is_listed_and_stops_nothing(installed: Path) -> None:
+    (installed / "cut.safetensors").write_bytes(TINY.read_bytes()[:-1])
+    (installed / "empty.safetensors").touch()
+    (installed / "text.safetensors").write_text("only text, and more of it")
+    result = run("models")
+    lines = result.stdout.splitlines()
+    assert (result.exit_code, len(lines)) == (0, 4) and lines[0].startswith("light  ")
+    size = TINY.stat().st_size
+    assert lines[1] == (
+        f"damaged: {installed}/cut.safetensors: not a model of vaecodec ({size - 1} bytes long instead of {size})"
+    )
+    assert all(f"damaged: {installed}/{name}.safetensors: not a" in result.stdout for name in ("empty", "text"))
+    assert "model light" in run("info", "a.vae").stdout
+    assert run("decompress", "a.vae", "b.png").exit_code == 0
+    assert "damaged: " in fails(4, "not installed", "decompress", "other.vae", "c.png").stderr
 
 
 def test_the_default_model_and_the_files_own_are_found(installed: Path) -> None:
@@ -399,8 +426,9 @@ def test_every_command_has_help(command: str) -> None:
     assert len(main.commands[command].help) > 20
 
 
-def test_the_version_is_the_packages() -> None:
-    assert run("--version").stdout == f"vaecodec, version {vaecodec.__version__}\n"
+def test_the_version_names_package_and_models(installed: Path) -> None:
+    fingerprint = catalog.read_model_info(TINY).fingerprint
+    assert run("--version").stdout == f"vaecodec {vaecodec.__version__}\nmodel light {fingerprint}\n"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, EOFError])

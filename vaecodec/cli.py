@@ -71,8 +71,23 @@ def _plan(
     return plan
 
 
+def _version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    if asked:
+        click.echo(f"vaecodec {vaecodec.__version__}")
+        for model in vaecodec.list_models():
+            click.echo(f"model {model.name} {model.fingerprint}")
+        context.exit()
+
+
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(vaecodec.__version__, prog_name="vaecodec")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version and the installed models with their fingerprints, and exit.",
+)
 def main() -> None:
     """A lossy image codec that is a variational autoencoder.
 
