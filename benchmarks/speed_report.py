@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rd_plot import label_ends, style
 
+DECODE = "decode, .vae to PNG, all loaded"
 REFERENCES = ("JPEG XL", "AVIF")
 """Ratios are to these."""
 
@@ -53,9 +54,14 @@ def report(data: dict) -> str:
                 "| ---: " * (len(names) + 1) + "|",
             ]
             lines += [f"| {size} | {' | '.join(f'{row.get(n, 0):.4f}' for n in names)} |" for size, row in rows.items()]
-    if data.get("cold_start_s"):
-        lines += ["\n### Cold start of the command line, seconds\n", "| command | seconds |", "| --- | ---: |"]
-        lines += [f"| {name} | {value} |" for name, value in data["cold_start_s"].items()]
+    if cold := data.get("cold_start_s"):
+        lines += ["\n### Cold start of the command line, 768x512, seconds\n", "| command | seconds |", "| --- | ---: |"]
+        lines += [f"| {name} | {value} |" for name, value in cold.items()]
+        if DECODE in cold:
+            ratio = cold["vaecodec decompress"] / (cold['python -c "import torch"'] + cold[DECODE])
+            lines.append(
+                f"\nA cold decompress takes {ratio:.2f} times as long as importing torch and decoding together."
+            )
     return "\n".join(lines) + "\n"
 
 

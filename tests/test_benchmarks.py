@@ -196,6 +196,16 @@ def test_speed_runs_and_goes_on(tmp_path):
         starts.undo()
 
 
+def test_cold_starts_are_set_against_torch_and_decoding():
+    import speed
+    import speed_report
+
+    seconds = speed.cold_starts(TINY, picture(64, 48), repeats=1)
+    assert 0 < seconds[speed_report.DECODE] < seconds["vaecodec decompress"]
+    text = speed_report.report({"machine": "", "threads": 1, "sizes": [], "codecs": {}, "cold_start_s": seconds})
+    assert "times as long as importing torch and decoding together" in text
+
+
 def test_ablations_add_up(folder, tmp_path):
     (folder / "broken.png").unlink()
     target = tmp_path / "ablations"
