@@ -7,14 +7,24 @@ Stopped, it goes on where it was.
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from unittest import mock
 
 import click
 import numpy as np
-from common import Store, checksum, read_pictures, say, section
+from common import (
+    SETTINGS,
+    Store,
+    images_argument,
+    measure_all,
+    model_option,
+    output_option,
+    publish,
+    qualities_option,
+    say,
+    usable_pictures,
+)
 
 GROUPS = ("header", "z", "y0", "y1", "y2", "y3")
 
@@ -163,32 +173,18 @@ def draw(means: dict[str, dict], path: Path) -> None:
     plt.close(figure)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="IMAGES...")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("ablations"),
-    show_default=True,
-    help="Results go to this name with .json, .md and .png.",
-)
-@click.option("-m", "--model", help="Model by name or file; the default is light.")
-@click.option("--qualities", default="5,20,35,50,65,80,95", show_default=True, help="Comma-separated, 1 to 100.")
-def main(paths: tuple[Path, ...], output: Path, model: str | None, qualities: str) -> None:
+@click.command(context_settings=SETTINGS)
+@images_argument
+@output_option("ablations")
+@model_option
+@qualities_option("5,20,35,50,65,80,95")
+def main(paths: tuple[Path, ...], output: Path, model: str | None, qualities: list[str]) -> None:
     """Split the rate of IMAGES (files and folders) into its parts."""
     from vaecodec.baselines.ours import FactorisedCodec
     from vaecodec.codec import Codec
     from vaecodec.errors import ModelError
 
-    try:
-        values = [f"{float(q):g}" for q in qualities.split(",")]
-    except ValueError:
-        raise click.UsageError(f"--qualities {qualities}: not a list of numbers") from None
-    folder = read_pictures(paths)
-    folder.report()
-    if not folder.images:
-        raise click.ClickException("no picture could be used")
+    folder = usable_pictures(paths)
     codec, factorised = Codec(model), None
     try:
         factorised = FactorisedCodec(model)
@@ -196,19 +192,11 @@ def main(paths: tuple[Path, ...], output: Path, model: str | None, qualities: st
         say(f"left out: factorised: {error}")
     store = Store(output.with_suffix(".json"))
     stamp = {"model_id": codec.stored.model_id.hex(), "factorised": factorised is not None}
-    points = section(store.data, "ablations", stamp).setdefault("points", {})
-    keys = {name: f"{name} {checksum(image)}" for name, image in folder.images.items()}
-    todo = [(q, name) for q in values for name in keys if keys[name] not in points.setdefault(q, {})]
-    with click.progressbar(todo, label="measuring", file=sys.stderr, item_show_func=lambda i: i and " ".join(i)) as bar:
-        for quality, name in bar:
-            points[quality][keys[name]] = measure(codec, factorised, folder.images[name], float(quality))
-            store.save()
-    means = {quality: _means([points[quality][key] for key in keys.values()]) for quality in values}
-    store.data["means"] = means
-    store.save(now=True)
-    output.with_suffix(".md").write_text(text := report(means, len(keys)), encoding="utf-8")
+    work = lambda quality, image: measure(codec, factorised, image, float(quality))
+    rows = measure_all(store, stamp, qualities, folder.images, work)
+    store.data["means"] = means = {quality: _means(list(row.values())) for quality, row in rows.items()}
+    publish(store, output, report(means, len(folder.images)))
     draw(means, output.with_suffix(".png"))
-    click.echo(text)
     if folder.failed:
         raise SystemExit(1)
 

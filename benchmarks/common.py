@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +26,56 @@ SAVE_S = 10
 def say(message: str) -> None:
     """To standard error, as everything that is no result."""
     click.echo(message, err=True)
+
+
+# --- options that several programs have ------------------------------------------------------------------------------
+
+SETTINGS = {"help_option_names": ["-h", "--help"]}
+images_argument = click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="IMAGES..."
+)
+model_option = click.option("-m", "--model", help="Model of vaecodec by name or file; the default is light.")
+codecs_option = click.option("--codecs", help="Comma-separated names; all by default.")
+data_option = click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    required=True,
+    help="Tar files or folders of training pictures; may be given several times.",
+)
+
+
+def output_option(name: str):
+    """Where results go: a path without suffix."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path),
+        default=Path(name),
+        show_default=True,
+        help="Results go to this name with .json, .md and .png.",
+    )
+
+
+def numbers_option(flag: str, default: str, what: str, lowest: float, highest: float):
+    """A comma-separated list of numbers, which a program gets as text of one form each, ready to be keys."""
+
+    def parse(context: click.Context, parameter: click.Parameter, text: str) -> list[str]:
+        try:
+            values = [float(value) for value in text.split(",")]
+        except ValueError:
+            raise click.BadParameter(f"{text}: not a list of numbers") from None
+        if any(not lowest <= value <= highest for value in values):
+            raise click.BadParameter(f"{text}: not all between {lowest:g} and {highest:g}")
+        return [f"{value:g}" for value in values]
+
+    help_text = f"{what}, comma-separated, {lowest:g} to {highest:g}."
+    return click.option(flag, default=default, show_default=True, callback=parse, help=help_text)
+
+
+def qualities_option(default: str):
+    """Qualities of vaecodec."""
+    return numbers_option("--qualities", default, "Qualities", 1, 100)
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------
@@ -82,6 +134,31 @@ def read_pictures(paths: tuple[Path, ...]) -> Folder:
         else:
             result.images[path.name] = planes.rgb
     return result
+
+
+def usable_pictures(paths: tuple[Path, ...]) -> Folder:
+    """`read_pictures`, said what is left out, and an error if nothing remains."""
+    folder = read_pictures(paths)
+    folder.report()
+    if not folder.images:
+        raise click.ClickException("no picture could be used")
+    return folder
+
+
+def held_out_crops(
+    sources: tuple[Path, ...], width: int, height: int, count: int | None = None
+) -> dict[str, np.ndarray]:
+    """The middle, `[height, width, 3]` uint8, of pictures that training holds out; smaller ones are left out."""
+    from vaecodec.training.data import held_out
+
+    crops = {}
+    for name, picture in held_out(list(sources), minimum=min(width, height)).items():
+        top, left = (picture.shape[1] - height) // 2, (picture.shape[2] - width) // 2
+        if top >= 0 and left >= 0:
+            crops[name] = picture[:, top : top + height, left : left + width].permute(1, 2, 0).numpy().copy()
+    if not crops:
+        raise click.ClickException(f"no held-out picture of {width}x{height} or more")
+    return dict(list(crops.items())[:count])
 
 
 def checksum(image: np.ndarray) -> str:
@@ -168,6 +245,46 @@ def section(parent: dict, name: str, stamp: dict) -> dict:
     if part is None or any(part.get(key) != value for key, value in stamp.items()):
         part = parent[name] = dict(stamp)
     return part
+
+
+def measure_all(
+    store: Store,
+    stamp: dict,
+    settings: list[str],
+    images: dict[str, np.ndarray],
+    work: Callable[[str, np.ndarray], dict],
+) -> dict[str, dict[str, dict]]:
+    """Rows of numbers by setting and picture; what the store has already is not measured again.
+
+    Args:
+        stamp: what the rows depend on beside setting and picture; rows under another stamp are thrown away.
+        work: from setting and picture to a row.
+    """
+    points = section(store.data, "measured", stamp).setdefault("points", {})
+    keys = {name: f"{name} {checksum(image)}" for name, image in images.items()}
+    todo = [(s, name) for s in settings for name in images if keys[name] not in points.setdefault(s, {})]
+    show = lambda item: item and " ".join(item)
+    try:
+        with click.progressbar(todo, label="measuring", file=sys.stderr, item_show_func=show) as bar:
+            for setting, name in bar:
+                points[setting][keys[name]] = work(setting, images[name])
+                store.save()
+    finally:
+        store.save(now=True)
+    return {setting: {name: points[setting][keys[name]] for name in images} for setting in settings}
+
+
+def publish(store: Store, output: Path, text: str) -> None:
+    """Writes the results as JSON and Markdown, and says the latter."""
+    store.save(now=True)
+    output.with_suffix(".md").write_text(text, encoding="utf-8")
+    click.echo(text)
+
+
+def markdown_table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table, the first column to the left."""
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _dump(value, indent: int = 0) -> str:

@@ -11,15 +11,9 @@ from pathlib import Path
 
 import click
 import numpy as np
+from common import SETTINGS, data_option, model_option
 
 DEFAULT_FOLDER = Path(__file__).parent.parent / "pretrained" / "baselines"
-_DATA = click.option(
-    "--data",
-    type=click.Path(exists=True, path_type=Path),
-    multiple=True,
-    required=True,
-    help="Tar files or folders of training pictures; may be given several times.",
-)
 _FOLDER = click.option(
     "-o",
     "--output-dir",
@@ -30,13 +24,13 @@ _FOLDER = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings=SETTINGS)
 def main() -> None:
     """Fit the baselines that need no training."""
 
 
 @main.command()
-@_DATA
+@data_option
 @_FOLDER
 @click.option(
     "--patches",
@@ -68,9 +62,9 @@ def pca(data: tuple[Path, ...], folder: Path, patches: int, seed: int) -> None:
 
 
 @main.command()
-@_DATA
+@data_option
 @_FOLDER
-@click.option("-m", "--model", help="Model by name or file; the default is light.")
+@model_option
 @click.option("--crops", default=400, show_default=True, type=click.IntRange(min=8), help="Crops to fit on.")
 @click.option("--crop", default=256, show_default=True, type=click.IntRange(min=64), help="Pixels a side.")
 @click.option("--seed", default=0, show_default=True)

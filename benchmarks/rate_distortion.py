@@ -16,14 +16,31 @@ import click
 import numpy as np
 import rd_plot
 import rd_tables
-from common import Store, checksum, chosen, collect_codecs, read_pictures, say, section, ssimulacra2
+from common import (
+    SETTINGS,
+    Store,
+    checksum,
+    chosen,
+    codecs_option,
+    collect_codecs,
+    images_argument,
+    model_option,
+    output_option,
+    publish,
+    say,
+    section,
+    ssimulacra2,
+    usable_pictures,
+)
 
 COLUMNS = ("bytes", "psnr_db", "ms_ssim", "ssimulacra2", "encode_s", "decode_s")
 LOSSLESS_DB = 99.0
+PERCEPTUAL = ("ms_ssim", "ssimulacra2")
+"""Columns that take time, measured if asked for."""
 
 
-def measure(codec, image: np.ndarray, quality: float, perceptual: bool) -> list[float | None]:
-    """One row of `COLUMNS`."""
+def measure(codec, image: np.ndarray, quality: float, measures: tuple[str, ...]) -> list[float | None]:
+    """One row of `COLUMNS`, with nothing in those of `PERCEPTUAL` that are not among `measures`."""
     from vaecodec import metrics
 
     start = time.perf_counter()
@@ -31,13 +48,16 @@ def measure(codec, image: np.ndarray, quality: float, perceptual: bool) -> list[
     middle = time.perf_counter()
     decoded = codec.decompress(data)
     end = time.perf_counter()
-    row = [len(data), min(metrics.psnr_db(image, decoded), LOSSLESS_DB), metrics.ms_ssim(image, decoded)]
-    row += [ssimulacra2(image, decoded) if perceptual else None, middle - start, end - middle]
+    work = {"ms_ssim": metrics.ms_ssim, "ssimulacra2": ssimulacra2}
+    row = [len(data), min(metrics.psnr_db(image, decoded), LOSSLESS_DB)]
+    row += [work[name](image, decoded) if name in measures else None for name in PERCEPTUAL]
+    row += [middle - start, end - middle]
     return [value if value is None or isinstance(value, int) else round(value, 6) for value in row]
 
 
-def run(store: Store, codecs: list, images: dict[str, np.ndarray], perceptual: bool) -> list[str]:
+def run(store: Store, codecs: list, images: dict[str, np.ndarray], measures: tuple[str, ...] = PERCEPTUAL) -> list[str]:
     """Fills the store with what it lacks; returns what failed."""
+    columns = [COLUMNS.index(name) for name in measures]
     sums = {name: checksum(image) for name, image in images.items()}
     known = store.data.setdefault("images", {})
     stale = {name for name in sums if known.get(name, sums[name]) != sums[name]}
@@ -55,14 +75,14 @@ def run(store: Store, codecs: list, images: dict[str, np.ndarray], perceptual: b
             todo += [
                 (codec, quality, row, name)
                 for name in images
-                if name not in row or (perceptual and row[name][3] is None)
+                if name not in row or any(row[name][column] is None for column in columns)
             ]
     show = lambda item: item and f"{item[0].name} {item[1]:g} {item[3]}"
     try:
         with click.progressbar(todo, label="measuring", file=sys.stderr, item_show_func=show) as bar:
             for codec, quality, row, name in bar:
                 try:
-                    row[name] = measure(codec, images[name], quality, perceptual)
+                    row[name] = measure(codec, images[name], quality, measures)
                 except Exception as error:  # whatever a library raises; the others go on
                     failures.append(f"{codec.name}, quality {quality:g}, {name}: {type(error).__name__}: {error}")
                 store.save()
@@ -71,18 +91,11 @@ def run(store: Store, codecs: list, images: dict[str, np.ndarray], perceptual: b
     return failures
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="IMAGES...")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("rate_distortion"),
-    show_default=True,
-    help="Results go to this name with .json, .md and .png.",
-)
-@click.option("-m", "--model", help="Model of vaecodec by name or file; the default is light.")
-@click.option("--codecs", help="Comma-separated names; all by default.")
+@click.command(context_settings=SETTINGS)
+@images_argument
+@output_option("rate_distortion")
+@model_option
+@codecs_option
 @click.option(
     "--anchor",
     "anchors",
@@ -110,10 +123,7 @@ def main(
     published: bool | None,
 ) -> None:
     """Measure every codec at every quality on IMAGES (files and folders)."""
-    folder = read_pictures(paths)
-    folder.report()
-    if not folder.images:
-        raise click.ClickException("no picture could be used")
+    folder = usable_pictures(paths)
     if perceptual is not False:
         try:
             import ssimulacra2 as _  # noqa: F401
@@ -125,19 +135,22 @@ def main(
     kodak = {Path(name).stem for name in folder.images} == {f"kodim{number:02}" for number in range(1, 25)}
     wanted = chosen(collect_codecs(model), codecs)
     store = Store(output.with_suffix(".json"))
-    failures = run(store, wanted, folder.images, perceptual is not False)
+    failures = run(store, wanted, folder.images, PERCEPTUAL if perceptual is not False else PERCEPTUAL[:1])
     store.data["left_out"], store.data["failed"] = (
         folder.left_out,
         folder.failed | dict.fromkeys(failures, "codec failed"),
     )
-    curves = rd_tables.measured_curves(store.data, [codec.name for codec in wanted], list(folder.images))
+    curves = rd_tables.measured_curves(store.data, wanted, list(folder.images))
     store.data["means"] = {name: curve.to_dict() for name, curve in curves.items()}
-    store.save(now=True)
     others, checks = rd_tables.published_curves() if (kodak if published is None else published) else ({}, {})
     text = rd_tables.report(curves, others, checks, anchors or ("VTM 18.0", "AVIF"), store.data, len(folder.images))
-    output.with_suffix(".md").write_text(text, encoding="utf-8")
-    rd_plot.draw(curves, others, anchors[0] if anchors else "VTM 18.0", output.with_suffix(".png"))
-    click.echo(text)
+    publish(store, output, text)
+    rd_plot.draw(
+        rd_tables.without_worse_pca(curves),
+        others,
+        anchors[0] if anchors else "VTM 18.0",
+        output.with_suffix(".png"),
+    )
     for failure in failures:
         say(f"failed: {failure}")
     if failures or folder.failed:

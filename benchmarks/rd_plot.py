@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,24 @@ def style(number: int) -> dict:
         "linewidth": 2.2 if number == 0 else 1.3,
         "zorder": 5 if number == 0 else 3,
     }
+
+
+@contextlib.contextmanager
+def single(path: Path, x: str, y: str) -> Iterator:
+    """One pair of axes, to draw into; then it is written to a file."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(9, 5), dpi=120, layout="constrained")
+    axis.set(xlabel=x, ylabel=y)
+    axis.grid(alpha=0.3)
+    try:
+        yield axis
+        figure.savefig(path)
+    finally:
+        plt.close(figure)
 
 
 def label_ends(axis, ends: list[tuple[float, float, str, str]], size: float = 8) -> None:

@@ -39,16 +39,18 @@ def _curve(rows: np.ndarray) -> Curve:
     return Curve(*columns)
 
 
-def measured_curves(data: dict, names: list[str], images: list[str]) -> dict[str, Curve]:
+def measured_curves(data: dict, codecs: list, images: list[str]) -> dict[str, Curve]:
     """The curves of codecs over those pictures for which every setting was measured.
 
     Args:
         data: as `rate_distortion.py` stores it.
+        codecs: see `vaecodec.baselines.ImageCodec`; their names and qualities count.
     """
     pixels = {name: math.prod(map(int, data["images"][name].split("-")[1].split("x"))) for name in images}
     curves = {}
-    for name in names:
-        points = data["codecs"][name]["points"].values()
+    for codec in codecs:
+        name, stored = codec.name, data["codecs"][codec.name]["points"]
+        points = [stored[f"{quality:g}"] for quality in codec.qualities]
         whole = [image for image in images if all(image in point for point in points)]
         if not whole:
             continue
@@ -59,6 +61,14 @@ def measured_curves(data: dict, names: list[str], images: list[str]) -> dict[str
         curves[name] = _curve(np.mean(list(per_image.values()), axis=0))
         curves[name].images = {image: _curve(rows) for image, rows in per_image.items()}
     return curves
+
+
+def without_worse_pca(curves: dict[str, Curve]) -> dict[str, Curve]:
+    """The curves with the better PCA alone."""
+    pca = [name for name in curves if name.startswith("PCA ")]
+    results = {name: bd_rate(curves[pca[0]], curves[name], "psnr_db") for name in pca}
+    worse = sorted(pca, key=lambda name: results[name][0] if results[name] else math.inf)[1:]
+    return {name: curve for name, curve in curves.items() if name not in worse}
 
 
 def published_curves() -> tuple[dict[str, Curve], dict[str, tuple[str, Curve]]]:
@@ -109,8 +119,8 @@ def _per_image(anchor: Curve, test: Curve) -> str:
     return f"{np.mean(values):+.1f} % ({min(values):+.1f} to {max(values):+.1f})" if values else "–"
 
 
-def table(anchor_name: str, curves: dict[str, Curve], published: dict[str, Curve]) -> str:
-    """BD-rates of all curves against one of them."""
+def table(anchor_name: str, curves: dict[str, Curve], published: dict[str, Curve], pictures: int) -> str:
+    """BD-rates of all curves against one of them; `pictures` is how many there are."""
     anchor = (curves | published)[anchor_name]
     lines = [
         f"### BD-rate against {anchor_name}\n",
@@ -122,10 +132,33 @@ def table(anchor_name: str, curves: dict[str, Curve], published: dict[str, Curve
         if name == anchor_name:
             continue
         results = [bd_rate(anchor, curve, measure) for measure in MEASURES]
-        label = name if name in curves else f"{name} (published)"
+        label = f"{name} (published)"
+        if name in curves:
+            count = len(curve.images)
+            label = name if count == pictures else f"{name} ({count} of {pictures} pictures)"
         cells = f"{_cell(results[0])} | {_per_image(anchor, curve)} | {_cell(results[1])}"
         rows.append((math.inf if results[0] is None else results[0][0], f"| {label} | {cells} |"))
     return "\n".join(lines + [row for _, row in sorted(rows)])
+
+
+IN_SHORT = ("ELIC", "mbt2018-mean", "BPG", "bmshj2018-hyperprior")
+"""The published curves that the short table has."""
+
+
+def percent(value: float) -> str:
+    """With a sign, and a real minus."""
+    return f"{value:+.1f} %".replace("-", "−")
+
+
+def short_table(anchor: Curve, curves: dict[str, Curve], published: dict[str, Curve]) -> str:
+    """BD-rates by PSNR alone, as the README has them."""
+    shown = curves | {f"{name} (published)": published[name] for name in IN_SHORT if name in published}
+    results = {name: bd_rate(anchor, curve, "psnr_db") for name, curve in shown.items()}
+    rows = sorted((result[0], name) for name, result in results.items() if result is not None)
+    bold = lambda name: f"**{name}**" if name == "vaecodec" else name
+    return "\n".join(
+        ["| codec | BD-rate |", "|---|---:|", *(f"| {bold(name)} | {percent(rate)} |" for rate, name in rows)]
+    )
 
 
 def report(
@@ -141,7 +174,11 @@ def report(
         f"Means over {count} pictures of bits per pixel (whole files) and of each measure, at constant setting; "
         "8-bit RGB. BD-rate: mean difference in rate at equal quality over the common range; negative is smaller.\n"
     ]
-    parts += [table(name, curves, published) for name in anchors if name in curves | published]
+    known = [name for name in anchors if name in curves | published]
+    if known:
+        parts.append(f"### In short: BD-rate by PSNR against {known[0]}\n")
+        parts.append(short_table((curves | published)[known[0]], curves, published))
+    parts += [f"\n{table(name, curves, published, count)}" for name in known]
     agreement = [
         (name, of, bd_rate(curve, curves[of], "psnr_db")) for name, (of, curve) in checks.items() if of in curves
     ]

@@ -25,11 +25,23 @@ from unittest import mock
 import click
 import numpy as np
 import speed_report
-from common import Store, chosen, collect_codecs, section
-from speed_report import DECODE
+from common import (
+    SETTINGS,
+    Store,
+    chosen,
+    codecs_option,
+    collect_codecs,
+    model_option,
+    numbers_option,
+    output_option,
+    publish,
+    section,
+)
+from speed_report import DECODE, TORCH
 
 SIZES_MPX = "0.1,0.4,1,2,5,12,25,50"
 ASPECT = 1.5
+EMPTY_START = "python -c pass"
 COLD_MPX = 768 * 512 / 1e6
 """Size of the picture of cold starts: one of Kodak's."""
 QUIET_S = 2.0
@@ -49,13 +61,13 @@ def resized(image: np.ndarray, megapixels: float) -> np.ndarray:
 @contextlib.contextmanager
 def stages() -> Iterator[dict[str, float]]:
     """Seconds by stage of our codec, while it lasts: transform, prior, choice of symbols, coding, file."""
-    from vaecodec import ans, codec, container, exact, model
+    from vaecodec import ans, container, exact, latents, model
 
     seconds: dict[str, float] = defaultdict(float)
     watched = {
         "transform": [(model.Analysis, "forward"), (model.HyperAnalysis, "forward"), (model.Synthesis, "forward")],
         "prior": [(exact.ExactPrior, "at"), (exact.ExactPrior, "hyper"), (exact.ExactPrior, "predict_y")],
-        "choice of symbols": [(codec.Codec, "_rdo_round")],
+        "choice of symbols": [(latents.LatentCoder, "_rdo_round")],
         "coding": [(ans.Encoder, "push"), (ans.Encoder, "getvalue"), (ans.Decoder, "pop")],
         "file": [(container, "pack"), (container, "unpack")],
     }
@@ -92,8 +104,45 @@ def _fastest(work, watch: bool) -> tuple[float, dict[str, float], object]:
     return best, split, result
 
 
+def against_synthesis(codec, data: bytes) -> dict[str, float]:
+    """Medians of whole decodes and of bare float synthesis of the same latents, in turn, to divide one by the other.
+
+    Args:
+        codec: a `vaecodec.codec.Codec`.
+    """
+    import torch
+
+    from vaecodec import container
+
+    latents = codec.decode(container.unpack(data, max_pixels=None))
+    condition = torch.tensor([latents.quality / container.QUALITY_MAX], device=codec.device)
+    gain = codec.prior.at(latents.quality).gain
+    y = (latents.y_hat / gain).float().contiguous(memory_format=torch.channels_last)
+    del latents
+    times: dict[str, list[float]] = {"decode": [], "synthesis": []}
+
+    def timed(name: str, work) -> None:
+        start = time.perf_counter()
+        work()
+        times[name].append(time.perf_counter() - start)
+
+    with torch.no_grad():
+        codec.model.synthesis(y, condition)  # warm
+        while len(times["decode"]) < 11 and sum(map(sum, times.values())) < 3 * QUIET_S:
+            timed("decode", lambda: codec.decompress(data, max_pixels=None))
+            timed("synthesis", lambda: codec.model.synthesis(y, condition))
+    return {f"{name}_median_s": float(np.median(values)) for name, values in times.items()}
+
+
 def _measure(name: str, model: str | None, source: str, megapixels: float, quality: float, threads: int, out) -> None:
-    """In a process of its own: encode and decode, and what they took."""
+    """In a process of its own: encode and decode, and what they took, or why not."""
+    try:
+        out.put(_measured(name, model, source, megapixels, quality, threads))
+    except Exception as error:  # whatever a library raises; the others go on
+        out.put({"failed": f"{type(error).__name__}: {error}"})
+
+
+def _measured(name: str, model: str | None, source: str, megapixels: float, quality: float, threads: int) -> dict:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     from vaecodec import images
@@ -116,7 +165,9 @@ def _measure(name: str, model: str | None, source: str, megapixels: float, quali
         for key, total, parts in (("encode", encode_s, encode_stages), ("decode", decode_s, decode_stages)):
             parts = parts | {"other": total - sum(parts.values())}
             result[f"{key}_stages_s"] = {stage: round(value, 5) for stage, value in parts.items()}
-    out.put({key: round(value, 5) if isinstance(value, float) else value for key, value in result.items()})
+    if name == "vaecodec":  # after the peak was taken
+        result |= against_synthesis(codec.codec, data)
+    return {key: round(value, 5) if isinstance(value, float) else value for key, value in result.items()}
 
 
 def _peak_mb() -> float:
@@ -161,7 +212,7 @@ print(min(times))
 
 
 def cold_starts(model: str | None, image: np.ndarray, repeats: int = 5) -> dict[str, float]:
-    """Seconds of whole runs of the command line, of `import torch`, and of decoding alone; the fastest of a few.
+    """Seconds of whole runs of the command line and of what they are set against; the fastest of a few.
 
     All take turns, so that what else the machine does meets all alike.
     """
@@ -173,10 +224,11 @@ def cold_starts(model: str | None, image: np.ndarray, repeats: int = 5) -> dict[
         which = ["-m", str(model)] if model else []
         cli = lambda *arguments: ["-c", "from vaecodec.cli import main; main()", *arguments]
         runs = {
+            EMPTY_START: ["-c", "pass"],
             "vaecodec --version": cli("--version"),
             "vaecodec compress": cli("compress", "-f", png, vae, *which),
             "vaecodec info": cli("info", vae),
-            'python -c "import torch"': ["-c", "import torch"],
+            TORCH: ["-c", "import torch"],
             "vaecodec decompress": cli("decompress", "-f", vae, back, *which),
             DECODE: ["-c", WARM, vae, back, str(model or "")],
         }
@@ -192,19 +244,12 @@ def cold_starts(model: str | None, image: np.ndarray, repeats: int = 5) -> dict[
     return result
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings=SETTINGS)
 @click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("speed"),
-    show_default=True,
-    help="Results go to this name with .json, .md and .png.",
-)
-@click.option("-m", "--model", help="Model of vaecodec by name or file; the default is light.")
-@click.option("--codecs", help="Comma-separated names; all by default.")
-@click.option("--sizes", default=SIZES_MPX, show_default=True, help="Megapixels, comma-separated.")
+@output_option("speed")
+@model_option
+@codecs_option
+@numbers_option("--sizes", SIZES_MPX, "Megapixels", 0.001, 1000)
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
@@ -221,7 +266,7 @@ def main(
     output: Path,
     model: str | None,
     codecs: str | None,
-    sizes: str,
+    sizes: list[str],
     threads: int,
     limit_s: float,
     bpp: float,
@@ -231,10 +276,6 @@ def main(
     from vaecodec.compare import to_size
     from vaecodec.errors import TargetError
 
-    try:
-        values = [f"{float(size):g}" for size in sizes.split(",")]
-    except ValueError:
-        raise click.UsageError(f"--sizes {sizes}: not a list of numbers") from None
     rgb = images.take_apart(images.open_image(image)).rgb
     wanted, store = chosen(collect_codecs(model), codecs), Store(output.with_suffix(".json"))
     stamp = {
@@ -245,7 +286,7 @@ def main(
     }
     if any(store.data.get(key) != value for key, value in stamp.items()):
         store.data.clear()
-    store.data |= stamp | {"sizes": values}
+    store.data |= stamp | {"sizes": sizes}
     parts, todo = store.data.setdefault("codecs", {}), []
     for codec in wanted:
         part = section(parts, codec.name, {"settings": codec.settings, "version": codec.version})
@@ -256,7 +297,7 @@ def main(
                 part["quality"] = to_size(codec, probe, int(bpp * probe.shape[0] * probe.shape[1] / 8))[1]
             except TargetError:
                 part["quality"] = float(codec.quality_range[0])
-        todo += [(codec.name, size) for size in values if "encode_s" not in part["runs"].get(size, {})]
+        todo += [(codec.name, size) for size in sizes if "encode_s" not in part["runs"].get(size, {})]
     with click.progressbar(
         todo, label="measuring", file=sys.stderr, item_show_func=lambda i: i and f"{i[0]} {i[1]} MP"
     ) as bar:
@@ -266,10 +307,8 @@ def main(
             store.save(now=True)
     if "cold_start_s" not in store.data:
         store.data["cold_start_s"] = cold_starts(model, resized(rgb, COLD_MPX))
-    store.save(now=True)
-    output.with_suffix(".md").write_text(text := speed_report.report(store.data), encoding="utf-8")
+    publish(store, output, speed_report.report(store.data))
     speed_report.draw(store.data, output.with_suffix(".png"))
-    click.echo(text)
     failed = [f"{n} {s}" for n, p in parts.items() for s, r in p["runs"].items() if "failed" in r]
     if failed:
         raise SystemExit(1)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rd_plot import label_ends, style
 
+TORCH = 'python -c "import torch"'
 DECODE = "decode, .vae to PNG, all loaded"
 REFERENCES = ("JPEG XL", "AVIF")
 """Ratios are to these."""
@@ -54,11 +55,27 @@ def report(data: dict) -> str:
                 "| ---: " * (len(names) + 1) + "|",
             ]
             lines += [f"| {size} | {' | '.join(f'{row.get(n, 0):.4f}' for n in names)} |" for size, row in rows.items()]
-    if cold := data.get("cold_start_s"):
-        lines += ["\n### Cold start of the command line, 768x512, seconds\n", "| command | seconds |", "| --- | ---: |"]
-        lines += [f"| {name} | {value} |" for name, value in cold.items()]
-        if DECODE in cold:
-            ratio = cold["vaecodec decompress"] / (cold['python -c "import torch"'] + cold[DECODE])
+    rows = {
+        size: row
+        for size, row in data["codecs"].get("vaecodec", {}).get("runs", {}).items()
+        if "synthesis_median_s" in row
+    }
+    if rows:
+        lines += [
+            "\n### Decoding against the bare float synthesis, in one process and in turn\n",
+            "| megapixels | decode ÷ synthesis, medians | peak MB to encode and decode |",
+            "| ---: | ---: | ---: |",
+        ]
+        for size, row in rows.items():
+            ratio = row["decode_median_s"] / row["synthesis_median_s"]
+            lines.append(f"| {size} | {ratio:.2f} | {row['peak_mb']:.0f} |")
+    if starts := data.get("cold_start_s"):
+        first = next(iter(starts.values()))
+        lines += ["\n### Cold start of the command line, 768x512\n"]
+        lines += [f"| command | seconds | ÷ {next(iter(starts))} |", "| --- | ---: | ---: |"]
+        lines += [f"| {name} | {value:.3f} | {value / first:.1f} |" for name, value in starts.items()]
+        if DECODE in starts:
+            ratio = starts["vaecodec decompress"] / (starts[TORCH] + starts[DECODE])
             lines.append(
                 f"\nA cold decompress takes {ratio:.2f} times as long as importing torch and decoding together."
             )

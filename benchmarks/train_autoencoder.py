@@ -12,19 +12,14 @@ from pathlib import Path
 
 import click
 import numpy as np
+from common import SETTINGS, data_option
 
 DEFAULT_FOLDER = Path(__file__).parent.parent / "pretrained" / "baselines"
 TABLE_CROPS, TEST_CROPS, CROP = 300, 24, 256
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--data",
-    type=click.Path(exists=True, path_type=Path),
-    multiple=True,
-    required=True,
-    help="Tar files or folders of training pictures; may be given several times.",
-)
+@click.command(context_settings=SETTINGS)
+@data_option
 @click.option(
     "--resume",
     "run",
@@ -41,9 +36,9 @@ TABLE_CROPS, TEST_CROPS, CROP = 300, 24, 256
     help="Where the codecs go; pretrained/baselines by default.",
 )
 @click.option("--crops", default=100_000, show_default=True, type=click.IntRange(min=1), help="Crops for each twin.")
-@click.option("--batch", default=16, show_default=True, type=click.IntRange(min=1))
+@click.option("--batch", default=32, show_default=True, type=click.IntRange(min=1))
 @click.option(
-    "--crop", default=192, show_default=True, type=click.IntRange(min=64), help="Pixels a side; a multiple of 16."
+    "--crop", default=64, show_default=True, type=click.IntRange(min=64), help="Pixels a side; a multiple of 16."
 )
 @click.option("--seconds", type=float, help="Stop each twin after so long, with a checkpoint.")
 @click.option("--seed", default=0, show_default=True)

@@ -24,11 +24,12 @@ NO_TORCH = (
     "errors",
     "files",
     "images",
+    "memory",
     "pillow_plugin",
     "tables",
     "targets",
 )
-NETWORKS = ("blocks", "bound", "exact", "model", "prior", "refine")
+NETWORKS = ("blocks", "bound", "exact", "model", "posterior", "prior", "refine")
 
 
 def imported(module: str, *, lazily: bool) -> set[str]:

@@ -94,6 +94,7 @@ _PAGE = """<!doctype html>
 <title>@TITLE@</title>
 <style>
 body { font: 16px/1.4 system-ui, sans-serif; margin: 1rem; color: #111; background: #eee; }
+h1 { font-size: 1.3rem; margin: 0 0 .7rem; }
 form { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; align-items: center; margin-bottom: .7rem; }
 #stage { position: relative; overflow: hidden; width: @WIDTH@px; height: @HEIGHT@px;
   max-width: none; background: #000; }
@@ -147,7 +148,7 @@ const drag = event => {
 };
 $("stage").addEventListener("pointerdown", event => { held = true; event.preventDefault(); drag(event); });
 addEventListener("pointermove", drag);
-addEventListener("pointerup", () => { held = false; });
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { held = false; });
 show();
 </script>
 </html>

@@ -32,6 +32,9 @@ MODES = ("L", "RGB", "LA", "RGBA", "1", "CMYK", "YCbCr", "HSV", "I;16", "P", "I"
 """Pillow modes; a header holds an index into this."""
 ALPHA_MODES = ("LA", "RGBA", "PA")
 
+ROUNDED, BITS_BACK = CODINGS = (0, 1)
+"""How the hyperlatents are coded: rounded, or in part sampled and coded with bits-back (see `bitsback`)."""
+
 ALPHA, ICC, EXIF, XMP = b"ALPH", b"ICCP", b"EXIF", b"XMP "
 CHUNK_TYPES = (ALPHA, ICC, EXIF, XMP)
 """Chunks that this version knows, each at most once and in this order."""
@@ -63,7 +66,7 @@ class Header:
         width, height: of the picture, in pixels.
         mode: Pillow mode of the picture that was compressed.
         quality: code from 0 to `QUALITY_MAX`.
-        coding: how the hyperlatents are coded: 0, rounded.
+        coding: how the hyperlatents are coded, see `CODINGS`.
         model_id: the first four bytes of the fingerprint of the model.
         symbols_crc: CRC-32 of the symbols.
         payload_bytes, payload_crc: of the entropy-coded data.
@@ -140,7 +143,7 @@ def read_header(data: bytes) -> Header:
     )
     if version != VERSION:
         raise Unsupported(f"the file has format version {version}; this program reads version {VERSION}")
-    if coding != 0:
+    if coding not in CODINGS:
         raise Unsupported(f"the file uses coding mode {coding}, which this program does not know")
     if mode >= len(MODES):
         raise Unsupported(f"the file holds a picture of mode {mode}, which this program does not know")

@@ -28,6 +28,7 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from vaecodec.container import ALPHA_MODES, EXIF, ICC, MAX_SIDE, XMP
 from vaecodec.errors import Corrupt, ImageError
+from vaecodec.memory import enough_memory
 
 ImageLike = str | Path | Image.Image | np.ndarray
 
@@ -63,11 +64,13 @@ class Planes:
     metadata: dict[bytes, bytes] = field(default_factory=dict)
 
 
+@enough_memory()
 def open_image(source: ImageLike) -> Image.Image:
     """A Pillow image from a path, a Pillow image or a uint8 array `[H, W]`, `[H, W, 2]`, `[H, W, 3]` or `[H, W, 4]`.
 
     Raises:
         ImageError: it is none of these or cannot be read.
+        LimitError: there is not enough memory for it.
     """
     if isinstance(source, Image.Image):
         return source
@@ -85,11 +88,14 @@ def open_image(source: ImageLike) -> Image.Image:
         raise ImageError(f"{name}: no such file") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}: not an image that Pillow can read") from error
+    except MemoryError:
+        raise
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
         raise ImageError(f"{name}: cannot be read as an image ({error})") from error
     return image
 
 
+@enough_memory()
 def take_apart(image: Image.Image, metadata: Collection[str] = tuple(METADATA)) -> Planes:
     """Applies the Exif orientation and splits a picture by the table above.
 
@@ -98,6 +104,7 @@ def take_apart(image: Image.Image, metadata: Collection[str] = tuple(METADATA)) 
 
     Raises:
         ImageError: the mode, the values or the size cannot be coded.
+        LimitError: there is not enough memory for it.
     """
     if max(image.size) > MAX_SIDE:
         raise ImageError(f"a picture of {image.width}x{image.height} is too large: sides go up to {MAX_SIDE}")
@@ -108,7 +115,7 @@ def take_apart(image: Image.Image, metadata: Collection[str] = tuple(METADATA)) 
         found = {METADATA[kind][0]: image.info.get(METADATA[kind][1]) for kind in metadata}
         found = {chunk: value.encode() if isinstance(value, str) else value for chunk, value in found.items()}
         return replace(_take_apart(image), metadata={k: bytes(v) for k, v in found.items() if v})
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except Exception as error:  # as above; and Exif that Pillow reads but cannot write again
         raise ImageError(f"the picture cannot be read ({error})") from error
@@ -215,7 +222,7 @@ def unpack_alpha(data: bytes, size: tuple[int, int]) -> np.ndarray:
                     f"the alpha plane is {image.mode} {image.width}x{image.height}, not L {size[0]}x{size[1]}"
                 )
             return np.array(image)
-    except Corrupt:
+    except (Corrupt, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on hostile input
         raise Corrupt(f"the alpha plane cannot be read ({error})") from error

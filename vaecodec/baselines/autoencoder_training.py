@@ -20,10 +20,12 @@ from vaecodec.model import PATCH, ModelConfig
 from vaecodec.training import checkpoint
 from vaecodec.training.data import Pictures
 from vaecodec.training.loop import weighted_loss
-from vaecodec.training.optim import build_optimizers, set_rate
+from vaecodec.training.optim import apply_gradients, build_optimizers, set_rate, update_average
 
 CHECKPOINT_S = 120
 LOG_STEPS = 50
+CLIP = 1.0
+STATE = ("loss", "bpp", "psnr_db")
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,14 @@ class PairOptions:
         crops: how many, in all.
         batch, crop: crops a step, pixels a side.
         rate: multiplies all learning rates.
+        ema: see `training.loop.TrainOptions`.
         patches: that the start, PCA, is computed from.
         seed: of the start and of the crops, so that both twins see the same.
     """
 
     crops: int = 100_000
-    batch: int = 16
-    crop: int = 192
+    batch: int = 32
+    crop: int = 64
     rate: float = 1.0
     ema: float = 0.998
     patches: int = 40_000
@@ -88,43 +91,39 @@ def train(
     def save() -> None:
         checkpoint.save(path, pair, ema, optimizers, {"step": step, "options": asdict(options), "kl": kl})
 
-    while step < steps:
-        generator = np.random.default_rng([options.seed, step])
-        torch.manual_seed(options.seed * 1_000_003 + step)
-        x = pictures.crops(options.batch, options.crop, generator).float() / 255
-        quality = torch.rand(options.batch)
-        set_rate(optimizers, min(1.0, (step + 1) / 200, 2.5 * (1 - step / steps)))
-        with torch.autocast("cpu", torch.bfloat16):
-            bound = pair(x.contiguous(memory_format=torch.channels_last), quality)[1]
-        loss = weighted_loss(bound, config.lmbda(quality)) if kl else bound.mse.mean() * 255**2 * _MSE_WEIGHT
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_([p for p in pair.parameters() if p.grad is not None], 1.0)
-        if torch.isfinite(norm):
+    try:
+        while step < steps:
+            generator = np.random.default_rng([options.seed, step])
+            torch.manual_seed(options.seed * 1_000_003 + step)
+            x = pictures.crops(options.batch, options.crop, generator).float() / 255
+            quality = torch.rand(options.batch)
+            set_rate(optimizers, min(1.0, (step + 1) / 200, 2.5 * (1 - step / steps)))
+            with torch.autocast("cpu", torch.bfloat16):
+                bound = pair(x.contiguous(memory_format=torch.channels_last), quality)[1]
+            loss = weighted_loss(bound, config.lmbda(quality)) if kl else bound.mse.mean() * 255**2 * _MSE_WEIGHT
             for optimizer in optimizers:
-                optimizer.step()
-        step += 1
-        with torch.no_grad():
-            decay = min(options.ema, step / (step + 20))
-            torch._foreach_lerp_(list(ema.parameters()), list(pair.parameters()), 1 - decay)
-        names = ("loss", "bpp", "psnr_db")
-        values = (loss, bound.total_bpp, bound.psnr_db)
-        state = {name: round(float(value.detach().mean()), 4) for name, value in zip(names, values, strict=True)}
-        advance(options.batch, state)
-        recent.append(list(state.values()))
-        if step % LOG_STEPS == 0:
-            state = {name: round(value, 4) for name, value in zip(names, np.mean(recent, axis=0).tolist(), strict=True)}
-            recent = []
-            with open(folder / "log.jsonl", "a") as file:
-                file.write(json.dumps({"step": step, "crops": step * options.batch} | state) + "\n")
-        now = time.monotonic()
-        if now - saved > CHECKPOINT_S:
-            save()
-            saved = now
-        if seconds is not None and now - start > seconds:
-            break
-    save()
+                optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            apply_gradients(optimizers, pair, CLIP)
+            step += 1
+            update_average(ema, pair, options.ema, step)
+            values = zip(STATE, (loss, bound.total_bpp, bound.psnr_db), strict=True)
+            state = {name: round(float(value.detach().mean()), 4) for name, value in values}
+            advance(options.batch, state)
+            recent.append(list(state.values()))
+            if step % LOG_STEPS == 0:
+                means = zip(STATE, np.mean(recent, axis=0).round(4).tolist(), strict=True)
+                recent = []
+                with open(folder / "log.jsonl", "a") as file:
+                    file.write(json.dumps({"step": step, "crops": step * options.batch} | dict(means)) + "\n")
+            now = time.monotonic()
+            if now - saved > CHECKPOINT_S:
+                save()
+                saved = now
+            if seconds is not None and now - start > seconds:
+                break
+    finally:  # also when it is interrupted
+        save()
     return ema if step >= steps else None
 
 

@@ -42,11 +42,9 @@ import click
 @click.option("--rate", default=1.0, show_default=True, help="Multiplies all learning rates.")
 @click.option("--decay-share", default=0.35, show_default=True, help="Share of the run over which the rates fall.")
 @click.option(
-    "--frozen-encoder", is_flag=True, help="Train synthesis and prior only, on the symbols that the codec sends."
+    "--frozen-encoder", is_flag=True, help="Train synthesis, prior and posterior, on the symbols that the codec sends."
 )
-@click.option(
-    "--discrete-share", default=0.0, show_default=True, help="Share of the run, at its end, with rounded rates."
-)
+@click.option("--posterior-only", is_flag=True, help="Of these, train the posterior only.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--compile/--no-compile", "compile_model", default=False, help="Use torch.compile.")
 def train(config, data, hours, folder, init, export, compile_model, **options) -> None:

@@ -34,6 +34,23 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
                     yield Path(member.name).name, tar.extractfile(member).read()
 
 
+def is_held_out(name: str) -> bool:
+    """Whether a picture is for validation; see `VALIDATION_ONE_IN`."""
+    return zlib.crc32(name.encode()) % VALIDATION_ONE_IN == 0
+
+
+def held_out(sources: list[Path], *, minimum: int = 256) -> dict[str, Tensor]:
+    """The pictures that training holds out, by name, `[3, H, W]` uint8; no other one is decoded."""
+    pictures = {}
+    for source in sources:
+        for name, data in _files(source):
+            if is_held_out(name):
+                scaled = _decode((name, data))[1]
+                if scaled and min(scaled[0].shape[1:]) >= minimum:
+                    pictures[name] = scaled[0]
+    return pictures
+
+
 def _decode(item: tuple[str, bytes]) -> tuple[str, list[Tensor]]:
     name, data = item
     try:
@@ -70,7 +87,7 @@ class Pictures:
                     scaled = [picture for picture in scaled if min(picture.shape[1:]) >= minimum]
                     if not scaled:
                         self.left_out.append(name)
-                    elif zlib.crc32(name.encode()) % VALIDATION_ONE_IN == 0:
+                    elif is_held_out(name):
                         self.validation.append(scaled[0])
                     else:
                         self.train.append(scaled)

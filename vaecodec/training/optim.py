@@ -97,3 +97,28 @@ def set_rate(optimizers: list[torch.optim.Optimizer], fraction: float) -> None:
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["peak_lr"] * fraction
+
+
+def apply_gradients(optimizers: list[torch.optim.Optimizer], model: nn.Module, clip: float) -> bool:
+    """One update by the gradients that a model has, their norm clipped; returns whether they were finite.
+
+    Nothing changes if they were not.
+    """
+    trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
+    finite = bool(torch.isfinite(nn.utils.clip_grad_norm_(trained, clip)))
+    if finite:
+        for optimizer in optimizers:
+            optimizer.step()
+    return finite
+
+
+@torch.no_grad()
+def update_average(ema: nn.Module, model: nn.Module, decay: float, step: int) -> None:
+    """Moves averaged weights towards a model's; at first faster, so that they forget the start.
+
+    Args:
+        decay: a step, later on.
+        step: how many have been made.
+    """
+    decay = min(decay, step / (step + 20))
+    torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - decay)

@@ -1,0 +1,125 @@
+"""At which weight should symbols be chosen? BD-rate against nearest symbols, by the weight of a symbol's error.
+
+    python benchmarks/symbol_choice.py --data photos/ -o benchmarks/results/symbol_choice
+
+`refine.rdo_weight` follows from this; it belongs to the weights of a model. Measured on the middles of pictures that
+training holds out. Stopped, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from unittest import mock
+
+import click
+import numpy as np
+from common import (
+    SETTINGS,
+    Store,
+    data_option,
+    held_out_crops,
+    markdown_table,
+    measure_all,
+    model_option,
+    numbers_option,
+    output_option,
+    publish,
+    qualities_option,
+)
+from rd_tables import Curve, bd_rate, percent
+
+NEAREST, SHIPPED = "nearest", "as shipped"
+ENDS = ("RDO_WEIGHT_LOW", "RDO_WEIGHT_HIGH")
+"""What `refine.rdo_weight` runs between."""
+
+
+def measure(codec, rgb: np.ndarray, setting: str, quality: float) -> list[float]:
+    """Bits per pixel of the file, PSNR."""
+    from vaecodec import container, metrics, refine
+
+    constant = {} if setting in (NEAREST, SHIPPED) else dict.fromkeys(ENDS, float(setting))
+    with mock.patch.multiple(refine, **constant) if constant else contextlib.nullcontext():
+        data = codec.compress(rgb, quality=quality, effort=0 if setting == NEAREST else 1)
+    decoded = codec.synthesize(codec.decode(container.unpack(data)))
+    bpp = 8 * len(data) / (rgb.shape[0] * rgb.shape[1])
+    return [round(bpp, 5), round(metrics.psnr_db(rgb, decoded), 4)]
+
+
+def curves(rows: dict[str, dict[str, dict]], qualities: list[str]) -> dict[str, Curve]:
+    """Means over the pictures, by setting."""
+    result = {}
+    for setting, by_image in rows.items():
+        mean = np.mean([[row[quality] for quality in qualities] for row in by_image.values()], axis=0)
+        result[setting] = Curve(*mean.T.tolist())
+    return result
+
+
+def report(made: dict[str, Curve], qualities: list[str], count: int, size: str) -> str:
+    """Markdown: BD-rates, and every point."""
+    cells = []
+    for setting, curve in made.items():
+        if setting == NEAREST:
+            continue
+        result = bd_rate(made[NEAREST], curve, "psnr_db")
+        points = [f"{b:.3f}, {d:.2f}" for b, d in zip(curve.bpp, curve.psnr_db, strict=True)]
+        cells.append([setting, "–" if result is None else percent(result[0]), *points])
+    nearest = [f"{b:.3f}, {d:.2f}" for b, d in zip(made[NEAREST].bpp, made[NEAREST].psnr_db, strict=True)]
+    head = ["weight", "BD-rate", *(f"quality {q}: bpp, dB" for q in qualities)]
+    return (
+        f"{count} held-out pictures of {size}; BD-rate by PSNR against nearest symbols.\n\n"
+        f"{markdown_table(head, [[NEAREST, '', *nearest], *cells])}\n"
+    )
+
+
+def draw(made: dict[str, Curve], path: Path) -> None:
+    """BD-rate against weight."""
+    from rd_plot import COLOURS, single
+
+    results = {setting: bd_rate(made[NEAREST], curve, "psnr_db") for setting, curve in made.items()}
+    values = {setting: result[0] for setting, result in results.items() if result is not None}
+    constant = sorted((float(s), v) for s, v in values.items() if s not in (NEAREST, SHIPPED))
+    with single(path, "weight: bits for a squared error of one symbol", "BD-rate against nearest symbols, %") as axis:
+        axis.set_xscale("log")
+        axis.plot(*zip(*constant, strict=True), "o-", color=COLOURS[0], label="the same at all qualities")
+        if SHIPPED in values:
+            axis.axhline(values[SHIPPED], color=COLOURS[1], linestyle="--", label=SHIPPED)
+        axis.legend()
+
+
+@click.command(context_settings=SETTINGS)
+@data_option
+@output_option("symbol_choice")
+@model_option
+@qualities_option("5,20,40,60,80")
+@numbers_option("--weights", "9,15,22,30,45,60,90,150", "Weights", 1e-3, 1e6)
+@click.option("--width", default=512, show_default=True, type=click.IntRange(min=16))
+@click.option("--height", default=384, show_default=True, type=click.IntRange(min=16))
+@click.option("--count", default=6, show_default=True, type=click.IntRange(min=1), help="Pictures.")
+def main(
+    data: tuple[Path, ...],
+    output: Path,
+    model: str | None,
+    qualities: list[str],
+    weights: list[str],
+    width: int,
+    height: int,
+    count: int,
+) -> None:
+    """Sweep the weight on held-out pictures."""
+    from vaecodec.codec import Codec
+
+    if len(qualities) < 3:
+        raise click.UsageError("--qualities: three or more, for a BD-rate")
+    images, codec = held_out_crops(data, width, height, count), Codec(model)
+    store = Store(output.with_suffix(".json"))
+    stamp = {"model_id": codec.stored.model_id.hex(), "qualities": qualities}
+    work = lambda setting, image: {q: measure(codec, image, setting, float(q)) for q in qualities}
+    made = curves(measure_all(store, stamp, [NEAREST, SHIPPED, *weights], images, work), qualities)
+    store.data["means"] = {setting: curve.to_dict() for setting, curve in made.items()}
+    publish(store, output, report(made, qualities, len(images), f"{width}x{height}"))
+    draw(made, output.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()
