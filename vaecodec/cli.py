@@ -10,6 +10,7 @@ import click
 
 import vaecodec
 from vaecodec import catalog, files
+from vaecodec.commands.compare import compare
 from vaecodec.commands.evaluate import evaluate
 from vaecodec.commands.inspect import info, models, test
 from vaecodec.commands.train import train
@@ -227,5 +228,5 @@ def decompress(
     batch.run(task, plan, jobs, lambda report: [human_size(report.written_bytes)], "read")
 
 
-for command in (info, test, models, evaluate, train):
+for command in (info, test, models, compare, evaluate, train):
     main.add_command(command)
