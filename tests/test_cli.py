@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 from conftest import TINY
 from PIL import Image
@@ -424,6 +425,31 @@ def test_every_command_has_help(command: str) -> None:
     result = run(command, "--help")
     assert (result.exit_code, result.stderr) == (0, "")
     assert len(main.commands[command].help) > 20
+    assert "Example" in result.stdout and f"vaecodec {command}" in result.stdout.split("Example")[1]
+
+
+def test_the_overview_shows_whole_sentences() -> None:
+    result = run("--help")
+    assert "..." not in result.stdout.split("Commands:")[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "begun", "expected"),
+    [
+        ([], "dec", {"decompress"}),
+        (["decompress"], "--fo", {"--format", "--force"}),
+        (["compress", "-m"], "li", {"light"}),
+    ],
+)
+def test_the_shell_completes_commands_options_and_models(installed: Path, words, begun, expected) -> None:
+    completion = ShellComplete(main, {}, "vaecodec", "_VAECODEC_COMPLETE")
+    assert {item.value for item in completion.get_completions(words, begun)} == expected
+
+
+def test_the_shell_completes_files() -> None:
+    completion = ShellComplete(main, {}, "vaecodec", "_VAECODEC_COMPLETE")
+    for words in (["compress"], ["info"], ["compare", "a.png"], ["compress", "-m"]):
+        assert [item.type for item in completion.get_completions(words, "a")] == ["file"]
 
 
 def test_the_version_names_package_and_models(installed: Path) -> None:

@@ -23,8 +23,8 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("original", metavar="ORIGINAL")
-@click.argument("paths", nargs=-1, required=True, metavar="FILE...")
+@click.argument("original", type=click.Path(), metavar="ORIGINAL")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
 @click.option("--html", "html_path", type=FILE, help="Write a page that sets the pictures side by side.")
 @click.option("--png", "png_path", type=FILE, help="Write a sheet of the pictures, 1:1, by their middle.")
 @MODEL
@@ -32,10 +32,11 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 def compare(
     original: str, paths: tuple[str, ...], html_path: Path | None, png_path: Path | None, model: str | None, force: bool
 ) -> None:
-    """Compare files, .vae or of any format that Pillow reads, with the ORIGINAL that they were made from.
+    """Compare files with their original.
 
-    A table of sizes and of what was lost, measured on 8-bit RGB. The page has a divider, zoom, a view of differences,
-    and for .vae files a map of where the bits went; it needs nothing beside it.
+    A table of sizes and of what was lost, measured on 8-bit RGB. Files are .vae, or of any format that Pillow reads.
+    The page has a divider, zoom, a view of differences, and for .vae files a map of where the bits went; it needs
+    nothing beside it.
 
     \b
     Examples:

@@ -48,9 +48,10 @@ def evaluate(
     html_path: Path | None,
     force: bool,
 ) -> None:
-    """Rate and distortion over a folder: every picture to real bytes and back.
+    """Measure rate and distortion over a folder.
 
-    The JSON has the means in the schema of CompressAI's result files, and every picture's own figures.
+    Every picture goes to real bytes and back. The JSON has the means in the schema of CompressAI's result files, and
+    every picture's own figures.
 
     \b
     Examples:

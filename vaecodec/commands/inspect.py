@@ -15,10 +15,12 @@ from vaecodec.errors import BitstreamError
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="FILE.vae...")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="FILE.vae...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a file.")
 def info(paths: tuple[str, ...], as_json: bool) -> None:
-    """Show what the headers of .vae files say, and which metadata they hold; nothing is decoded.
+    """Show what .vae files say of themselves.
+
+    That is what stands in the header, and which metadata there are; nothing is decoded.
 
     \b
     Examples:
@@ -62,10 +64,12 @@ def _metadata(data: bytes, header: Header) -> dict[str, int]:
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="FILE.vae...")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="FILE.vae...")
 @MODEL
 def test(paths: tuple[str, ...], model: str | None) -> None:
-    """Check that .vae files decode, symbol by symbol; nothing is written.
+    """Check that .vae files are whole and decode.
+
+    Every symbol is decoded and held against the checksum; nothing is written.
 
     \b
     Examples:
@@ -82,9 +86,10 @@ def test(paths: tuple[str, ...], model: str | None) -> None:
 
 @click.command()
 def models() -> None:
-    """List the installed models: name, the id that their files carry, size, place.
+    """List the installed models.
 
-    A model file that cannot be read is listed as damaged, with the reason.
+    Name, the id that files of the model carry, size, place. A model file that cannot be read is listed as damaged, with
+    the reason.
 
     \b
     Example:
