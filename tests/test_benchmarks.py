@@ -23,8 +23,10 @@ pytest.importorskip("pytorch_msssim", reason="pytorch-msssim is not installed (e
 import common  # noqa: E402
 import rd_tables  # noqa: E402
 
+from vaecodec import metrics  # noqa: E402
 from vaecodec.baselines.classic import PillowCodec  # noqa: E402
-from vaecodec.compare import Entry, page, sheet, to_size  # noqa: E402
+from vaecodec.compare import Entry, sheet, to_size  # noqa: E402
+from vaecodec.compare_page import page  # noqa: E402
 from vaecodec.errors import TargetError  # noqa: E402
 
 PROGRAMS = sorted(path.stem for path in BENCHMARKS.glob("*.py") if "click.command" in path.read_text())
@@ -128,8 +130,8 @@ def test_ssimulacra2():
     pytest.importorskip("ssimulacra2", reason="the package ssimulacra2 is not installed")
     image = picture(176, 164)
     noisy = np.clip(image.astype(int) + np.random.default_rng(0).normal(0, 12, image.shape), 0, 255).astype(np.uint8)
-    assert common.ssimulacra2(image, image) == pytest.approx(100, abs=0.01)
-    assert common.ssimulacra2(image, noisy) < 90
+    assert metrics.ssimulacra2(image, image) == pytest.approx(100, abs=0.01)
+    assert metrics.ssimulacra2(image, noisy) < 90
 
 
 # --- tables
@@ -193,6 +195,16 @@ def test_speed_runs_and_goes_on(tmp_path):
         assert run("speed", *arguments).exit_code == 0
     finally:
         starts.undo()
+
+
+def test_cold_starts_are_set_against_torch_and_decoding():
+    import speed
+    import speed_report
+
+    seconds = speed.cold_starts(TINY, picture(64, 48), repeats=1)
+    assert 0 < seconds[speed_report.DECODE] < seconds["vaecodec decompress"]
+    text = speed_report.report({"machine": "", "threads": 1, "sizes": [], "codecs": {}, "cold_start_s": seconds})
+    assert "times as long as importing torch and decoding together" in text
 
 
 def test_ablations_add_up(folder, tmp_path):
