@@ -26,7 +26,7 @@ from vaecodec.model import HYPER, PATCH
 from vaecodec.posterior import FINE
 from vaecodec.prior import Cells
 from vaecodec.tables import FRACTIONS
-from vaecodec.tiles import scaled, tiles
+from vaecodec.tiles import Area, gather, scaled
 
 POSTERIOR_HALO = 2
 """How far the posterior's networks look, in positions of z: a 3x3 at half of z's grid and one on it."""
@@ -180,15 +180,15 @@ class BitsBackCoder:
 
     def _posterior(self, first: Tensor, quality: int) -> ExactPrediction:
         """q(z | y), `[1, Cz, h, w]`, tile by tile, from the latents of step 0 in cells."""
-        area = -(-self.coder.area // HYPER**2)
+
+        def predict(area: Area) -> Tensor:
+            q = self.posterior.predict(first[(..., *scaled(area, 2))].double(), quality)
+            return torch.cat((q.offset, q.numbers.double()), 1)
+
         rows, columns = (-(-side // 2) for side in first.shape[-2:])
-        shape = (1, rows, columns, self.coder.config.z_channels)
-        offset, numbers = (torch.empty(shape, dtype=t).permute(0, 3, 1, 2) for t in (torch.float64, torch.int32))
-        for tile in tiles(rows, columns, halo=POSTERIOR_HALO, area=area):
-            part = self.posterior.predict(first[(..., *scaled(tile.outer, 2))].double(), quality)
-            offset[(..., *tile.inner)] = part.offset[(..., *tile.crop)]
-            numbers[(..., *tile.inner)] = part.numbers[(..., *tile.crop)]
-        return ExactPrediction(offset.to(self.coder.device), numbers.to(self.coder.device))
+        both = gather(predict, rows, columns, halo=POSTERIOR_HALO, area=-(-self.coder.area // HYPER**2))
+        offset, numbers = both.chunk(2, 1)
+        return ExactPrediction(offset, numbers.int())
 
 
 def row_bits(rows: int) -> int:

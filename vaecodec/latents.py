@@ -26,7 +26,7 @@ from vaecodec.prior import STEPS, Cells
 from vaecodec.refine import rdo_round, rdo_weight
 from vaecodec.steps import Coded
 from vaecodec.tables import FRACTIONS
-from vaecodec.tiles import TILE_AREA, Tile, scaled, tiles
+from vaecodec.tiles import TILE_AREA, Area, Tile, gather, scaled, tiles
 
 Z_LIMIT = 2**15
 SYMBOL_LIMIT = 2**20
@@ -200,13 +200,11 @@ class LatentCoder:
 
     def _hyper(self, z: Tensor, state: QualityState) -> Tensor:
         """The hyperprior's features, int16 `[1, W, 4 h, 4 w]`, channels last: activations have eleven bits."""
-        rows, columns = z.shape[-2:]
-        shape = (1, HYPER * rows, HYPER * columns, self.config.prior_width)
-        features = torch.empty(shape, dtype=torch.int16, device=self.device).permute(0, 3, 1, 2)
-        for tile in tiles(rows, columns, halo=HYPER_HALO, area=-(-self.area // HYPER**2)):
-            part = self.prior.hyper(z[(..., *tile.outer)], state)
-            features[(..., *scaled(tile.inner, HYPER))] = part[(..., *scaled(tile.crop, HYPER))]
-        return features
+
+        def features(area: Area) -> Tensor:
+            return self.prior.hyper(z[(..., *area)], state).to(torch.int16)
+
+        return gather(features, *z.shape[-2:], halo=HYPER_HALO, area=-(-self.area // HYPER**2), factor=HYPER)
 
     def _predict(self, step: int, hyper: Tensor, coded: Coded, state: QualityState, tile: Tile) -> ExactPrediction:
         """Offsets and tables of a step for the inner part of a tile of cells, `[1, M, h, w]`."""

@@ -16,7 +16,7 @@ from vaecodec.tiles import Area, scaled
 
 def _holding(store: Tensor, values: Tensor) -> Tensor:
     """A store of integers, or the same in a larger type, if it is too small for some values."""
-    low, high = torch.aminmax(values)
+    low, high = torch.aminmax(values.permute(0, 2, 3, 1))  # as it lies in memory
     for dtype in (store.dtype, torch.int16, torch.int32):
         limits = torch.iinfo(dtype)
         if dtype.itemsize >= store.dtype.itemsize and limits.min <= low and high <= limits.max:

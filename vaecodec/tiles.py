@@ -1,4 +1,4 @@
-"""Tiles: how large pictures go through networks piece by piece. Imports no torch.
+"""Tiles: how large pictures go through networks piece by piece.
 
 A tile is what is to be computed (`inner`) and what has to be known for that (`outer`): the inner part and a halo as
 wide as the network's receptive field reaches, cut where the picture ends. So networks that pad with zeros pad a tile
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from torch import Tensor
 
 TILE_AREA = 2**13
 """Positions of y (16x16 pixels) in a tile, about; what is no larger is done in one."""
@@ -82,3 +84,26 @@ def tiles(rows: int, columns: int, *, halo: int, area: int, within: Area | None 
                 slice(max(s.start - halo, 0), min(s.stop + halo, end)) for s, end in ((row, rows), (column, columns))
             )
             yield Tile((row, column), outer)
+
+
+def gather(
+    function: Callable[[Area], Tensor], rows: int, columns: int, *, halo: int, area: int, factor: int = 1
+) -> Tensor:
+    """What a function gives for a whole grid, computed in tiles; arguments as of `tiles`.
+
+    Args:
+        function: from an area of the grid to `[1, C, factor h, factor w]`.
+
+    Returns:
+        `[1, C, factor rows, factor columns]`.
+    """
+    result = None
+    for tile in tiles(rows, columns, halo=halo, area=area):
+        part = function(tile.outer)[(..., *scaled(tile.crop, factor))]
+        if tile.inner == (slice(0, rows), slice(0, columns)):
+            return part
+        if result is None:
+            shape = (1, factor * rows, factor * columns, part.shape[1])
+            result = part.new_empty(shape).permute(0, 3, 1, 2)  # channels last
+        result[(..., *scaled(tile.inner, factor))] = part
+    return result

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vaecodec.container import QUALITY_MAX
 from vaecodec.model import HYPER, PATCH, ImageVAE
-from vaecodec.tiles import TILE_AREA, scaled, tiles
+from vaecodec.tiles import TILE_AREA, Area, gather, scaled, tiles
 
 HYPER_ANALYSIS_HALO = 2
 """In positions of z: a 3x3 at half of z's grid and one on it reach three halves of a position."""
@@ -45,28 +45,26 @@ class Transforms:
 
         Edges are replicated up to multiples of 16 pixels.
         """
-        height, width = rgb.shape[:2]
-        rows, columns = -(-height // PATCH), -(-width // PATCH)
-        y = _empty(self.model.config.y_channels, rows, columns, torch.float32, self.device)
-        for tile in tiles(rows, columns, halo=self._analysis_halo, area=self.area):
-            pixels = rgb[scaled(tile.outer, PATCH)]
-            x = torch.from_numpy(np.array(pixels)).to(self.device).permute(2, 0, 1)[None].float() / 255 - 0.5
+
+        def analyse(area: Area) -> Tensor:
+            pixels = np.array(rgb[scaled(area, PATCH)])
+            x = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None].float() / 255 - 0.5
             if x.shape[-2] % PATCH or x.shape[-1] % PATCH:
                 x = F.pad(x, (0, -x.shape[-1] % PATCH, 0, -x.shape[-2] % PATCH), mode="replicate")
-            part = self.model.analysis(x.contiguous(memory_format=torch.channels_last), self._condition(quality))
-            y[(..., *tile.inner)] = part[(..., *tile.crop)]
-        return y
+            return self.model.analysis(x.contiguous(memory_format=torch.channels_last), self._condition(quality))
+
+        rows, columns = (-(-side // PATCH) for side in rgb.shape[:2])
+        return gather(analyse, rows, columns, halo=self._analysis_halo, area=self.area)
 
     @torch.no_grad()
     def hyper_analyse(self, y: Tensor, quality: int) -> Tensor:
         """y as `analyse` gives it to z `[1, Cz, ceil(H/4), ceil(W/4)]`, not rounded."""
+
+        def analyse(area: Area) -> Tensor:
+            return self.model.hyper_analysis(y[(..., *scaled(area, HYPER))], self._condition(quality))
+
         rows, columns = (-(-side // HYPER) for side in y.shape[-2:])
-        z = _empty(self.model.config.z_channels, rows, columns, torch.float32, self.device)
-        area = -(-self.area // HYPER**2)
-        for tile in tiles(rows, columns, halo=HYPER_ANALYSIS_HALO, area=area):
-            part = self.model.hyper_analysis(y[(..., *scaled(tile.outer, HYPER))], self._condition(quality))
-            z[(..., *tile.inner)] = part[(..., *tile.crop)]
-        return z
+        return gather(analyse, rows, columns, halo=HYPER_ANALYSIS_HALO, area=-(-self.area // HYPER**2))
 
     @torch.no_grad()
     def synthesise(
@@ -111,8 +109,3 @@ def _overlap(wanted: slice, there: slice) -> tuple[slice, slice]:
     """Where the common part of two ranges lies in each of them."""
     start, stop = max(wanted.start, there.start), min(wanted.stop, there.stop)
     return slice(start - wanted.start, stop - wanted.start), slice(start - there.start, stop - there.start)
-
-
-def _empty(channels: int, rows: int, columns: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """`[1, C, rows, columns]`, channels last."""
-    return torch.empty((1, rows, columns, channels), dtype=dtype, device=device).permute(0, 3, 1, 2)
