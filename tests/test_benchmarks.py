@@ -208,6 +208,7 @@ def test_ablations_add_up(folder, tmp_path):
             sum(groups), rel=0.05
         )
         assert row["bf16_psnr_db"] == pytest.approx(row["psnr_db"], abs=0.5)
+        assert 0 < row["own_tables_bpp"] < 10 and row["nearest_bpp"] == pytest.approx(row["bpp"], rel=0.2)
     assert "Parts of the rate" in target.with_suffix(".md").read_text()
 
 
