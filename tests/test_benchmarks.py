@@ -143,6 +143,18 @@ def test_bd_rate_of_a_known_shift():
     assert rd_tables.bd_rate(rd_tables.Curve(bpp, db), apart, "psnr_db") is None
 
 
+def test_ahead_at_every_rate_or_not():
+    db = [26.0, 29.0, 32.0, 35.0]
+    curves = {
+        "vaecodec": rd_tables.Curve([0.1, 0.2, 0.4, 0.8], db),
+        "PCA 16x16": rd_tables.Curve([0.2, 0.3, 0.5, 0.9], db),
+        "Autoencoder": rd_tables.Curve([0.2, 0.3, 0.4, 0.7], db),
+    }
+    text = rd_tables.baseline_table(curves)
+    assert "| vaecodec | PCA 16x16 | −50.0 % | −11.1 % | yes | 26.0 to 35.0 |" in text
+    assert "| vaecodec | Autoencoder | −50.0 % | +14.3 % | no | 26.0 to 35.0 |" in text
+
+
 def test_points_that_give_no_more_are_dropped():
     curve = rd_tables.Curve([0.1, 0.2, 0.3, 0.4], [20.0, 25.0, 24.0, 30.0])
     assert rd_tables.rising(curve, "psnr_db") == ([0.1, 0.2, 0.4], [20.0, 25.0, 30.0])
