@@ -320,6 +320,14 @@ def test_readme_has_what_the_committed_results_say():
         assert f"| {label} |{rate}|" in table, f"{name.strip()}: {rate.strip()} is not in the results"
 
 
+def test_docs_have_the_steps_that_were_measured():
+    results = (BENCHMARKS / "results" / "published_check.md").read_text()
+    docs = (BENCHMARKS.parent / "docs" / "benchmarks.md").read_text()
+    rows = [line for line in docs[docs.index("## Against published") :].splitlines() if line.startswith("| ")]
+    assert len(rows) > 10
+    assert all(row in results for row in rows)
+
+
 # --- side by side
 
 
