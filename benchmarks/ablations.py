@@ -77,8 +77,7 @@ def measure(codec, factorised, rgb: np.ndarray, quality: float) -> dict:
 
     from vaecodec import metrics
     from vaecodec.bound import as_given
-    from vaecodec.codec import quality_code
-    from vaecodec.container import QUALITY_MAX
+    from vaecodec.container import QUALITY_MAX, quality_code
 
     code, pixels = quality_code(quality), rgb.shape[0] * rgb.shape[1]
     data = codec.compress(rgb, quality=quality)

@@ -107,14 +107,13 @@ def read_pictures(paths: tuple[Path, ...]) -> Folder:
     """Reads all RGB pictures that are large enough, in files and folders."""
     from vaecodec import images
     from vaecodec.errors import ImageError
-    from vaecodec.evaluation import PICTURE_SUFFIXES
 
     result = Folder()
     files = [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
     for path in files:
         if path.is_dir() or path.name.startswith("."):
             continue
-        if path.suffix.lower() not in PICTURE_SUFFIXES:
+        if path.suffix.lower() not in images.PICTURE_SUFFIXES:
             result.left_out[path.name] = "not a picture, by its suffix"
             continue
         if path.name in result.images:

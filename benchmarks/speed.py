@@ -58,13 +58,13 @@ def resized(image: np.ndarray, megapixels: float) -> np.ndarray:
 @contextlib.contextmanager
 def stages() -> Iterator[dict[str, float]]:
     """Seconds by stage of our codec, while it lasts: transform, prior, choice of symbols, coding, file."""
-    from vaecodec import ans, codec, container, exact, model
+    from vaecodec import ans, container, exact, latents, model
 
     seconds: dict[str, float] = defaultdict(float)
     watched = {
         "transform": [(model.Analysis, "forward"), (model.HyperAnalysis, "forward"), (model.Synthesis, "forward")],
         "prior": [(exact.ExactPrior, "at"), (exact.ExactPrior, "hyper"), (exact.ExactPrior, "predict_y")],
-        "choice of symbols": [(codec.Codec, "_rdo_round")],
+        "choice of symbols": [(latents.LatentCoder, "_rdo_round")],
         "coding": [(ans.Encoder, "push"), (ans.Encoder, "getvalue"), (ans.Decoder, "pop")],
         "file": [(container, "pack"), (container, "unpack")],
     }

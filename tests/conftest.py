@@ -10,6 +10,8 @@ import pytest
 GOLDEN = Path(__file__).parent / "golden"
 TINY = GOLDEN / "tiny.safetensors"
 """A model of a few thousand weights, trained for a minute and never to be changed: golden files depend on it."""
+TINY_BITS_BACK = GOLDEN / "tiny-bits-back.safetensors"
+"""The same with a posterior, for files coded with bits-back."""
 
 
 def picture(width: int, height: int, seed: int = 0) -> np.ndarray:
@@ -27,3 +29,11 @@ def tiny():
     from vaecodec.codec import Codec
 
     return Codec(TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny_bits_back():
+    """A `Codec` with the frozen model that has a posterior."""
+    from vaecodec.codec import Codec
+
+    return Codec(TINY_BITS_BACK)

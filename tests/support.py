@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import types
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from conftest import picture
@@ -15,6 +19,7 @@ from PIL import Image
 
 import vaecodec
 from vaecodec import container
+from vaecodec import latents as latents_module
 
 ROOT = Path(vaecodec.__file__).parents[1]
 
@@ -101,6 +106,39 @@ def with_body(data: bytes, chunks: list[bytes], payload: bytes) -> bytes:
     """A file with other chunks and another payload, and all counts, lengths and CRCs but the symbols' made to fit."""
     sealed = with_fields(data[:36], chunks=len(chunks), payload_bytes=len(payload), payload_crc=zlib.crc32(payload))
     return b"".join([sealed, *chunks, payload])
+
+
+def sealed(data: bytes) -> bytes:
+    """Bytes as a file whose signature, lengths and CRCs fit wherever they can be made to; what was there is kept else.
+
+    So mutated bytes get past the checks that stop nearly all damage, and reach what lies behind.
+    """
+    if len(data) < 36:
+        return data
+    chunks, at = [], 36
+    for _ in range(data[7]):
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        if len(data) - at < 12 or len(data) - at - 12 < size:
+            break
+        chunks.append(chunk(data[at : at + 4], data[at + 12 : at + 12 + size]))
+        at += 12 + size
+    payload = data[at:]
+    fields = {"payload_bytes": len(payload), "payload_crc": zlib.crc32(payload)}
+    return b"".join([with_fields(data[:36], magic=b"\x89VAE", **fields), *chunks, payload])
+
+
+@contextlib.contextmanager
+def trusting() -> Iterator[None]:
+    """While it lasts, the codec believes the symbols' checksum and does not mind words left over.
+
+    An attacker can make both fit: what lies behind them must not depend on them.
+    """
+    patched = types.SimpleNamespace(crc32=lambda data, value=0: 7)
+    with (
+        mock.patch.object(latents_module.Decoder, "finish", lambda self: None),
+        mock.patch.object(latents_module, "zlib", patched),
+    ):
+        yield
 
 
 def flips(data: bytes):

@@ -8,6 +8,7 @@ import pytest
 from conftest import TINY
 from hypothesis import given
 from hypothesis import strategies as st
+from reference import ans as reference
 from safetensors.numpy import load_file
 from support import examples
 
@@ -16,67 +17,7 @@ from vaecodec.errors import Corrupt
 from vaecodec.tables import FRACTIONS, gaussian_tables
 
 TABLES = Tables(*gaussian_tables(), FRACTIONS)
-WORD, PRECISION = 32, 24
-
-
-class PythonAns:
-    """A range asymmetric numeral system in Python's integers: 64 bits of state, 32-bit words, 24-bit frequencies."""
-
-    def __init__(self, words: list[int] | None = None):
-        self.words, self.state = list(words or []), 0
-        for _ in range(2):
-            if self.words:
-                self.state = self.state << WORD | self.words.pop()
-
-    def encode(self, left: int, width: int) -> None:
-        if self.state >> (2 * WORD - PRECISION) >= width:
-            self.words.append(self.state & 2**WORD - 1)
-            self.state >>= WORD
-        quotient, remainder = divmod(self.state, width)
-        self.state = quotient << PRECISION | left + remainder
-
-    def decode(self, cumulative: np.ndarray) -> int:
-        quantile = self.state & 2**PRECISION - 1
-        entry = int(np.searchsorted(cumulative, quantile, side="right")) - 1
-        left, width = int(cumulative[entry]), int(cumulative[entry + 1] - cumulative[entry])
-        self.state = (self.state >> PRECISION) * width + quantile - left
-        if self.state < 2**WORD and self.words:
-            self.state = self.state << WORD | self.words.pop()
-        return entry
-
-    def decode_bits(self, bits: int) -> int:
-        value = 0
-        for width in [bits - 16, 16] if bits > 16 else [bits]:
-            value = value << width | self.decode(np.arange(2**width + 1, dtype=np.int64) << PRECISION - width)
-        return value
-
-    def compressed(self) -> list[int]:
-        top = [self.state & 2**WORD - 1, self.state >> WORD]
-        return self.words + top[: (self.state.bit_length() + WORD - 1) // WORD]
-
-
-def cumulative(number: int) -> np.ndarray:
-    """The rule of `ans`: `[n + 1]` cumulative frequencies out of 2^24 of a table."""
-    counts = TABLES.table(number).astype(np.int64)
-    below = np.concatenate(([0], np.cumsum(counts)))
-    left = below * (2**PRECISION - len(counts)) // 2**16 + np.arange(len(counts) + 1)
-    assert left[-1] == 2**PRECISION
-    return left
-
-
-def python_pop(coder: PythonAns, numbers: np.ndarray) -> np.ndarray:
-    """What the specification says of a group: tables in rising order, then the escapes in the same order."""
-    symbols, escaped = np.zeros(len(numbers), np.int64), []
-    for i in np.argsort(numbers, kind="stable"):
-        radius = TABLES.radius(int(numbers[i]))
-        symbols[i] = coder.decode(cumulative(int(numbers[i]))) - radius
-        if symbols[i] > radius:
-            escaped.append((i, radius))
-    for i, radius in escaped:
-        extra = coder.decode_bits(5)
-        magnitude = radius + (1 << extra) + coder.decode_bits(extra)
-        symbols[i] = -magnitude if coder.decode_bits(1) else magnitude
-    return symbols
+REFERENCE = reference.Tables(*(array.tolist() for array in gaussian_tables()))
 
 
 def draw_group(seed: int, size: int, spread: int) -> tuple[np.ndarray, np.ndarray]:
@@ -114,39 +55,34 @@ def test_groups_come_back_and_take_the_bits_of_their_tables(specs: list[tuple[in
 @examples(60)
 def test_python_integers_decode_what_the_encoder_wrote(specs: list[tuple[int, int, int]]) -> None:
     groups = [draw_group(*spec) for spec in specs]
-    coder = PythonAns(np.frombuffer(encode(groups), "<u4").tolist())
+    stack = reference.Stack.from_bytes(encode(groups))
     for symbols, numbers in groups:
-        assert np.array_equal(python_pop(coder, numbers), symbols)
-    assert coder.state == 0
-    assert not coder.words
+        assert reference.pop_group(stack, numbers.tolist(), REFERENCE) == symbols.tolist()
+    assert stack.is_empty
 
 
-def test_python_integers_write_the_same_words() -> None:
-    rng = np.random.default_rng(3)
-    numbers = rng.integers(0, len(TABLES), 2000).astype(np.int32)
-    radii = TABLES.radii[numbers // FRACTIONS]
-    symbols = rng.integers(-radii, radii + 1).astype(np.int32)
-    coder = PythonAns()
-    for i in np.argsort(numbers, kind="stable")[::-1]:
-        left = cumulative(int(numbers[i]))
-        entry = int(symbols[i] + radii[i])
-        coder.encode(int(left[entry]), int(left[entry + 1] - left[entry]))
-    assert coder.compressed() == np.frombuffer(encode([(symbols, numbers)]), "<u4").tolist()
+@given(st.lists(GROUP.map(lambda spec: (spec[0], spec[1] % 40, spec[2])), max_size=3))
+@examples(60)
+def test_python_integers_write_the_same_words(specs: list[tuple[int, int, int]]) -> None:
+    groups, stack = [draw_group(*spec) for spec in specs], reference.Stack()
+    for symbols, numbers in reversed(groups):
+        reference.push_group(stack, symbols.tolist(), numbers.tolist(), REFERENCE)
+    assert stack.words() == np.frombuffer(encode(groups), "<u4").tolist()
 
 
 def test_every_entry_of_every_table_has_the_frequency_that_the_rule_gives() -> None:
     """An empty coder that encodes one symbol holds its cumulative frequency."""
     for number in range(len(TABLES)):
-        left = cumulative(number)
+        left = REFERENCE.cumulative(number)
         model = TABLES._model(number)
         for entry in range(len(left) - 1):
             coder = constriction.stream.stack.AnsCoder()
             coder.encode_reverse(np.array([entry], np.int32), model)
-            assert coder.get_compressed().tolist() == ([int(left[entry])] if left[entry] else [])
+            assert coder.get_compressed().tolist() == ([left[entry]] if left[entry] else [])
 
 
 def test_every_entry_has_a_frequency() -> None:
-    assert all((np.diff(cumulative(number)) > 0).all() for number in range(len(TABLES)))
+    assert all((np.diff(REFERENCE.cumulative(number)) > 0).all() for number in range(len(TABLES)))
 
 
 @pytest.mark.parametrize("excess", [1, 2, 3, 2**16 - 1, 2**16, 2**20, MAX_MAGNITUDE - 1, MAX_MAGNITUDE])
@@ -166,11 +102,10 @@ def test_symbols_beyond_the_largest_magnitude_are_refused() -> None:
 
 def test_an_escape_longer_than_any_is_corrupt() -> None:
     """32 - 7 extra bits and more cannot be coded; a hostile file may still ask for them."""
-    coder = PythonAns()
-    coder.encode(31 << PRECISION - 5, 1 << PRECISION - 5)
-    left = cumulative(0)
-    coder.encode(int(left[-2]), int(left[-1] - left[-2]))
-    decoder = Decoder(np.array(coder.compressed(), "<u4").tobytes())
+    stack = reference.Stack()
+    stack.push_bits(31, 5)
+    stack.push(REFERENCE.cumulative(0), 2 * TABLES.radius(0) + 1)
+    decoder = Decoder(np.array(stack.words(), "<u4").tobytes())
     with pytest.raises(Corrupt, match="out of range"):
         decoder.pop(np.array([0], np.int32), TABLES)
 
@@ -185,7 +120,7 @@ def test_nothing_takes_no_bytes() -> None:
 def test_words_are_little_endian() -> None:
     """The state after one symbol on an empty stack is its cumulative frequency."""
     symbol, number = np.array([3], np.int32), np.array([40 * FRACTIONS], np.int32)
-    left = int(cumulative(int(number[0]))[3 + TABLES.radius(int(number[0]))])
+    left = REFERENCE.cumulative(int(number[0]))[3 + TABLES.radius(int(number[0]))]
     assert encode([(symbol, number)]) == left.to_bytes(4, "little")
 
 

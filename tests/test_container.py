@@ -100,7 +100,7 @@ def test_other_files_are_not_vae_files(data: bytes) -> None:
         ({"version": 0}, Unsupported, "version 0"),
         ({"version": 2}, Unsupported, "version 2"),
         ({"version": 255}, Unsupported, "version 255"),
-        ({"coding": 1}, Unsupported, "coding mode 1"),
+        ({"coding": 2}, Unsupported, "coding mode 2"),
         ({"mode": len(MODES)}, Unsupported, f"mode {len(MODES)}"),
         ({"mode": 255}, Unsupported, "mode 255"),
         ({"width": 0}, Corrupt, "0x10"),

@@ -18,8 +18,9 @@ import torch
 from conftest import TINY, picture
 from support import run_python
 
-from vaecodec.codec import Codec, Latents, quality_code
-from vaecodec.container import unpack
+from vaecodec.codec import Codec
+from vaecodec.container import quality_code, unpack
+from vaecodec.latents import Latents
 
 CHILD = """
 import hashlib, json, sys
@@ -47,8 +48,8 @@ import numpy as np
 from vaecodec import container
 latents = codec.encode(np.load(picture), 20000)
 result["encoded"] = digest(latents)
-open(out, "wb").write(container.pack(width=latents.size[0], height=latents.size[1], mode="RGB", quality=20000, coding=0,
-    model_id=codec.stored.model_id, symbols_crc=latents.symbols_crc, payload=latents.payload))
+open(out, "wb").write(container.pack(width=latents.size[0], height=latents.size[1], mode="RGB", quality=20000,
+    coding=latents.coding, model_id=codec.stored.model_id, symbols_crc=latents.symbols_crc, payload=latents.payload))
 result["capability"] = torch.backends.cpu.get_cpu_capability()
 print(json.dumps(result))
 """
@@ -81,10 +82,10 @@ def file(tiny, original, tmp_path_factory) -> tuple[Path, str]:
     return path, digest(tiny.encode(original, quality_code(65)))
 
 
-def run_child(file: Path, out: Path, *, aten=None, onednn=None, threads=1, before="") -> dict:
+def run_child(file: Path, out: Path, *, aten=None, onednn=None, threads=1, before="", model=TINY) -> dict:
     environment = {name: v for name, v in (("ATEN_CPU_CAPABILITY", aten), ("ONEDNN_MAX_CPU_ISA", onednn)) if v}
     environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    arguments = (file, file.with_suffix(".npy"), out, before, threads, TINY)
+    arguments = (file, file.with_suffix(".npy"), out, before, threads, model)
     child = run_python(CHILD, *map(str, arguments), env=environment, text=True)
     assert child.returncode == 0, child.stderr
     return json.loads(child.stdout)
@@ -140,6 +141,6 @@ def test_the_selection_covers_every_pair() -> None:
 def test_carriers_encode_the_same_latents_to_the_same_words(tiny, original) -> None:
     y, z = torch.from_numpy(np.random.default_rng(1).normal(size=(1, 32, 9, 11)) * 3), torch.ones(1, 8, 3, 3).double()
     codecs = [Codec(TINY, carrier=carrier) for carrier in (torch.float32, torch.float64)]
-    first, second = (codec.encode_latents(z, y, (176, 144), 12345) for codec in codecs)
+    first, second = (codec.coder.encode(z, y, (176, 144), 12345, effort=1) for codec in codecs)
     assert first.payload == second.payload
     assert torch.equal(first.y_hat, second.y_hat)

@@ -1,4 +1,4 @@
-"""The integer prior against an evaluation in int64 that was written from docs/format.md, not from the code."""
+"""The integer prior against an evaluation in int64 that was written from docs/format.md (tests/reference)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from reference.prior import Prior
 from skimage import data as photographs
 from support import examples
 
 from vaecodec import exact
-from vaecodec.codec import quality_code
-from vaecodec.container import QUALITY_MAX
+from vaecodec.container import QUALITY_MAX, quality_code
 from vaecodec.errors import ModelError
 from vaecodec.exact import ExactPrior, convert, interpolate
 from vaecodec.model import CONFIGS, ImageVAE
@@ -22,96 +22,6 @@ from vaecodec.prior import Cells
 
 CARRIERS = [torch.float32, torch.float64]
 QUALITIES = [0, 1, 9_000, 16_384, 20_001, QUALITY_MAX]
-
-
-class Reference:
-    """The prior of docs/format.md in numpy's int64, for one picture: `[C, H, W]`."""
-
-    def __init__(self, tensors: dict[str, np.ndarray], quality: int):
-        self.t = {name: tensor.astype(np.int64) for name, tensor in tensors.items()}
-        rows = {name: self.row(name, quality) for name in ("quality_bias", "log2_gain", "z_mean", "z_log2_scale")}
-        self.bias, self.gain = rows["quality_bias"], rows["log2_gain"]
-        self.z_mean, self.z_scale = rows["z_mean"], rows["z_log2_scale"]
-
-    def row(self, name: str, c: int) -> np.ndarray:
-        table = self.t[name]
-        p = c * (len(table) - 1)
-        r = min(p >> 15, len(table) - 2)
-        f = p - (r << 15)
-        return (table[r] * (2**15 - f) + table[r + 1] * f + 2**14) >> 15
-
-    def pointwise(self, name: str, a: np.ndarray, rows: slice = slice(None)) -> np.ndarray:
-        weight, bias, shift = (self.t[f"{name}.{part}"][rows] for part in ("weight", "bias", "shift"))
-        return (np.einsum("oi,ihw->ohw", weight, a) + bias[:, None, None]) >> shift[:, None, None]
-
-    def depthwise(self, name: str, a: np.ndarray) -> np.ndarray:
-        weight, bias, shift = (self.t[f"{name}.{part}"] for part in ("weight", "bias", "shift"))
-        weight = weight.reshape(-1, 3, 3)
-        height, width = a.shape[1:]
-        padded = np.pad(a, ((0, 0), (1, 1), (1, 1)))
-        total = sum(
-            weight[:, i, j, None, None] * padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)
-        )
-        return (total + bias[:, None, None]) >> shift[:, None, None]
-
-    def block(self, name: str, x: np.ndarray) -> np.ndarray:
-        clip, relu = (lambda a: a.clip(-2047, 2047)), (lambda a: a.clip(0, 2047))
-        t = clip(self.depthwise(f"{name}.spatial", relu(self.pointwise(f"{name}.mix", x))))
-        x = clip(x + self.pointwise(f"{name}.project", t))
-        return clip(x + self.pointwise(f"{name}.reduce", relu(self.pointwise(f"{name}.expand", x))))
-
-    @staticmethod
-    def up(x: np.ndarray) -> np.ndarray:
-        channels, height, width = x.shape
-        y = np.zeros((channels // 4, 2 * height, 2 * width), np.int64)
-        for i in range(2):
-            for j in range(2):
-                y[:, i::2, j::2] = x[(2 * i + j) * channels // 4 : (2 * i + j + 1) * channels // 4]
-        return y
-
-    def hyper(self, z: np.ndarray) -> np.ndarray:
-        x = self.up(self.pointwise("h_s_in", (16 * z).clip(-2047, 2047)))
-        x = self.block("h_s_block", (x + self.bias[:, None, None]).clip(-2047, 2047))
-        return self.block("h_s_out", self.up(self.pointwise("h_s_up", x)).clip(-2047, 2047))
-
-    def times_exp2(self, x: np.ndarray, log2: np.ndarray, bits: int) -> np.ndarray:
-        """floor(x * exp2[log2 mod 1024] * 2^(floor(log2 / 1024) + bits) + 1/2), in integers."""
-        product, power = x * self.t["exp2"][log2 & 1023], (log2 >> 10) + bits
-        down = np.maximum(-power, 0)
-        half = np.where(down > 0, 1 << np.maximum(down - 1, 0), 0)
-        return ((product << np.maximum(power, 0)) + half) >> down
-
-    def predict(self, step: int, hyper: np.ndarray, y_hat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Offsets and tables of a step, `[4, M/4, H/2, W/2]` by position; `y_hat` in sixteenths, 0 where unknown."""
-        gain = self.gain[:, None, None]
-        features = hyper[:, : y_hat.shape[1], : y_hat.shape[2]]
-        if step:
-            v = self.times_exp2(y_hat, -gain, -12)
-            u = v.clip(-512, 512)
-            context = u + ((v - u).clip(-12288, 12288) >> 3)
-            features = self.pointwise(f"stems.{step - 1}", np.concatenate((features, context))).clip(-2047, 2047)
-            blocks = {name.split(".")[2] for name in self.t if name.startswith(f"contexts.{step - 1}.")}
-            for number in sorted(blocks, key=int):
-                features = self.block(f"contexts.{step - 1}.{number}", features)
-        quarter = len(self.gain) // 4
-        offsets, tables = [], []
-        for p in range(4):
-            g = (p + step) % 4
-            cell = features[:, p // 2 :: 2, p % 2 :: 2]
-            raw = self.pointwise(f"heads.{step}", cell, slice(2 * quarter * g, 2 * quarter * (g + 1)))
-            own = gain[quarter * g : quarter * (g + 1)]
-            mu = self.times_exp2(raw[:quarter], np.broadcast_to(own, raw[:quarter].shape), -21)
-            offset, table = self.table(mu, raw[quarter:] + own, on_mean=step > 0)
-            offsets.append(offset)
-            tables.append(table)
-        return np.stack(offsets), np.stack(tables)
-
-    @staticmethod
-    def table(mu: np.ndarray, s: np.ndarray, *, on_mean: bool) -> tuple[np.ndarray, np.ndarray]:
-        mu = mu.clip(-(2**22), 2**22)
-        level = ((7 * (s + 3328) + 512) >> 10).clip(0, 63)
-        offset = mu if on_mean else ((mu + 8) >> 4) << 4
-        return offset, 16 * level + mu - offset + 8
 
 
 def exact_tensors(stored) -> dict[str, torch.Tensor]:
@@ -146,30 +56,30 @@ def wild_tensors(stored: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
 def compare_with_reference(prior: ExactPrior, tensors: dict[str, np.ndarray], quality: int, spread: int) -> None:
     """Every step of a random picture of 6 x 10 positions."""
     rng = np.random.default_rng(quality + spread)
-    reference, state = Reference(tensors, quality), prior.at(quality)
+    reference, state = Prior(tensors, quality), prior.at(quality)
     m, cz = tensors["log2_gain"].shape[1], tensors["z_mean"].shape[1]
 
-    offset, table = reference.table(reference.z_mean, reference.z_scale, on_mean=False)
+    offset, table = reference.predict_z()
     assert np.array_equal(state.z.offset.numpy().ravel(), offset)
     assert np.array_equal(state.z.numbers.numpy().ravel(), table)
 
     z = rng.integers(-spread, spread + 1, (cz, 2, 3))
     hyper = prior.hyper(torch.from_numpy(z)[None].double(), state)
-    expected_hyper = reference.hyper(z)
+    expected_hyper = reference.hyper(16 * z)
     assert np.array_equal(hyper[0].numpy(), expected_hyper)
 
     y_hat = rng.integers(-16 * spread, 16 * spread + 1, (m, 6, 10))
     quarter = m // 4
-    known, coded = np.zeros_like(y_hat), Cells(torch.zeros(1, m, 6, 10, dtype=torch.float64))
+    known, coded = np.zeros(y_hat.shape, bool), Cells(torch.zeros(1, m, 6, 10, dtype=torch.float64))
     for step in range(4):
         prediction = prior.predict_y(step, hyper, coded, state)
-        offsets, tables = reference.predict(step, expected_hyper, known)
+        offsets, tables = reference.predict(step, expected_hyper, y_hat, known)
         assert np.array_equal(prediction.offset[0].numpy(), offsets.reshape(m, 3, 5))
         assert np.array_equal(prediction.numbers[0].numpy(), tables.reshape(m, 3, 5))
         parts = []
         for p in range(4):
             rows = slice(quarter * ((p + step) % 4), quarter * ((p + step) % 4 + 1))
-            known[rows, p // 2 :: 2, p % 2 :: 2] = y_hat[rows, p // 2 :: 2, p % 2 :: 2]
+            known[rows, p // 2 :: 2, p % 2 :: 2] = True
             parts.append(y_hat[rows, p // 2 :: 2, p % 2 :: 2])
         coded.put(torch.from_numpy(np.concatenate(parts))[None].double())
     assert np.array_equal(coded.merged()[0].numpy(), y_hat)
@@ -222,11 +132,12 @@ def test_layers_compute_in_integers(kind: str, limit: int, fits_float32: bool, c
     weight, bias, shift, a = layer_values(limit, shape, limit)
     module = layer(weight, bias, shift, carrier)
     assert module.carrier == (torch.float32 if fits_float32 and carrier == torch.float32 else torch.float64)
-    reference = Reference.__new__(Reference)
-    reference.t = {"l.weight": weight, "l.bias": bias, "l.shift": shift}
+    name = "spatial" if kind == "depthwise" else "mix"
+    reference = Prior.__new__(Prior)
+    reference.t = {f"{name}.weight": weight, f"{name}.bias": bias, f"{name}.shift": shift}
     result = module(torch.from_numpy(a)[None].float())[0]
     assert result.dtype == torch.float32
-    assert np.array_equal(result.numpy(), getattr(reference, kind)("l", a).astype(np.float32))
+    assert np.array_equal(result.numpy(), reference.layer(name, a).astype(np.float32))
 
 
 @pytest.mark.parametrize("group", range(4))

@@ -19,8 +19,8 @@ from vaecodec.errors import Corrupt
 
 COUNT_BITS = 16
 ESCAPE_LENGTH_BITS = 5
-MAX_MAGNITUDE = 2**24
-"""Symbols lie within ± this."""
+MAX_MAGNITUDE = 2**25 - 1
+"""Largest excess of an escaped symbol over its table's radius, for reader and writer alike."""
 
 _Categorical = constriction.stream.model.Categorical
 _Uniform = constriction.stream.model.Uniform
@@ -48,6 +48,8 @@ class Tables:
             raise ValueError(f"table {int(np.argmax(sums != 1 << COUNT_BITS))} does not sum to 2^{COUNT_BITS}")
         self._entry_bits = -np.log2(np.maximum(counts / 2.0**COUNT_BITS, 2.0**-24))
         self._model = functools.cache(self._build)
+        self.mean_bits = np.add.reduceat(counts / 2.0**COUNT_BITS * self._entry_bits, self._starts)
+        """`[tables]` entropy of each table, without the excess of escapes."""
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -107,11 +109,12 @@ class Encoder:
         if magnitude > MAX_MAGNITUDE:
             raise ValueError(f"symbol out of range: {excess}")
         extra = magnitude.bit_length() - 1
-        self._push_bits(int(excess < 0), 1)
-        self._push_bits(magnitude - (1 << extra), extra)
-        self._push_bits(extra, ESCAPE_LENGTH_BITS)
+        self.push_bits(int(excess < 0), 1)
+        self.push_bits(magnitude - (1 << extra), extra)
+        self.push_bits(extra, ESCAPE_LENGTH_BITS)
 
-    def _push_bits(self, value: int, bits: int) -> None:
+    def push_bits(self, value: int, bits: int) -> None:
+        """Pushes a number below 2^bits."""
         for low in range(0, bits, 16):
             width = min(16, bits - low)
             self._coder.encode_reverse(np.array([value >> low & (1 << width) - 1], np.int32), _uniform(width))
@@ -152,13 +155,14 @@ class Decoder:
         return symbols
 
     def _pop_escape(self) -> int:
-        extra = self._pop_bits(ESCAPE_LENGTH_BITS)
+        extra = self.pop_bits(ESCAPE_LENGTH_BITS)
         if extra > MAX_MAGNITUDE.bit_length() - 1:
             raise Corrupt("the payload holds a symbol that is out of range")
-        magnitude = (1 << extra) + self._pop_bits(extra)
-        return -magnitude if self._pop_bits(1) else magnitude
+        magnitude = (1 << extra) + self.pop_bits(extra)
+        return -magnitude if self.pop_bits(1) else magnitude
 
-    def _pop_bits(self, bits: int) -> int:
+    def pop_bits(self, bits: int) -> int:
+        """Pops a number below 2^bits."""
         value = 0
         for low in reversed(range(0, bits, 16)):
             width = min(16, bits - low)
@@ -174,3 +178,19 @@ class Decoder:
 @functools.cache
 def _uniform(bits: int) -> constriction.stream.model.Uniform:
     return _Uniform(1 << bits)
+
+
+class Stack(Decoder, Encoder):
+    """Both at once, for bits-back coding: pops from what has been pushed, and pushes back.
+
+    Args:
+        data: of a stack that is to be gone on with.
+    """
+
+    def __init__(self, data: bytes = b""):
+        Decoder.__init__(self, data)
+
+    @property
+    def bits(self) -> int:
+        """How much is on the stack; what is popped beyond that is made up and cannot be returned."""
+        return self._coder.num_valid_bits()

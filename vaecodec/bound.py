@@ -8,6 +8,7 @@ of width 1 stands in for rounding (Ballé et al. 2017), for which the same expre
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -77,6 +78,16 @@ def gaussian_bits(deviation: Tensor, log2_scale: Tensor) -> Tensor:
     upper = torch.special.erfc((distance - 0.5) * inverse)
     lower = torch.special.erfc((distance + 0.5) * inverse)
     return -torch.log2(_LowerBound.apply(0.5 * (upper - lower), PROBABILITY_FLOOR))
+
+
+def gaussian_kl_bits(mean: Tensor, log2_scale: Tensor, prior_mean: Tensor, prior_log2_scale: Tensor) -> Tensor:
+    """KL(q ‖ p) in bits of Gaussians, elementwise; float32 whatever comes in."""
+    mean, log2_scale, prior_mean, prior_log2_scale = (
+        t.float() for t in (mean, log2_scale, prior_mean, prior_log2_scale)
+    )
+    inverse = torch.exp2(-prior_log2_scale)
+    squares = (torch.exp2(log2_scale) * inverse).square() + ((mean - prior_mean) * inverse).square()
+    return prior_log2_scale - log2_scale + (squares - 1) / (2 * math.log(2))
 
 
 def round_ste(x: Tensor) -> Tensor:

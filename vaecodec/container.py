@@ -20,6 +20,9 @@ MAX_SIDE = 2**24 - 1
 MAX_CHUNKS = 16
 QUALITY_MAX = 2**15
 """Largest quality code: qualities are integers from 0 to this, evenly spaced over the model's log λ."""
+QUALITIES = (1.0, 100.0)
+"""What a user turns: smallest file to best picture."""
+DEFAULT_QUALITY = 50.0
 DEFAULT_MAX_PIXELS = 2**28
 """Largest picture that is decoded unless the caller says otherwise (268 megapixels)."""
 
@@ -27,9 +30,30 @@ MODES = ("L", "RGB", "LA", "RGBA", "1", "CMYK", "YCbCr", "HSV", "I;16", "P", "I"
 """Pillow modes; a header holds an index into this."""
 ALPHA_MODES = ("LA", "RGBA", "PA")
 
+ROUNDED, BITS_BACK = CODINGS = (0, 1)
+"""How the hyperlatents are coded: rounded, or in part sampled and coded with bits-back (see `bitsback`)."""
+
 ALPHA, ICC, EXIF, XMP = b"ALPH", b"ICCP", b"EXIF", b"XMP "
 CHUNK_TYPES = (ALPHA, ICC, EXIF, XMP)
 """Chunks that this version knows, each at most once and in this order."""
+
+
+def quality_code(quality: float) -> int:
+    """The code in a header of a quality from 1 to 100.
+
+    Raises:
+        ValueError: it is outside.
+    """
+    low, high = QUALITIES
+    if not low <= quality <= high:
+        raise ValueError(f"quality {quality} is not between {low:g} and {high:g}")
+    return round((quality - low) / (high - low) * QUALITY_MAX)
+
+
+def quality_of(code: int) -> float:
+    """The inverse of `quality_code`."""
+    low, high = QUALITIES
+    return low + code / QUALITY_MAX * (high - low)
 
 
 @dataclass(frozen=True)
@@ -40,7 +64,7 @@ class Header:
         width, height: of the picture, in pixels.
         mode: Pillow mode of the picture that was compressed.
         quality: code from 0 to `QUALITY_MAX`.
-        coding: how the hyperlatents are coded: 0, rounded.
+        coding: how the hyperlatents are coded, see `CODINGS`.
         model_id: the first four bytes of the fingerprint of the model.
         symbols_crc: CRC-32 of the symbols.
         payload_bytes, payload_crc: of the entropy-coded data.
@@ -117,7 +141,7 @@ def read_header(data: bytes) -> Header:
     )
     if version != VERSION:
         raise Unsupported(f"the file has format version {version}; this program reads version {VERSION}")
-    if coding != 0:
+    if coding not in CODINGS:
         raise Unsupported(f"the file uses coding mode {coding}, which this program does not know")
     if mode >= len(MODES):
         raise Unsupported(f"the file holds a picture of mode {mode}, which this program does not know")

@@ -26,7 +26,7 @@ class Unsupported(BitstreamError):
 
 
 class LimitError(VaecodecError):
-    """Valid, but larger than the caller allows."""
+    """Valid, but larger than the caller allows or than there is memory for."""
 
 
 class ModelError(VaecodecError):

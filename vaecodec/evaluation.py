@@ -12,8 +12,7 @@ import numpy as np
 from vaecodec import images, metrics
 from vaecodec.codec import DEFAULT_EFFORT, Codec
 from vaecodec.errors import ImageError
-
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".ppm"}
+from vaecodec.images import PICTURE_SUFFIXES
 
 
 @dataclass(frozen=True)

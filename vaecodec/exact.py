@@ -26,7 +26,8 @@ from torch import Tensor, nn
 from vaecodec.blocks import Depthwise, Pointwise
 from vaecodec.container import QUALITY_MAX
 from vaecodec.errors import ModelError
-from vaecodec.prior import Cells, Clip, Head, Networks, Prior
+from vaecodec.posterior import FINE_BITS, Posterior, PosteriorNetworks
+from vaecodec.prior import Cells, Clip, Networks, Prior, RawHead
 from vaecodec.tables import FRACTIONS, LEVELS_PER_OCTAVE, LOG2_SCALE_MIN, SCALE_LEVELS
 
 ACTIVATION_BITS = 7
@@ -37,6 +38,14 @@ WEIGHT_MAX = 2**15 - 1
 MANTISSA_BITS = 15
 MEAN_LIMIT = float(2**22)
 """Means, in sixteenths, are clamped to ± this."""
+FRACTION_BITS = int(math.log2(FRACTIONS))
+TABLE_BITS = {
+    "quality_bias": ACTIVATION_BITS,
+    "log2_gain": RAW_BITS,
+    "z_mean": FRACTION_BITS,
+    "z_log2_scale": RAW_BITS,
+}
+"""Grids of the tables over quality: multiples of 2^-bits."""
 Z_SHIFT = 4
 """One step of z is 2^Z_SHIFT on the grid of activations (`prior.Z_UNIT`)."""
 
@@ -65,8 +74,8 @@ def _to_integers(weight: Tensor, bias: Tensor, output_bits: int, limit: float) -
     return chosen_weight.int(), chosen_bias.int(), chosen_shift.int()
 
 
-def convert(prior: Prior, limit: float = 2.0**24) -> dict[str, Tensor]:
-    """The integers of a trained prior, by name, ready to be stored.
+def convert(part: Prior | Posterior, limit: float = 2.0**24) -> dict[str, Tensor]:
+    """The integers of a trained prior or posterior, by name, ready to be stored.
 
     Args:
         limit: what no partial sum of a layer may reach; 2^24 lets every layer run on float32.
@@ -75,22 +84,19 @@ def convert(prior: Prior, limit: float = 2.0**24) -> dict[str, Tensor]:
         ModelError: a layer cannot keep its bound.
     """
     tensors: dict[str, Tensor] = {}
-    for name, module in prior.networks.named_modules():
+    for name, module in part.networks.named_modules():
         if isinstance(module, (Pointwise, Depthwise)):
-            output_bits = RAW_BITS if isinstance(module, Head) else ACTIVATION_BITS
+            output_bits = RAW_BITS if isinstance(module, RawHead) else ACTIVATION_BITS
             weight, bias, shift = _to_integers(module.weight, module.bias, output_bits, limit)
             tensors[f"{name}.weight"] = weight.to(torch.int16)
             tensors[f"{name}.bias"] = bias
             tensors[f"{name}.shift"] = shift.to(torch.uint8)
-    for name, table, bits in (
-        ("quality_bias", prior.quality_bias, ACTIVATION_BITS),
-        ("log2_gain", prior.log2_gain, RAW_BITS),
-        ("z_mean", prior.z_mean, int(math.log2(FRACTIONS))),
-        ("z_log2_scale", prior.z_log2_scale, RAW_BITS),
-    ):
-        tensors[name] = torch.round(table.table.detach().double() * 2**bits).int()
-    mantissa = [round(2.0 ** (i / 2**RAW_BITS + MANTISSA_BITS)) for i in range(2**RAW_BITS)]
-    tensors["exp2"] = torch.tensor(mantissa, dtype=torch.int32)
+    for name, bits in TABLE_BITS.items():
+        if hasattr(part, name):
+            tensors[name] = torch.round(getattr(part, name).table.detach().double() * 2**bits).int()
+    if isinstance(part, Prior):
+        mantissa = [round(2.0 ** (i / 2**RAW_BITS + MANTISSA_BITS)) for i in range(2**RAW_BITS)]
+        tensors["exp2"] = torch.tensor(mantissa, dtype=torch.int32)
     return tensors
 
 
@@ -181,32 +187,19 @@ class ExactPrior:
     def __init__(
         self, networks: Networks, tensors: dict[str, Tensor], device: str = "cpu", carrier: torch.dtype | None = None
     ):
-        if carrier is None:
-            carrier = torch.float32 if device == "cpu" and _float32_is_plain() else torch.float64
-        self.networks = copy.deepcopy(networks).requires_grad_(False)
-        for name, module in list(self.networks.named_modules()):
-            if isinstance(module, (Pointwise, Depthwise)):
-                parts = [tensors[f"{name}.{part}"] for part in ("weight", "bias", "shift")]
-                if isinstance(module, Depthwise):
-                    parts[0] = parts[0].reshape(-1, 1, 3, 3)
-                parent, _, child = name.rpartition(".")
-                setattr(self.networks.get_submodule(parent), child, _ExactLayer(*parts, carrier, device))
-            elif isinstance(module, Clip):
-                module.limit = float(ACTIVATION_MAX)
+        self.networks = _in_integers(networks, tensors, device, carrier)
         self.device = torch.device(device)
-        self._tables = {k: tensors[k].numpy() for k in ("quality_bias", "log2_gain", "z_mean", "z_log2_scale")}
+        self._tables = {name: tensors[name] for name in TABLE_BITS}
         self._exp2 = tensors["exp2"].to(device, torch.float64)
 
     def at(self, quality: int) -> QualityState:
         """The tables over quality at a code from 0 to `QUALITY_MAX`."""
-        rows = {name: torch.from_numpy(interpolate(table, quality)) for name, table in self._tables.items()}
-        vectors = {name: row.to(self.device, torch.float64)[None, :, None, None] for name, row in rows.items()}
-        mean = vectors["z_mean"]
-        z = _prediction(mean, vectors["z_log2_scale"], centred=False)
+        vectors = _vectors(self._tables, quality, self.device)
+        z = _prediction(vectors["z_mean"], vectors["z_log2_scale"], centred=False)
         return QualityState(vectors["quality_bias"].float(), vectors["log2_gain"], z)
 
     def hyper(self, z: Tensor, state: QualityState) -> Tensor:
-        """Integers `[B, Cz, h, w]` to features `[B, W, 4 h, 4 w]`, float32 carriers."""
+        """z `[B, Cz, h, w]`, multiples of 1/16, to features `[B, W, 4 h, 4 w]`, float32 carriers."""
         limit = float(ACTIVATION_MAX)
         z = (z.to(self.device, torch.float64) * 2**Z_SHIFT).clamp(-limit, limit).float()
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
@@ -214,16 +207,16 @@ class ExactPrior:
 
     def predict_y(self, step: int, hyper: Tensor, coded: Cells, state: QualityState) -> ExactPrediction:
         """Offsets and tables of one step, `[B, M, H/2, W/2]` in cells; `coded` holds sixteenths, float64."""
-        context = coded.derived(lambda t, y_hat: self._context(t, y_hat, state)) if step > 0 else None
+        context = coded.derived(lambda t, y_hat: self.context(t, y_hat, state)) if step > 0 else None
         with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             mean, log2_scale = self.networks.predict(step, coded.crop(hyper), context)
         log2_gain = Cells.roll(state.log2_gain, step)
-        mean = self._times_exp2(mean.double(), log2_gain, int(math.log2(FRACTIONS)) - RAW_BITS)
+        mean = self._times_exp2(mean.double(), log2_gain, FRACTION_BITS - RAW_BITS)
         return _prediction(mean, log2_scale.double() + log2_gain, centred=step > 0)
 
-    def _context(self, step: int, y_hat: Tensor, state: QualityState) -> Tensor:
+    def context(self, step: int, y_hat: Tensor, state: QualityState) -> Tensor:
         """`compand` of normalised latents, on the grid of activations, from sixteenths of symbols."""
-        bits = ACTIVATION_BITS - int(math.log2(FRACTIONS))
+        bits = ACTIVATION_BITS - FRACTION_BITS
         v = self._times_exp2(y_hat, -Cells.roll(state.log2_gain, step), bits)
         unit = 2.0**ACTIVATION_BITS
         inner = v.clamp(-4 * unit, 4 * unit)
@@ -235,6 +228,66 @@ class ExactPrior:
         mantissa = self._exp2[(log2 - octave * 2**RAW_BITS).long()]
         factor = mantissa * torch.exp2(octave + (bits - MANTISSA_BITS))  # exact: a 16-bit number times a power of two
         return (x * factor).add_(0.5).floor_()
+
+
+class ExactPosterior:
+    """The integer posterior q(z | y) and its p(z), ready to run; arguments as of `ExactPrior`.
+
+    Args:
+        prior: gives the latents in the form that the networks take.
+    """
+
+    def __init__(
+        self,
+        networks: PosteriorNetworks,
+        tensors: dict[str, Tensor],
+        prior: ExactPrior,
+        carrier: torch.dtype | None = None,
+    ):
+        self.prior = prior
+        self.networks = _in_integers(networks, tensors, str(prior.device), carrier)
+        self._tables = {name: tensors[name] for name in ("quality_bias", "z_mean", "z_log2_scale")}
+
+    def predict_z(self, quality: int) -> ExactPrediction:
+        """p(z) at a quality code, `[1, Cz, 1, 1]`, in symbols of the fine lattice."""
+        vectors = _vectors(self._tables, quality, self.prior.device)
+        return self._fine(vectors["z_mean"] * 2**FINE_BITS, vectors["z_log2_scale"])
+
+    def predict(self, first: Tensor, quality: int) -> ExactPrediction:
+        """q(z | y), `[1, Cz, h, w]`, from the latents of step 0 in cells, in sixteenths."""
+        bias = _vectors(self._tables, quality, self.prior.device)["quality_bias"].float()
+        cells = self.prior.context(0, first, self.prior.at(quality))
+        with torch.no_grad(), torch.autocast(self.prior.device.type, enabled=False):
+            mean, log2_scale = self.networks(cells.contiguous(memory_format=torch.channels_last), bias)
+        mean = mean.double().mul_(2.0 ** (FINE_BITS + FRACTION_BITS - RAW_BITS)).add_(0.5).floor_()
+        return self._fine(mean, log2_scale.double())
+
+    @staticmethod
+    def _fine(mean: Tensor, log2_scale: Tensor) -> ExactPrediction:
+        return _prediction(mean, log2_scale + FINE_BITS * 2**RAW_BITS, centred=False)
+
+
+def _in_integers(networks: nn.Module, tensors: dict[str, Tensor], device: str, carrier: torch.dtype | None):
+    """A copy of networks whose layers compute with the stored integers; `carrier` as of `ExactPrior`."""
+    if carrier is None:
+        carrier = torch.float32 if device == "cpu" and _float32_is_plain() else torch.float64
+    networks = copy.deepcopy(networks).requires_grad_(False)
+    for name, module in list(networks.named_modules()):
+        if isinstance(module, (Pointwise, Depthwise)):
+            parts = [tensors[f"{name}.{part}"] for part in ("weight", "bias", "shift")]
+            if isinstance(module, Depthwise):
+                parts[0] = parts[0].reshape(-1, 1, 3, 3)
+            parent, _, child = name.rpartition(".")
+            setattr(networks.get_submodule(parent), child, _ExactLayer(*parts, carrier, device))
+        elif isinstance(module, Clip):
+            module.limit = float(ACTIVATION_MAX)
+    return networks
+
+
+def _vectors(tables: dict[str, Tensor], quality: int, device: torch.device) -> dict[str, Tensor]:
+    """The tables over quality at a quality code, each `[1, n, 1, 1]` float64."""
+    rows = {name: torch.from_numpy(interpolate(table.numpy(), quality)) for name, table in tables.items()}
+    return {name: row.to(device, torch.float64)[None, :, None, None] for name, row in rows.items()}
 
 
 def _prediction(mean: Tensor, log2_scale: Tensor, *, centred: bool) -> ExactPrediction:

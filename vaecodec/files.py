@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vaecodec.errors import VaecodecError
@@ -14,6 +17,22 @@ STREAM = "-"
 
 class FileError(VaecodecError):
     """A file cannot be read or written."""
+
+
+writing = threading.Lock()
+"""Held while a file is written, so that another thread that ends the process leaves nothing half done."""
+
+
+@contextlib.contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Puts the file's name in front of errors that do not begin with one."""
+    try:
+        yield
+    except VaecodecError as error:
+        if str(error).startswith(f"{path}:") or isinstance(error, FileError):
+            raise
+        name = "standard input" if path == STREAM else path
+        raise type(error)(f"{name}: {error}") from error
 
 
 def reason(error: OSError) -> str:
@@ -79,6 +98,11 @@ def write(path: str, data: bytes) -> None:
         except OSError as error:
             raise FileError(f"standard output cannot be written: {reason(error)}") from error
         return
+    with writing:
+        _write_whole(path, data)
+
+
+def _write_whole(path: str, data: bytes) -> None:
     target = Path(path)
     temporary = None
     try:
@@ -95,6 +119,19 @@ def write(path: str, data: bytes) -> None:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def remove_leftovers(paths: Iterable[str]) -> None:
+    """Removes the temporary files that killed runs have left beside files of these names."""
+    names: dict[Path, set[str]] = {}
+    for path in map(Path, paths):
+        names.setdefault(path.parent, set()).add(path.name)
+    for folder, expected in names.items():
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(folder):
+                name, _, random = entry.name[1:].removesuffix(".part").rpartition(".")
+                if entry.name.startswith(".") and entry.name.endswith(".part") and random and name in expected:
+                    os.unlink(entry.path)
 
 
 def _umask() -> int:

@@ -28,6 +28,7 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from vaecodec.container import ALPHA_MODES, EXIF, ICC, MAX_SIDE, XMP
 from vaecodec.errors import Corrupt, ImageError
+from vaecodec.memory import enough_memory
 
 ImageLike = str | Path | Image.Image | np.ndarray
 
@@ -35,6 +36,11 @@ _KEPT_BY_RGB = {"RGB": None, "RGBX": "the padding channel", "CMYK": "the black s
 _STORED_AS = {"RGBX": "RGB", "RGBa": "RGBA", "La": "LA", "I;16B": "I;16", "I;16L": "I;16", "I;16N": "I;16"}
 
 
+PICTURE_SUFFIXES = (
+    ".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jxl",
+    ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
+)  # fmt: skip
+"""What is taken for a picture in a folder, in small letters. Some need a plug-in of Pillow's (`.heic`, `.jxl`)."""
 METADATA = {"icc": (ICC, "icc_profile"), "exif": (EXIF, "exif"), "xmp": (XMP, "xmp")}
 """Kinds of metadata: chunk type, and key of `image.info`."""
 
@@ -58,11 +64,13 @@ class Planes:
     metadata: dict[bytes, bytes] = field(default_factory=dict)
 
 
+@enough_memory()
 def open_image(source: ImageLike) -> Image.Image:
     """A Pillow image from a path, a Pillow image or a uint8 array `[H, W]`, `[H, W, 2]`, `[H, W, 3]` or `[H, W, 4]`.
 
     Raises:
         ImageError: it is none of these or cannot be read.
+        LimitError: there is not enough memory for it.
     """
     if isinstance(source, Image.Image):
         return source
@@ -80,11 +88,14 @@ def open_image(source: ImageLike) -> Image.Image:
         raise ImageError(f"{name}: no such file") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}: not an image that Pillow can read") from error
+    except MemoryError:
+        raise
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
         raise ImageError(f"{name}: cannot be read as an image ({error})") from error
     return image
 
 
+@enough_memory()
 def take_apart(image: Image.Image, metadata: Collection[str] = tuple(METADATA)) -> Planes:
     """Applies the Exif orientation and splits a picture by the table above.
 
@@ -93,6 +104,7 @@ def take_apart(image: Image.Image, metadata: Collection[str] = tuple(METADATA)) 
 
     Raises:
         ImageError: the mode, the values or the size cannot be coded.
+        LimitError: there is not enough memory for it.
     """
     if max(image.size) > MAX_SIDE:
         raise ImageError(f"a picture of {image.width}x{image.height} is too large: sides go up to {MAX_SIDE}")
@@ -103,7 +115,7 @@ def take_apart(image: Image.Image, metadata: Collection[str] = tuple(METADATA)) 
         found = {METADATA[kind][0]: image.info.get(METADATA[kind][1]) for kind in metadata}
         found = {chunk: value.encode() if isinstance(value, str) else value for chunk, value in found.items()}
         return replace(_take_apart(image), metadata={k: bytes(v) for k, v in found.items() if v})
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except Exception as error:  # as above; and Exif that Pillow reads but cannot write again
         raise ImageError(f"the picture cannot be read ({error})") from error
@@ -155,6 +167,15 @@ def put_together(
     return image
 
 
+def writes(suffix: str) -> str | None:
+    """The name of the format that Pillow writes for a suffix such as `.png`; `None` if there is none."""
+    Image.preinit()  # the usual formats; the rest takes its time
+    if suffix.lower() not in Image.EXTENSION:
+        Image.init()
+    name = Image.EXTENSION.get(suffix.lower())
+    return name if name in Image.SAVE else None
+
+
 def save_options(image: Image.Image, format_name: str) -> dict:
     """Arguments of `image.save` that write the metadata in `image.info` where a format can hold it."""
     options = {key: image.info[key] for _, key in METADATA.values() if key in image.info}
@@ -201,7 +222,7 @@ def unpack_alpha(data: bytes, size: tuple[int, int]) -> np.ndarray:
                     f"the alpha plane is {image.mode} {image.width}x{image.height}, not L {size[0]}x{size[1]}"
                 )
             return np.array(image)
-    except Corrupt:
+    except (Corrupt, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on hostile input
         raise Corrupt(f"the alpha plane cannot be read ({error})") from error

@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaecodec.blocks import Pointwise, QualityFilm, TransformBlock, compand, depth_to_space, space_to_depth
-from vaecodec.bound import Bound, Rounding, gaussian_bits, noisy
+from vaecodec.bound import Bound, Rounding, as_given, gaussian_bits, gaussian_kl_bits, nearest, noisy
+from vaecodec.posterior import FINE, Posterior
 from vaecodec.prior import STEPS, Cells, Prior
 
 PATCH = 16
@@ -29,7 +30,11 @@ HYPER = 4
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes of a model; stored with its weights."""
+    """Sizes of a model; stored with its weights.
+
+    Attributes:
+        bits_back: there is a posterior q(z | y), so that hyperlatents can be coded with bits-back.
+    """
 
     name: str
     y_channels: int
@@ -41,6 +46,7 @@ class ModelConfig:
     prior_width: int
     prior_blocks: int
     quality_knots: int = 9
+    bits_back: bool = False
     lambda_min: float = 0.0008
     lambda_max: float = 0.32
 
@@ -76,9 +82,9 @@ class ModelConfig:
 CONFIGS = {
     config.name: config
     for config in (
-        ModelConfig("light", 320, 64, 128, 3, 128, 4, 160, 1),
-        ModelConfig("full", 320, 96, 320, 8, 288, 9, 384, 2),
-        ModelConfig("tiny", 32, 8, 16, 1, 16, 1, 16, 1, quality_knots=3),
+        ModelConfig("light", 320, 64, 128, 3, 128, 4, 160, 1, bits_back=True),
+        ModelConfig("full", 320, 96, 320, 8, 288, 9, 384, 2, bits_back=True),
+        ModelConfig("tiny", 32, 8, 16, 1, 16, 1, 16, 1, quality_knots=3, bits_back=True),
     )
 }
 """Named configurations. `tiny` is for tests."""
@@ -154,6 +160,7 @@ class ImageVAE(nn.Module):
         analysis, hyper_analysis: the inference network q.
         prior: p(y, z).
         synthesis: the generator.
+        posterior: q(z | y) for bits-back coding, or `None`.
     """
 
     def __init__(self, config: ModelConfig):
@@ -165,6 +172,8 @@ class ImageVAE(nn.Module):
             config.y_channels, config.z_channels, config.prior_width, config.prior_blocks, config.quality_knots
         )
         self.synthesis = Synthesis(config)
+        sizes = (config.y_channels, config.z_channels, config.prior_width, config.quality_knots)
+        self.posterior = Posterior(*sizes) if config.bits_back else None
 
     @torch.no_grad()
     def init_linear(self, patches: Tensor) -> None:
@@ -214,17 +223,43 @@ class ImageVAE(nn.Module):
         prediction = self.prior.predict_z(quality)
         z_hat, z_rate = (z_rounding or rounding)(z, prediction.mean, prediction.log2_scale)
         bits = {"z": gaussian_bits(z_rate - prediction.mean, prediction.log2_scale)}
-        hyper = self.prior.hyper(z_hat, quality)
-        coded = Cells(y)
+        coded, y_bits = self._y_rate(z_hat, Cells.split(y), y, quality, [rounding] * STEPS)
+        return coded.merged(), _sums(bits | y_bits)
+
+    def _y_rate(
+        self, z_hat: Tensor, steps: list[Tensor], like: Tensor, quality: Tensor, roundings: list[Rounding]
+    ) -> tuple[Cells, dict[str, Tensor]]:
+        """The latents of each step, in cells, through the prior at z; their bits are not summed yet."""
+        hyper, bits = self.prior.hyper(z_hat, quality), {}
+        coded = Cells(like)
         outside = coded.outside()
-        for step, latents in enumerate(Cells.split(y)):
+        for step, (latents, rounding) in enumerate(zip(steps, roundings, strict=True)):
             prediction = self.prior.predict_y(step, hyper, coded, quality)
             mean = prediction.mean - prediction.offset
             y_hat, y_rate = rounding(latents - prediction.offset, mean, prediction.log2_scale)
             step_bits = gaussian_bits(y_rate - mean, prediction.log2_scale)
-            bits[f"y{step}"] = step_bits if outside is None else step_bits.masked_fill(outside.to(y.device), 0.0)
+            bits[f"y{step}"] = step_bits if outside is None else step_bits.masked_fill(outside.to(like.device), 0.0)
             coded.put(prediction.offset + y_hat)
-        return coded.merged(), {group: values.flatten(1).sum(1) for group, values in bits.items()}
+        return coded, bits
+
+    def bits_back_rate(
+        self, y: Tensor, y_hat: Tensor, quality: Tensor, rounding: Rounding
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """`rate` with a sampled z, whose cost is KL(q(z | y) ‖ p(z)): what bits-back coding pays.
+
+        Args:
+            y: `[B, M, H, W]` in symbols.
+            y_hat: as `rate` gave it; its first step is kept, as q knows z from that.
+            rounding: for the other steps.
+        """
+        steps = Cells.split(y)
+        steps[0] = Cells.split(y_hat)[0].detach()
+        q = self.posterior.predict(steps[0], self.prior.log2_gain(quality), quality)
+        p = self.posterior.predict_z(quality)
+        bits = {"z": gaussian_kl_bits(q.mean, q.log2_scale, p.mean, p.log2_scale)}
+        z = (q.mean + torch.exp2(q.log2_scale) * torch.randn_like(q.mean)) / FINE
+        coded, y_bits = self._y_rate(z, steps, y, quality, [as_given] + [rounding] * (STEPS - 1))
+        return coded.merged(), _sums(bits | y_bits)
 
     def bound(
         self,
@@ -240,12 +275,27 @@ class ImageVAE(nn.Module):
         Returns:
             x_hat `[B, 3, H, W]`, neither clipped nor rounded to 8 bits, and the bound's terms.
         """
-        pixels = x.shape[-2] * x.shape[-1]
         gain = self.prior.gain(quality)
         y_hat, bits = self.rate(z, y * gain, quality, rounding, z_rounding)
-        x_hat = self.synthesis(y_hat / gain, quality).float() + 0.5
-        mse = (x_hat - x).square().flatten(1).mean(1)
-        return x_hat, Bound(mse, {group: values / pixels for group, values in bits.items()})
+        x_hat, mse = self._reconstruct(x, y_hat / gain, quality)
+        return x_hat, Bound(mse, _per_pixel(bits, x))
+
+    def bound_of_both_codings(self, x: Tensor, quality: Tensor, rounding: Rounding) -> tuple[Bound, Bound]:
+        """The bound with z rounded to the nearest, and with z sampled, as bits-back coding has it.
+
+        Pictures are synthesised once, so both have the distortion of the first.
+        """
+        y, z = self.infer(x, quality)
+        gain = self.prior.gain(quality)
+        y_hat, bits = self.rate(z, y * gain, quality, rounding, nearest)
+        _, sampled_bits = self.bits_back_rate(y * gain, y_hat, quality, rounding)
+        _, mse = self._reconstruct(x, y_hat / gain, quality)
+        return Bound(mse, _per_pixel(bits, x)), Bound(mse, _per_pixel(sampled_bits, x))
+
+    def _reconstruct(self, x: Tensor, y_hat: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """x_hat and its mean squared error, `[B]`, from normalised latents."""
+        x_hat = self.synthesis(y_hat, quality).float() + 0.5
+        return x_hat, (x_hat - x).square().flatten(1).mean(1)
 
     def forward(
         self, x: Tensor, quality: Tensor, rounding: Rounding = noisy, z_rounding: Rounding | None = None
@@ -253,3 +303,12 @@ class ImageVAE(nn.Module):
         """The bound of pictures in one pass; arguments and results as of `infer` and `bound`."""
         y, z = self.infer(x, quality)
         return self.bound(x, z, y, quality, rounding, z_rounding)
+
+
+def _sums(bits: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`[B]` bits of each group."""
+    return {group: values.flatten(1).sum(1) for group, values in bits.items()}
+
+
+def _per_pixel(bits: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+    return {group: values / (x.shape[-2] * x.shape[-1]) for group, values in bits.items()}

@@ -70,7 +70,11 @@ class PriorBlock(nn.Module):
         return self.reduce_clip(x + self.reduce(self.expand_relu(self.expand(x))))
 
 
-class Head(Pointwise):
+class RawHead(Pointwise):
+    """A last layer, whose outputs are raw means and log scales and no activations."""
+
+
+class Head(RawHead):
     """Means and log scales of one channel group at a time; rows in the order (group, mean or scale, channel)."""
 
     def __init__(self, width: int, y_channels: int):

@@ -19,7 +19,7 @@ def rdo_weight(quality: float | Tensor) -> float | Tensor:
     rate −log2 Δ a coefficient balance at a step Δ for which an error e (in steps) adds 6 e² / ln 2 bits to the
     objective. That is best for a young model; trained encoders spare symbols by themselves, and errors are dearer.
     Measured with the shipped model on validation pictures (docs/training-log.md): even from 20 to 40 at the lowest
-    rates, where the lower end is taken for the sake of small files, and at the highest best at 60, the largest measured.
+    rates, where the lower end is taken for the sake of small files, and at the highest best at 60, the largest tried.
     """
     return RDO_WEIGHT_LOW * (RDO_WEIGHT_HIGH / RDO_WEIGHT_LOW) ** quality
 

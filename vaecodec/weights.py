@@ -39,16 +39,18 @@ def fingerprint(config: dict, tensors: dict[str, Tensor]) -> str:
 
 
 def save_model(model: ImageVAE, path: Path) -> str:
-    """Converts the prior, stores everything, and returns the fingerprint.
+    """Converts prior and posterior, stores everything, and returns the fingerprint.
 
     Raises:
-        ModelError: the prior has no exact integer form.
+        ModelError: they have no exact integer form.
     """
     model = model.cpu()
     tensors = {k: v.detach().half().contiguous() for k, v in model.state_dict().items()}
     reloaded = ImageVAE(model.config)
     reloaded.load_state_dict({k: v.float() for k, v in tensors.items()})
     tensors |= {f"exact.{k}": v for k, v in exact.convert(reloaded.prior).items()}
+    if reloaded.posterior is not None:
+        tensors |= {f"exact.posterior.{k}": v for k, v in exact.convert(reloaded.posterior).items()}
     counts, radii = gaussian_tables()
     tensors |= {"tables.counts": torch.from_numpy(counts), "tables.radii": torch.from_numpy(radii)}
     config = model.config.to_dict()
@@ -103,6 +105,16 @@ class StoredModel:
         with torch.device("meta"):
             networks = ImageVAE(self.config).prior.networks
         return exact.ExactPrior(networks, self._part("exact."), device, carrier)
+
+    def exact_posterior(
+        self, prior: exact.ExactPrior, carrier: torch.dtype | None = None
+    ) -> exact.ExactPosterior | None:
+        """The integer posterior, or `None` if the model has none."""
+        with torch.device("meta"):
+            posterior = ImageVAE(self.config).posterior
+        if posterior is None:
+            return None
+        return exact.ExactPosterior(posterior.networks, self._part("exact.posterior."), prior, carrier)
 
 
 def load_model(name: str | Path) -> StoredModel:

@@ -15,17 +15,20 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 FOLDER = Path(__file__).parent
 sys.path[:0] = [str(FOLDER.parent), str(FOLDER.parents[1])]
 
-from conftest import TINY  # noqa: E402
+from conftest import TINY, TINY_BITS_BACK  # noqa: E402
 from support import chunk, in_mode, with_body, with_fields  # noqa: E402
 
 from vaecodec import images  # noqa: E402
 from vaecodec.codec import Codec  # noqa: E402
-from vaecodec.container import ALPHA, unpack  # noqa: E402
+from vaecodec.container import ALPHA, BITS_BACK, ROUNDED, unpack  # noqa: E402
+from vaecodec.model import ImageVAE, ModelConfig  # noqa: E402
+from vaecodec.weights import load_model, save_model  # noqa: E402
 
 # name: mode, width, height, seed, quality
 GOOD = {
@@ -50,10 +53,32 @@ GOOD = {
     "f": ("F", 16, 15, 16, 35),
 }
 
+SAMPLED = {
+    "bits-back-q10": ("RGB", 96, 200, 17, 10),
+    "bits-back-q60": ("RGB", 130, 290, 18, 60),
+    "bits-back-odd": ("LA", 75, 141, 19, 85),
+    "bits-back-grey": ("L", 64, 129, 20, 35),
+}
+"""Coded with bits-back by the model that has a posterior."""
+
 
 def fingerprint(values) -> str:
     """SHA-256 of latents as little-endian int32, in sixteenths of a symbol."""
     return hashlib.sha256((values * 16).numpy().astype("<i4").tobytes()).hexdigest()
+
+
+def make_model_with_posterior() -> None:
+    """The frozen model with a posterior that was never trained: narrower than p(z), its mean wanders with y."""
+    stored = load_model(TINY)
+    model = ImageVAE(ModelConfig(**stored.config.to_dict() | {"bits_back": True}))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.posterior.parameters():
+            if parameter.ndim > 1:
+                parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+        model.posterior.networks.head.bias[stored.config.z_channels :] -= 0.5
+    model.load_state_dict(stored.weights(), strict=False)
+    save_model(model, TINY_BITS_BACK)
 
 
 def bad_files(rgb: bytes, rgba: bytes) -> dict[str, tuple[bytes, str]]:
@@ -96,29 +121,53 @@ def bad_files(rgb: bytes, rgba: bytes) -> dict[str, tuple[bytes, str]]:
     }
 
 
-def main() -> None:
-    codec = Codec(TINY)
-    index_path = FOLDER / "index.json"
-    index = json.loads(index_path.read_text()) if index_path.exists() else {"good": {}, "bad": {}}
-    for name, (mode, width, height, seed, quality) in GOOD.items():
+def bad_bits_back_files(rgb: bytes) -> dict[str, tuple[bytes, str]]:
+    """The same for files that are coded with bits-back."""
+    payload = unpack(rgb).payload
+    return {
+        "bits-back-as-rounded": (with_fields(rgb, coding=0), "Corrupt"),
+        "bits-back-payload-missing": (with_body(rgb, [], b""), "Corrupt"),
+        "bits-back-payload-random": (with_body(rgb, [], np.random.default_rng(1).bytes(len(payload))), "Corrupt"),
+        "bits-back-one-row": (with_fields(rgb, height=64), "Corrupt"),
+        "bits-back-other-quality": (with_fields(rgb, quality=20_000), "Corrupt"),
+        "coding-2": (with_fields(rgb, coding=2), "Unsupported"),
+    }
+
+
+def make(index: dict, pictures: dict[str, tuple], codec: Codec, coding: int) -> None:
+    """Files of good pictures, and what decoding them has to give."""
+    for name, (mode, width, height, seed, quality) in pictures.items():
         path = FOLDER / f"{name}.vae"
         if path.exists():
             print(f"{path.name}: is there and stays")
             continue
-        data = codec.compress(in_mode(mode, width, height, seed), quality=quality)
+        data = codec.compress(in_mode(mode, width, height, seed), quality=quality, coding=coding)
         latents = codec.decode(unpack(data))
+        if latents.coding != coding:
+            raise SystemExit(f"{name}: could not be coded like that")
         path.write_bytes(data)
         Image.fromarray(codec.synthesize(latents)).save(path.with_suffix(".png"), optimize=True)
         alpha = unpack(data).chunks.get(ALPHA)
         image = codec.decompress(data)
         index["good"][name] = {
+            "model": codec.name,
             "width": width, "height": height, "mode": unpack(data).header.mode, "decoded_mode": image.mode,
             "quality": latents.quality, "symbols_crc": latents.symbols_crc, "z": fingerprint(latents.z),
             "y_hat": fingerprint(latents.y_hat),
             "alpha": alpha and hashlib.sha256(image.getchannel("A").tobytes()).hexdigest(),
         }  # fmt: skip
-    good = {name: (FOLDER / f"{name}.vae").read_bytes() for name in GOOD}
-    for name, (data, error) in bad_files(good["rgb-q50"], good["rgba"]).items():
+
+
+def main() -> None:
+    if not TINY_BITS_BACK.exists():
+        make_model_with_posterior()
+    index_path = FOLDER / "index.json"
+    index = json.loads(index_path.read_text()) if index_path.exists() else {"good": {}, "bad": {}}
+    make(index, GOOD, Codec(TINY), ROUNDED)
+    make(index, SAMPLED, Codec(TINY_BITS_BACK), BITS_BACK)
+    good = {name: (FOLDER / f"{name}.vae").read_bytes() for name in (*GOOD, *SAMPLED)}
+    bad = bad_files(good["rgb-q50"], good["rgba"]) | bad_bits_back_files(good["bits-back-q60"])
+    for name, (data, error) in bad.items():
         path = FOLDER / f"bad-{name}.vae"
         if not path.exists():
             path.write_bytes(data)

@@ -13,9 +13,10 @@ from safetensors.numpy import save_file
 
 from vaecodec.baselines import baseline_path
 from vaecodec.baselines.coefficients import CoefficientCoder, Statistics, pack_header, unpack_header
-from vaecodec.codec import QUALITIES, Codec, Latents, quality_code
-from vaecodec.container import QUALITY_MAX
+from vaecodec.codec import Codec
+from vaecodec.container import QUALITIES, QUALITY_MAX, quality_code
 from vaecodec.errors import ModelError
+from vaecodec.latents import Latents
 from vaecodec.model import PATCH
 
 

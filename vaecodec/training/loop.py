@@ -8,6 +8,7 @@ import json
 import math
 import sys
 import time
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaecodec.bound import Bound, Rounding, nearest, noisy
+from vaecodec.bound import Bound, nearest
 from vaecodec.model import CONFIGS, PATCH, ImageVAE
 from vaecodec.refine import optimised
 from vaecodec.training import checkpoint
@@ -28,6 +29,9 @@ CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_S = 180
 FINAL_SHARE = 0.1
 """Share of the run, at its end, that is spent on larger crops."""
+SAMPLED_WEIGHT = 0.2
+"""Weight of the objective with sampled z beside that with rounded z. The posterior does not mind a small one, as the
+optimisers' steps do not depend on a gradient's size, and the prior is first of all that of rounded z."""
 MAX_SKIPPED = 1e-3
 """Share of steps with non-finite gradients above which a run fails."""
 
@@ -45,12 +49,11 @@ class TrainOptions:
         rate: multiplies all learning rates.
         prior_share: share of the run, at its start, in which only the prior learns, on the untrained transform.
         decay_share: share of the run, at its end, over which the rates fall to nothing.
-        discrete_share: share of the run, at its end, in which the rate is that of rounded latents, with gradients
-            straight through, instead of noisy ones.
         ema: decay of the averaged weights a step.
         clip: largest norm of the gradient.
-        frozen_encoder: train synthesis and prior only, on the symbols that the codec sends (rounded, chosen for rate
-            and distortion) and with their code length as the rate; the last stretch of a model's training.
+        frozen_encoder: train synthesis, prior and posterior only, on the symbols that the codec sends (rounded, chosen
+            for rate and distortion), with both codings of z; the last stretch of a model's training.
+        posterior_only: of these, train the posterior only; before that stretch, for a model that has had none.
     """
 
     config: str = "light"
@@ -62,12 +65,12 @@ class TrainOptions:
     rate: float = 1.0
     prior_share: float = 0.04
     decay_share: float = 0.35
-    discrete_share: float = 0.0
     ema: float = 0.998
     clip: float = 1.0
     seed: int = 0
     compile: bool = False
     frozen_encoder: bool = False
+    posterior_only: bool = False
 
 
 def rate_fraction(progress: float, step: int, options: TrainOptions) -> float:
@@ -87,23 +90,37 @@ def _autocast(device: torch.device) -> contextlib.AbstractContextManager:
 
 
 @torch.no_grad()
-def validate(model: ImageVAE, crops: Tensor) -> dict[str, list[float]]:
-    """Discrete bound, bpp and PSNR on validation crops, a number for each of `VALIDATION_QUALITIES`."""
+def validate(model: ImageVAE, crops: Tensor, *, both_codings: bool = False) -> dict[str, list[float]]:
+    """Discrete bound, bpp and PSNR on validation crops, a number for each of `VALIDATION_QUALITIES`.
+
+    Args:
+        both_codings: measure the rate with sampled z too, and z's part of both.
+    """
     device = next(model.parameters()).device
-    result: dict[str, list[float]] = {"loss": [], "bpp": [], "psnr_db": []}
+    result: dict[str, list[float]] = defaultdict(list)
     for value in VALIDATION_QUALITIES:
-        bounds = []
+        bounds: list[tuple[Bound, Bound | None]] = []
         for x in crops.split(8):
             quality = torch.full((len(x),), value, device=device)
             with _autocast(device):
-                bounds.append(model(x.to(device), quality, optimised(quality), nearest)[1])
-        lmbda = model.config.lmbda(torch.tensor(value))
-        for key, values in (
-            ("loss", [b.objective(lmbda.to(device)) for b in bounds]),
-            ("bpp", [b.total_bpp for b in bounds]),
-            ("psnr_db", [b.psnr_db for b in bounds]),
-        ):
-            result[key].append(round(float(torch.cat(values).mean()), 4))
+                if both_codings:
+                    bounds.append(model.bound_of_both_codings(x.to(device), quality, optimised(quality)))
+                else:
+                    bounds.append((model(x.to(device), quality, optimised(quality), nearest)[1], None))
+        lmbda = model.config.lmbda(torch.tensor(value)).to(device)
+        figures = {
+            "loss": [bound.objective(lmbda) for bound, _ in bounds],
+            "bpp": [bound.total_bpp for bound, _ in bounds],
+            "psnr_db": [bound.psnr_db for bound, _ in bounds],
+        }
+        if both_codings:
+            figures |= {
+                "bits_back_bpp": [sampled.total_bpp for _, sampled in bounds],
+                "z_bpp": [bound.rate_bpp["z"] for bound, _ in bounds],
+                "bits_back_z_bpp": [sampled.rate_bpp["z"] for _, sampled in bounds],
+            }
+        for key, values in figures.items():
+            result[key].append(round(float(torch.cat(values).mean()), 4 if key in ("loss", "psnr_db") else 5))
     return result
 
 
@@ -124,7 +141,7 @@ class Trainer:
         torch.manual_seed(options.seed)
         self.model = ImageVAE(self.config)
         if init is not None:
-            self.model.load_state_dict(init)
+            self._load(init)
         else:
             self.model.init_linear(pictures.patches(40000, PATCH, np.random.default_rng(options.seed)))
         self.model.to(self.team.device, memory_format=torch.channels_last)
@@ -140,14 +157,26 @@ class Trainer:
         torch.manual_seed(options.seed + 1000 * self.team.rank + self.step)
         self.validation = pictures.validation_crops(options.crop) if pictures.validation else None
         self.batches = Batches(pictures, [options.seed, self.team.rank, self.step])
-        self.forward = torch.compile(self.model) if options.compile else self.model
+        wrap = torch.compile if options.compile else lambda function: function
+        self.forward, self.forward_both = wrap(self.model.forward), wrap(self.model.bound_of_both_codings)
         self.recent: list[tuple[float, float, float]] = []
         self.reported = (time.monotonic(), self.crops)
+
+    def _load(self, weights: dict[str, Tensor]) -> None:
+        """Starts from weights; a posterior that they lack is a new one."""
+        missing, unexpected = self.model.load_state_dict(weights, strict=False)
+        if unexpected or any(not name.startswith("posterior.") for name in missing):
+            raise ValueError("the weights are not those of the configuration")
 
     @property
     def progress(self) -> float:
         """Share of the run that is done."""
         return self.spent_s / (self.options.hours * 3600)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the latents stay as they are."""
+        return self.options.frozen_encoder or self.options.posterior_only
 
     def run(self) -> ImageVAE:
         """Trains until the run's hours are used up and returns the averaged weights.
@@ -178,18 +207,11 @@ class Trainer:
     def _choose_parts(self) -> None:
         options, model = self.options, self.model
         prior_only = self.init is None and self.progress < options.prior_share
-        model.analysis.requires_grad_(not (prior_only or options.frozen_encoder))
-        model.prior.log2_gain.requires_grad_(not (prior_only or options.frozen_encoder))
-        model.hyper_analysis.requires_grad_(not options.frozen_encoder)
-        model.synthesis.requires_grad_(not prior_only)
-
-    def _roundings(self, quality: Tensor) -> tuple[Rounding, Rounding]:
-        """For y and for z."""
-        if self.options.frozen_encoder:
-            return optimised(quality), nearest
-        if self.progress >= 1 - self.options.discrete_share:
-            return nearest, nearest
-        return noisy, noisy
+        model.prior.requires_grad_(not options.posterior_only)
+        model.analysis.requires_grad_(not (prior_only or self.frozen))
+        model.prior.log2_gain.requires_grad_(not (prior_only or self.frozen))
+        model.hyper_analysis.requires_grad_(not self.frozen)
+        model.synthesis.requires_grad_(not (prior_only or options.posterior_only))
 
     def _train_step(self) -> None:
         options = self.options
@@ -199,9 +221,16 @@ class Trainer:
         set_rate(self.optimizers, rate_fraction(self.progress, self.step, options))
         x = self.batches.next(count, crop).to(self.team.device, memory_format=torch.channels_last).float() / 255
         quality = torch.rand(count, device=self.team.device)
+        lmbda = self.config.lmbda(quality)
         with _autocast(self.team.device):
-            _, bound = self.forward(x, quality, *self._roundings(quality))
-        loss = weighted_loss(bound, self.config.lmbda(quality))
+            if self.frozen:
+                bounds = self.forward_both(x, quality, optimised(quality))
+            else:
+                bounds = (self.forward(x, quality)[1],)
+        loss = weighted_loss(bounds[0], lmbda)
+        if self.frozen:
+            loss = loss + SAMPLED_WEIGHT * weighted_loss(bounds[1], lmbda)
+        bound = bounds[0]
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -246,7 +275,7 @@ class Trainer:
         meta |= {"options": asdict(self.options), "config": self.config.to_dict()}
         checkpoint.save(self.folder / CHECKPOINT, self.model, self.ema, self.optimizers, meta)
         if self.validation is not None:
-            self._log(validation=validate(self.ema, self.validation))
+            self._log(validation=validate(self.ema, self.validation, both_codings=self.frozen))
 
     def _log(self, **entry) -> None:
         if self.team.rank == 0:

@@ -32,7 +32,8 @@ def run(config: str, data: list[Path], hours: float, folder: Path, *, init: str 
         from vaecodec.weights import load_model
 
         stored = load_model(init)
-        if stored.config.to_dict() | {"name": config} != CONFIGS[config].to_dict():
+        ours, theirs = CONFIGS[config].to_dict(), stored.config.to_dict()
+        if theirs | {"name": config, "bits_back": ours["bits_back"] or theirs["bits_back"]} != ours:
             raise ModelError(f"{init}: its sizes are not those of the configuration {config}")
         weights = stored.weights()
     try:

@@ -1,0 +1,310 @@
+"""Folders of pictures: mirrored, by several processes, interrupted in every way, and gone on with."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from conftest import TINY, picture
+from PIL import Image
+from support import ROOT, assert_no_torch
+
+import vaecodec
+from vaecodec import files, workers
+from vaecodec.cli import main
+from vaecodec.errors import VaecodecError
+from vaecodec.plan import into_folder
+
+MODEL = ("-m", str(TINY))
+COMMAND = [sys.executable, "-m", "vaecodec"]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+unix = pytest.mark.skipif(os.name == "nt", reason="signals are those of Unix")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch) -> Path:
+    """The current folder, with pictures at two depths, one that is broken, and files that are none."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos/a.png", "photos/b.jpg", "photos/deep/er/c.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(40, 30, len(name))).save(name)
+    Path("photos/notes.txt").write_text("no picture")
+    Path("photos/.hidden.png").write_text("not looked at")
+    return tmp_path
+
+
+def run(*args: object) -> Result:
+    result = CliRunner().invoke(main, [str(arg) for arg in args])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def tree(root: str) -> dict[str, bytes]:
+    """Everything below a folder, hidden files too."""
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(Path(root).rglob("*")) if p.is_file()}
+
+
+# --- what goes where
+
+
+def test_a_folder_is_mirrored_there_and_back() -> None:
+    there = run("compress", "photos", "-o", "out", "-r", *MODEL)
+    assert (there.exit_code, there.stdout) == (0, "")
+    assert list(tree("out")) == ["a.vae", "b.vae", "deep/er/c.vae"]
+    assert tree("out")["deep/er/c.vae"] == vaecodec.compress("photos/deep/er/c.png", model=TINY)
+    summary = there.stderr.splitlines()[-1]
+    assert summary.startswith("3 files  ") and summary.endswith("  1 other file left out") and ":1  " in summary
+    assert run("decompress", "out", "-o", "back", "-r", "--format", "webp", *MODEL).exit_code == 0
+    assert list(tree("back")) == ["a.webp", "b.webp", "deep/er/c.webp"]
+    assert Image.open("back/a.webp").format == "WEBP"
+
+
+def test_names_that_differ_by_their_suffix_keep_it() -> None:
+    Image.fromarray(picture(20, 20)).save("photos/a.jpg")
+    result = run("compress", "photos", "-o", "out", "-r", *MODEL)
+    assert list(tree("out")) == ["a.jpg.vae", "a.png.vae", "b.vae", "deep/er/c.vae"]
+    assert "keeps its suffix, since another has the same name: out/a.png.vae" in result.stderr
+
+
+def test_sources_that_would_share_a_file_are_refused() -> None:
+    with pytest.raises(VaecodecError, match=r"photos/b.jpg: would go to the same file as .*b.jpg, out/b.jpg.vae"):
+        into_folder(["photos/deep/../b.jpg", "photos"], Path("out"), ".vae", [".jpg", ".png"])
+
+
+def test_an_output_folder_within_the_input_is_not_an_input() -> None:
+    assert run("compress", "photos", "-o", "photos/deep/out", "-r", *MODEL).exit_code == 0
+    assert run("decompress", "photos", "-o", "photos/deep/out/back", "-r", *MODEL).exit_code == 0
+    again = run("compress", "photos/deep", "-o", "photos/deep/out", "-r", "-f", *MODEL)
+    assert again.stderr.splitlines()[-1].startswith("1 file  ")
+
+
+def test_a_folder_without_pictures_is_said() -> None:
+    result = run("decompress", "photos", "-o", "out", "-r")
+    assert result.exit_code == 1
+    assert "photos: nothing in it ends in one of .vae, among 4 files" in result.stderr
+    assert not Path("out").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads every folder")
+def test_a_folder_that_cannot_be_read_is_a_failure() -> None:
+    Path("photos/deep").chmod(0)
+    try:
+        result = run("compress", "photos", "-o", "out", "-r", *MODEL)
+    finally:
+        Path("photos/deep").chmod(0o755)
+    assert (result.exit_code, list(tree("out"))) == (1, ["a.vae", "b.vae"])
+
+
+def test_failures_are_listed_and_the_rest_is_done() -> None:
+    Path("photos/broken.png").write_bytes(Path("photos/a.png").read_bytes()[:100])
+    Path("photos/text.jpg").write_text("only text")
+    result = run("compress", "photos", "-o", "out", "-r", *MODEL)
+    assert (result.exit_code, list(tree("out"))) == (1, ["a.vae", "b.vae", "deep/er/c.vae"])
+    listed = result.stderr.split("vaecodec: 2 of 5 files failed:\n")[1].splitlines()
+    assert sorted(line.split(":")[0] for line in listed) == ["  photos/broken.png", "  photos/text.jpg"]
+
+
+# --- resume
+
+
+def test_resume_does_what_is_missing_broken_outdated_or_other() -> None:
+    run("compress", "photos", "-o", "out", "-r", *MODEL)
+    whole = tree("out")
+    Path("out/a.vae").write_bytes(whole["a.vae"][:-5])
+    Path("out/b.vae").unlink()
+    Path("out/.b.vae.abc123_z.part").write_bytes(b"left by a run that was killed")
+    Path("out/.other.part").write_bytes(b"not ours")
+    times = os.stat("out/deep/er/c.vae").st_mtime_ns
+    result = run("compress", "photos", "-o", "out", "-r", "--resume", *MODEL)
+    assert result.exit_code == 0 and "2 files  " in result.stderr and "1 done before" in result.stderr
+    assert tree("out") == whole | {".other.part": b"not ours"}
+    assert os.stat("out/deep/er/c.vae").st_mtime_ns == times
+
+    Image.fromarray(picture(40, 30, 9)).save("photos/a.png")
+    os.utime("photos/a.png", (time.time() + 5,) * 2)
+    assert "2 done before" in run("compress", "photos", "-o", "out", "-r", "--resume", *MODEL).stderr
+    assert tree("out")["a.vae"] == vaecodec.compress("photos/a.png", model=TINY)
+    assert "3 files  " in run("compress", "photos", "-o", "out", "-r", "--resume", "-q", 20, *MODEL).stderr
+    assert tree("out")["b.vae"] == vaecodec.compress("photos/b.jpg", model=TINY, quality=20)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "done"),
+    [("--size=300", "--size=300", 3), ("--size=300", "--size=60", 0), ("--bpp=2", "--bpp=0.5", 0), ("-q50", "", 3)],
+)
+def test_resume_knows_what_was_asked_for(first: str, second: str, done: int) -> None:
+    assert run("compress", "photos", "-o", "out", "-r", first, *MODEL).exit_code == 0
+    os.utime("photos/a.png", (0, 0))
+    stderr = run("compress", "photos", "-o", "out", "-r", "--resume", *filter(None, [second]), *MODEL).stderr
+    assert (f"{done} done before" in stderr) == (done > 0)
+
+
+def test_resume_restores_what_is_missing_or_broken() -> None:
+    run("compress", "photos", "-o", "out", "-r", *MODEL)
+    run("decompress", "out", "-o", "back", "-r", *MODEL)
+    whole = tree("back")
+    Path("back/a.png").write_bytes(whole["a.png"][:-40])
+    Path("back/b.png").unlink()
+    result = run("decompress", "out", "-o", "back", "-r", "--resume", *MODEL)
+    assert "2 files  " in result.stderr and "1 done before" in result.stderr
+    assert tree("back") == whole
+
+
+def test_nothing_to_do_needs_no_torch() -> None:
+    run("compress", "photos", "-o", "out", "-r", *MODEL)
+    args = ["compress", "photos", "-o", "out", "-r", "--resume", *MODEL]
+    code = f"import sys; sys.argv[1:] = {args!r}\nfrom vaecodec.cli import main\ntry: main()\n"
+    assert_no_torch(code + "except SystemExit as e: assert not e.code, e.code")
+
+
+# --- interrupted
+
+
+@pytest.fixture
+def many() -> dict[str, bytes]:
+    """Thirty pictures in `many`, and what a run in one go makes of them."""
+    Path("many").mkdir()
+    for number in range(30):
+        Image.fromarray(picture(60 + number, 40, number)).save(f"many/{number:02}.png")
+    assert run("compress", "many", "-o", "whole", "-r", *MODEL).exit_code == 0
+    return tree("whole")
+
+
+def begin(*command: str) -> subprocess.Popen:
+    """Starts compressing `many` into `out` by two processes, and waits until some are done.
+
+    All never are: the last picture is a pipe that nobody writes to.
+    """
+    os.rename("many/29.png", "29.png")
+    os.mkfifo("many/29.png")
+    process = subprocess.Popen(
+        [*command, "compress", "many", "-o", "out", "-r", "-j", "2", *MODEL],
+        env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    for _ in range(8):
+        assert process.stderr.readline()
+    return process
+
+
+def in_session(leader: int) -> list[int]:
+    """Processes of a session that are alive, by /proc."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == leader and fields[0] != "Z":
+                found.append(int(stat.parent.name))
+    return found
+
+
+def wait_for_the_last(leader: int) -> None:
+    deadline = time.monotonic() + 30
+    while left := in_session(leader):
+        assert time.monotonic() < deadline, f"still there: {left}"
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
+def test_killed_half_way_and_resumed_it_ends_as_in_one_go(many: dict[str, bytes]) -> None:
+    process = begin(*COMMAND)
+    assert len(in_session(process.pid)) >= 3
+    process.kill()
+    process.communicate()
+    wait_for_the_last(process.pid)  # the workers end by themselves
+    before = tree("out")
+    assert 0 < len(before) < 30
+    assert all(many[name] == data for name, data in before.items())  # no half files, no temporary ones
+    os.replace("29.png", "many/29.png")
+    result = run("compress", "many", "-o", "out", "-r", "-j", 2, "--resume", *MODEL)
+    assert f"{len(before)} done before" in result.stderr
+    assert tree("out") == many
+
+
+@unix
+@pytest.mark.parametrize("everybody", [True, False], ids=["as a terminal does", "the parent only"])
+def test_interrupted_it_leaves_whole_files_and_ends_in_130(many: dict[str, bytes], everybody: bool) -> None:
+    process = begin(*COMMAND)
+    (os.killpg if everybody else os.kill)(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.endswith("vaecodec: interrupted\n") and "Traceback" not in said
+    done = tree("out")
+    assert 0 < len(done) < 30
+    assert all(many[name] == data for name, data in done.items())
+
+
+def _fatal(source: str, target: str) -> str:
+    """A task for workers."""
+    if source == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if source == "raises":
+        raise RuntimeError("a defect")
+    return target
+
+
+@unix
+def test_a_worker_that_dies_fails_its_file_only() -> None:
+    jobs = {"1": "one", "dies": "", "raises": "", "2": "two", "3": "three"}
+    results = {source: str(result) for source, result in workers.work(_fatal, jobs, 2)}
+    assert results == {
+        "1": "one", "2": "two", "3": "three", "raises": "raises: RuntimeError: a defect",
+        "dies": "dies: its process was ended (killed; there may have been too little memory)",
+    }  # fmt: skip
+
+
+def _threads(source: str, target: str) -> str:
+    """A task for workers: how many threads torch would use."""
+    return os.environ["OMP_NUM_THREADS"]
+
+
+def test_workers_share_the_cores(monkeypatch) -> None:
+    monkeypatch.setattr(workers, "cores", lambda: 5)
+    for given, expected in (("8", "2"), ("1", "1")):
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+        assert {count for _, count in workers.work(_threads, {"a": "", "b": ""}, 2)} == {expected}
+
+
+def test_leftovers_of_other_files_stay() -> None:
+    for name in (".a.vae.x1y2z3.part", ".b.vae.x1y2z3.part", "a.vae.x.part", ".a.vae.part"):
+        Path(name).touch()
+    files.remove_leftovers(["a.vae", "nowhere/b.vae"])
+    assert sorted(p.name for p in Path().glob("*.part")) == sorted(
+        [".b.vae.x1y2z3.part", "a.vae.x.part", ".a.vae.part"]
+    )
+
+
+# --- on a terminal
+
+
+@unix
+def test_a_terminal_gets_a_bar_and_one_summary() -> None:
+    fcntl, pty, termios = (pytest.importorskip(name) for name in ("fcntl", "pty", "termios"))
+    Path("photos/text.jpg").write_text("only text")
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
+    process = subprocess.Popen(
+        [*COMMAND, "compress", "photos", "-o", "out", "-r", *MODEL],
+        env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # what the end of a terminal is on Linux
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    text = shown.decode()
+    assert process.wait() == 1
+    assert "100 %|" in text and "4/4 files, 1 failed" in text and " MB, " in text and " left" in text
+    assert " → out/a.vae" not in text
+    lines = [line.split("\r")[-1] for line in text.splitlines()]
+    assert [line for line in lines if line.startswith("3 files  ")]
+    assert lines[-1].strip() == "photos/text.jpg: not an image that Pillow can read"

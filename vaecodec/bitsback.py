@@ -1,0 +1,209 @@
+"""Bits-back coding of the hyperlatents (docs/bits-back.md): what z says twice is said once.
+
+A sampled z costs KL(q(z | y) ‖ p(z)): the decoder, which knows q as soon as it has the first step of y, pushes z back,
+and so gets the bits from which the encoder had popped it. Those bits have to be of something that is decoded later and
+does not know z: here the lower rows of the picture, which are coded as a picture of their own, with rounded z.
+
+    encoder:  push lower rows;  pop z under q(z | y0);  push y3, y2, y1, y0 of the upper rows at z;  push z under p
+    decoder:  pop z under p;  pop y0, y1, y2, y3 at z;  push z under q(z | y0);  pop lower rows
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaecodec.ans import COUNT_BITS, Stack, Tables
+from vaecodec.container import BITS_BACK, Header
+from vaecodec.errors import Corrupt
+from vaecodec.exact import ExactPosterior, ExactPrediction
+from vaecodec.latents import Group, GroupReader, LatentCoder, Latents, flatten, group, symbols_crc
+from vaecodec.model import HYPER, PATCH
+from vaecodec.posterior import FINE
+from vaecodec.prior import Cells
+from vaecodec.tables import FRACTIONS
+
+RESERVE_BITS = 64
+"""What has to be left on the stack when z has been popped, so that nothing was made up."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """What bits-back coding did for one picture; in bits.
+
+    Attributes:
+        rows: of z that are sampled, of how many.
+        pushed, returned: by which the stack grew when z was pushed under p(z), and shrank when it was popped under
+            q(z | y).
+        log2_p, log2_q: of the z that was sampled.
+        kl: KL(q ‖ p), its mean over all z that could have been sampled.
+        rounded_z: code length of the z of the lower rows, the part that had nothing to be hidden in.
+    """
+
+    rows: tuple[int, int]
+    pushed: int
+    returned: int
+    log2_p: float
+    log2_q: float
+    kl: float
+    rounded_z: float
+
+    @property
+    def net(self) -> int:
+        """What the sampled z cost."""
+        return self.pushed - self.returned
+
+
+class BitsBackCoder:
+    """Codes latents with bits-back; holds no state between calls.
+
+    Args:
+        coder: for what is coded as ever.
+        posterior: exact, on the coder's device.
+    """
+
+    def __init__(self, coder: LatentCoder, posterior: ExactPosterior):
+        self.coder, self.posterior = coder, posterior
+
+    @torch.no_grad()
+    def encode(self, rounded: Latents, z: Tensor, y: Tensor, *, effort: int) -> tuple[Latents, Account] | None:
+        """Codes latents that have been coded with rounded z; `None` where that cannot be done.
+
+        It cannot where z has a single row, or where four sizes of the lower part gave no sound sample.
+
+        Args:
+            rounded: what `LatentCoder.encode` made of them; the symbols of step 0 are taken over.
+            z, y: as it was given them.
+            effort: see there.
+        """
+        total = z.shape[2]
+        first = Cells.split(rounded.y_hat * FRACTIONS)[0]
+        q = self.posterior.predict(first, rounded.quality)
+        demand = float(self.coder.tables.mean_bits[q.numbers.cpu().numpy()].sum())
+        fewest = math.ceil(total * demand / (demand + 8.0 * len(rounded.payload)))
+        for lower in range(fewest, min(fewest + 4, total)):
+            if made := self._encode_split(total - lower, first, rounded, z, y, effort):
+                return made
+        return None
+
+    def _encode_split(
+        self, upper: int, first: Tensor, rounded: Latents, z: Tensor, y: Tensor, effort: int
+    ) -> tuple[Latents, Account] | None:
+        """With so many rows of z above; `None` where the rows below have too few bits, or gave an escape for a z."""
+        quality, tables = rounded.quality, self.coder.tables
+        cut = upper * HYPER
+        z_below, coded_below, below = self.coder.code(z[:, :, upper:], y[:, :, cut:], quality, effort)
+        stack = Stack()
+        self.coder.push(stack, below)
+
+        first = first[:, :, : cut // 2]
+        q = self.posterior.predict(first, quality)
+        p = self.posterior.predict_z(quality)
+        numbers = flatten(q.numbers).numpy()
+        supply = stack.bits
+        try:
+            sample = stack.pop(numbers, tables)
+        except Corrupt:
+            return None
+        returned = supply - stack.bits
+        length = tables.bits(sample.astype(np.int64), numbers).sum()
+        if length + RESERVE_BITS > supply or (np.abs(sample) > tables.radii[numbers // tables.fractions]).any():
+            return None
+
+        symbols = torch.from_numpy(sample).double().view(q.numbers.shape).to(self.coder.device) + q.offset / FRACTIONS
+        z_above = symbols / FINE
+        coded_above, groups = self.coder.code_y(z_above, y[:, :, :cut], quality, effort, first)
+        self.coder.push(stack, groups)
+        z_group = group(symbols - p.offset / FRACTIONS, p.numbers)
+        before = stack.bits
+        self.coder.push(stack, [z_group])
+        pushed = stack.bits - before
+        stack.push_bits(upper, row_bits(z.shape[2]))
+        account = Account(
+            rows=(upper, z.shape[2]),
+            pushed=pushed,
+            returned=returned,
+            log2_p=-_length(z_group, tables),
+            log2_q=-float(length),
+            kl=kl_bits(q, p, tables),
+            rounded_z=_length(below[0], tables),
+        )
+        y_hat = torch.cat((coded_above.merged(), coded_below.merged()), 2) / FRACTIONS
+        latents = Latents(
+            rounded.size,
+            quality,
+            torch.cat((z_above, z_below), 2),
+            y_hat,
+            stack.getvalue(),
+            symbols_crc([z_group, *groups, *below]),
+            BITS_BACK,
+        )
+        return latents, account
+
+    @torch.no_grad()
+    def decode(self, payload: bytes, header: Header) -> Latents:
+        """The latents in a payload of coding mode `BITS_BACK`.
+
+        Raises:
+            Corrupt: the symbols are not those that were coded.
+        """
+        stack = Stack(payload)
+        reader = GroupReader(stack, self.coder.tables, self.coder.device)
+        rows, columns = -(-header.height // PATCH), -(-header.width // PATCH)
+        total = -(-rows // HYPER)
+        upper = stack.pop_bits(row_bits(total))
+        if not 0 < upper < total:
+            raise Corrupt(f"the payload cuts {total} rows of hyperlatents at row {upper}")
+        shape, quality = (upper * HYPER, columns), header.quality
+        p = self.posterior.predict_z(quality)
+        symbols = reader.take(p.numbers.expand(self.coder.z_shape(shape))) + p.offset / FRACTIONS
+        above = self.coder.read_y(reader, symbols / FINE, shape, quality)
+        q = self.posterior.predict(Cells.split(above.merged())[0], quality)
+        stack.push(*group(symbols - q.offset / FRACTIONS, q.numbers), self.coder.tables)
+        z_below, below = self.coder.read(reader, (rows - upper * HYPER, columns), quality)
+        reader.finish(header.symbols_crc)
+        return Latents(
+            (header.width, header.height),
+            quality,
+            torch.cat((symbols / FINE, z_below), 2),
+            torch.cat((above.merged(), below.merged()), 2) / FRACTIONS,
+            payload,
+            header.symbols_crc,
+            BITS_BACK,
+        )
+
+
+def row_bits(rows: int) -> int:
+    """Bits that tell a number below `rows`."""
+    return (rows - 1).bit_length()
+
+
+def _length(group: Group, tables: Tables) -> float:
+    """Code length of a group in bits."""
+    symbols, numbers = group
+    return float(tables.bits(symbols.astype(np.int64), numbers).sum())
+
+
+def kl_bits(q: ExactPrediction, p: ExactPrediction, tables: Tables) -> float:
+    """KL(q ‖ p) of the tables themselves, summed over z.
+
+    Args:
+        q: `[1, Cz, h, w]`.
+        p: `[1, Cz, 1, 1]`.
+    """
+    shifts = (q.offset - p.offset) / FRACTIONS
+    cases = torch.stack([t.flatten().long().cpu() for t in (q.numbers, p.numbers.expand_as(q.numbers), shifts)], 1)
+    cases, counts = np.unique(cases.numpy(), axis=0, return_counts=True)
+    total = 0.0
+    for (q_number, p_number, shift), count in zip(cases.tolist(), counts.tolist(), strict=True):
+        radius = tables.radius(q_number)
+        probabilities = tables.table(q_number)[:-1] / 2.0**COUNT_BITS
+        symbols = np.arange(-radius, radius + 1)
+        difference = tables.bits(symbols + shift, np.full(len(symbols), p_number))
+        difference -= tables.bits(symbols, np.full(len(symbols), q_number))
+        total += count * float(probabilities @ difference)
+    return total

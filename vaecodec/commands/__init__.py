@@ -1,0 +1,1 @@
+"""Commands of the command line beyond `compress` and `decompress`, one module a task."""

@@ -1,0 +1,73 @@
+"""`vaecodec evaluate`."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import click
+
+import vaecodec
+from vaecodec import files
+from vaecodec.console import EFFORT, EXIT_FAILED, FORCE, MODEL, one_line, say
+from vaecodec.errors import ImageError
+
+
+def _without_nan(value):
+    """JSON has no NaN and no infinity: null stands for them."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
+@EFFORT
+@MODEL
+@click.option(
+    "--qualities", default="1,10,20,30,40,50,60,70,80,90,100", show_default=True, help="Comma-separated, 1 to 100."
+)
+@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the results here.")
+@FORCE
+def evaluate(folder: Path, effort: int, model: str | None, qualities: str, json_path: Path | None, force: bool) -> None:
+    """Rate and distortion over a folder: every picture to real bytes and back.
+
+    The JSON has the means in the schema of CompressAI's result files, and every picture's own figures.
+    """
+    try:
+        values = sorted({float(q) for q in qualities.split(",")})
+    except ValueError:
+        raise click.UsageError(f"--qualities {qualities}: not a list of numbers") from None
+    if not values or not all(1 <= value <= 100 for value in values):
+        raise click.UsageError("--qualities: from 1 to 100")
+    from vaecodec import evaluation
+
+    if json_path:
+        files.check_target(str(json_path), force=force)
+    paths = evaluation.pictures(folder)
+    failures: list[str] = []
+
+    def failed(path: Path, error: ImageError) -> None:
+        failures.append(path.name)
+        say(f"vaecodec: {one_line(error)}")
+
+    codec, results = vaecodec._codec(model), []
+    with click.progressbar(length=len(paths) * len(values), file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        for result in evaluation.evaluate(codec, paths, values, failed, effort=effort):
+            results.append(result)
+            bar.update(1)
+    if not results:
+        raise ImageError(f"{folder}: no picture in it could be used")
+    report = evaluation.summary(results, codec)
+    means = report["results"]
+    click.echo("quality     bpp    PSNR  MS-SSIM  encode s  decode s")
+    for row in zip(*means.values(), strict=True):
+        click.echo("{:7g}  {:6.3f}  {:6.2f}  {:7.4f}  {:8.3f}  {:8.3f}".format(*row))
+    if json_path:
+        files.write(str(json_path), json.dumps(_without_nan(report), indent=1).encode())
+    if failures:
+        raise SystemExit(EXIT_FAILED)

@@ -1,0 +1,135 @@
+"""What all commands share: exit codes, messages, options, and how a run over several files goes and ends."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from vaecodec import files
+from vaecodec.errors import BitstreamError, ModelError, VaecodecError
+
+EXIT_FAILED, EXIT_USAGE, EXIT_CORRUPT, EXIT_MODEL, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
+SUFFIX = ".vae"
+
+
+def exit_code(error: VaecodecError) -> int:
+    """What a run ends with after this failure."""
+    return (
+        EXIT_CORRUPT
+        if isinstance(error, BitstreamError)
+        else EXIT_MODEL
+        if isinstance(error, ModelError)
+        else EXIT_FAILED
+    )
+
+
+def say(message: str) -> None:
+    """To standard error, as everything that is no result."""
+    click.echo(message, err=True)
+
+
+def one_line(error: Exception) -> str:
+    """An error's message without line breaks."""
+    return " ".join(str(error).split())
+
+
+def run(paths: list[str], work: Callable[[str], None]) -> None:
+    """Does the work for every file, goes on after failures, and exits with the code that sums them up."""
+    failures = []
+    for path in paths:
+        try:
+            with files.naming(path):
+                work(path)
+        except VaecodecError as error:
+            failures.append(error)
+            say(f"vaecodec: {one_line(error)}")
+    if failures and len(paths) > 1:
+        say(f"vaecodec: {len(failures)} of {len(paths)} files failed")
+        raise SystemExit(EXIT_FAILED)
+    if failures:
+        raise SystemExit(exit_code(failures[0]))
+
+
+def human_size(count: int) -> str:
+    """A number of bytes for people, in decimal units."""
+    for unit, scale in (("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count} bytes"
+
+
+class Group(click.Group):
+    """Ends interrupted runs as shells expect."""
+
+    def main(self, *args, **kwargs):
+        try:
+            return super().main(*args, **kwargs, standalone_mode=False)
+        except (KeyboardInterrupt, click.Abort):
+            say("vaecodec: interrupted")
+            sys.exit(EXIT_INTERRUPTED)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except VaecodecError as error:
+            say(f"vaecodec: {one_line(error)}")
+            sys.exit(exit_code(error))
+        except BrokenPipeError:
+            sys.stderr.close()
+            sys.exit(EXIT_FAILED)
+        except OSError as error:  # standard output; files have been dealt with where they are read and written
+            say(f"vaecodec: standard output cannot be written: {files.reason(error)}")
+            sys.stderr.close()  # what is left in the buffer would be complained of once more at exit
+            sys.exit(EXIT_FAILED)
+
+
+class MetadataType(click.ParamType):
+    name = "all|none|icc,exif,xmp"
+
+    def convert(self, value, param, ctx) -> tuple[str, ...]:
+        kinds = {"all": ("icc", "exif", "xmp"), "none": ()}.get(value) if isinstance(value, str) else value
+        if kinds is None:
+            kinds = tuple(value.split(","))
+            if not set(kinds) <= {"icc", "exif", "xmp"}:
+                self.fail(f"{value!r} is not all, none or some of icc,exif,xmp", param, ctx)
+        return kinds
+
+
+class SizeType(click.ParamType):
+    name = "N[k|M]"
+
+    def convert(self, value, param, ctx) -> float:
+        scale = {"k": 1e3, "K": 1e3, "M": 1e6}.get(value[-1:], 1)
+        with contextlib.suppress(ValueError):
+            size = float(value[:-1] if scale > 1 else value) * scale
+            if 0 < size < float("inf"):
+                return size
+        self.fail(f"{value!r} is not a size such as 20000, 20k or 1.5M", param, ctx)
+
+
+MODEL = click.option("-m", "--model", help="Model by name (see `vaecodec models`) or file; the default is light.")
+EFFORT = click.option(
+    "-e",
+    "--effort",
+    type=click.IntRange(0, 1),
+    default=1,
+    show_default=True,
+    help="0 rounds latents, 1 weighs rate against distortion for each.",
+)
+FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
+FOLDER = click.option(
+    "-o", "--output-dir", "folder", type=click.Path(path_type=Path, file_okay=False), help="Write into this folder."
+)
+RECURSIVE = click.option("-r", "--recursive", is_flag=True, help="Take the files in folders, and in folders in them.")
+JOBS = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Processes, which share the cores among them; 0 for one a core.",
+)
+RESUME = click.option("--resume", is_flag=True, help="Skip what is done and whole; do, and overwrite, the rest.")
