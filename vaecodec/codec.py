@@ -12,11 +12,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from torch import Tensor
 
-from vaecodec import container, images, metrics
+from vaecodec import container, descent, images, metrics
 from vaecodec.bitsback import BitsBackCoder
+from vaecodec.bound import Bound
 from vaecodec.catalog import DEFAULT_MODEL
 from vaecodec.container import DEFAULT_QUALITY, QUALITY_MAX, quality_code
+from vaecodec.effort import DEFAULT_EFFORT, EFFORTS, Progress, check_effort
 from vaecodec.errors import ModelError, Unsupported
 from vaecodec.images import ImageLike, Planes
 from vaecodec.latents import LatentCoder, Latents
@@ -24,9 +27,6 @@ from vaecodec.memory import enough_memory
 from vaecodec.model import PATCH
 from vaecodec.targets import Goal, search
 from vaecodec.weights import load_model
-
-EFFORTS = (0, 1)
-DEFAULT_EFFORT = 1
 
 
 class Codec:
@@ -63,6 +63,7 @@ class Codec:
         psnr: float | None = None,
         effort: int = DEFAULT_EFFORT,
         coding: int | None = None,
+        progress: Progress | None = None,
     ) -> bytes:
         """A picture as the bytes of a `.vae` file.
 
@@ -72,7 +73,10 @@ class Codec:
             size: instead of a quality, the largest file of at most so many bytes,
             bpp: the same in bits per pixel,
             psnr: or the smallest file of at least so many dB (RGB).
-            effort: 0 rounds latents to the nearest symbols, 1 to those that are best for rate and distortion together.
+            effort: 0 to 9, see `effort.EFFORTS`. 0 rounds latents to the nearest symbols, 1 tries those that are best
+                for rate and distortion together, from 2 on gradient steps improve latents before that. No level gives
+                a picture with a larger λ·D + R than 0.
+            progress: told of the steps of levels from 2 on, see `effort.Progress`; it can end them early.
             coding: of the hyperlatents, one of `container.CODINGS`: 0 rounds them, 1 codes them with bits-back where
                 that is possible; `None` takes what gives the smaller file.
 
@@ -84,7 +88,7 @@ class Codec:
         """
         planes = images.take_apart(images.open_image(image))
         return self.compress_planes(
-            planes, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort, coding=coding
+            planes, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort, coding=coding, progress=progress
         )
 
     @enough_memory()
@@ -98,20 +102,20 @@ class Codec:
         psnr: float | None = None,
         effort: int = DEFAULT_EFFORT,
         coding: int | None = None,
+        progress: Progress | None = None,
     ) -> bytes:
         """`compress` for a picture that has been taken apart already."""
-        if effort not in EFFORTS:
-            raise ValueError(f"effort {effort} is not one of {', '.join(map(str, EFFORTS))}")
+        check_effort(effort)
         if sum(asked is not None for asked in (quality, size, bpp, psnr)) > 1:
             raise ValueError("ask for one of quality, size, bpp and psnr")
         if bpp is not None:
             size = bpp * planes.rgb[..., 0].size / 8
         if size is None and psnr is None:
             code = quality_code(DEFAULT_QUALITY if quality is None else quality)
-            return self._pack(planes, self.encode(planes.rgb, code, effort=effort, coding=coding))
+            return self._pack(planes, self.encode(planes.rgb, code, effort=effort, coding=coding, progress=progress))
 
         def encode(code: int) -> tuple[float, bytes]:
-            latents = self.encode(planes.rgb, code, effort=effort, coding=coding)
+            latents = self.encode(planes.rgb, code, effort=effort, coding=coding, progress=progress)
             data = self._pack(planes, latents)
             value = len(data) if psnr is None else metrics.psnr_db(planes.rgb, self.synthesize(latents))
             return value, data
@@ -155,27 +159,59 @@ class Codec:
 
     @torch.no_grad()
     def encode(
-        self, rgb: np.ndarray, quality: int, *, effort: int = DEFAULT_EFFORT, coding: int | None = None
+        self,
+        rgb: np.ndarray,
+        quality: int,
+        *,
+        effort: int = DEFAULT_EFFORT,
+        coding: int | None = None,
+        progress: Progress | None = None,
     ) -> Latents:
-        """Infers, rounds and codes the latents of `[H, W, 3]` uint8 at a quality code.
+        """Infers, improves, rounds and codes the latents of `[H, W, 3]` uint8 at a quality code.
 
         Args:
-            effort, coding: see `compress`. Bits-back is not possible for low pictures (see `BitsBackCoder.encode`).
+            effort, coding, progress: see `compress`. Bits-back is not possible for low pictures (see
+                `BitsBackCoder.encode`).
         """
         height, width = rgb.shape[:2]
-        x = torch.from_numpy(np.array(rgb)).to(self.device).permute(2, 0, 1)[None].float() / 255 - 0.5
+        x = self._to_tensor(rgb) - 0.5
         if height % PATCH or width % PATCH:
             x = F.pad(x, (0, -width % PATCH, 0, -height % PATCH), mode="replicate")
         condition = torch.tensor([quality / QUALITY_MAX], device=self.device)
         y = self.model.analysis(x.contiguous(memory_format=torch.channels_last), condition)
         z = self.model.hyper_analysis(y, condition)
-        rounded = self.coder.encode(z, y, (width, height), quality, effort=effort)
+        code = lambda z, y, optimised: self._code(z, y, (width, height), quality, int(optimised), coding)
+        made, level = [code(z, y, False)], EFFORTS[effort]
+        if level.steps:
+            target = lambda rows, columns: self._to_tensor(rgb[rows, columns])
+            z, y = descent.refine(self.model, target, z, y, condition, level.steps, progress)
+            made.append(code(z, y, False))
+        if level.optimised:
+            made.append(code(z, y, True))
+        return min(made, key=lambda latents: self.objective(rgb, latents)) if effort else made[0]
+
+    def _to_tensor(self, rgb: np.ndarray) -> Tensor:
+        """`[H, W, 3]` uint8 to `[1, 3, H, W]` float32 in [0, 1]."""
+        return torch.from_numpy(np.array(rgb)).to(self.device).permute(2, 0, 1)[None].float() / 255
+
+    def _code(
+        self, z: Tensor, y: Tensor, size: tuple[int, int], quality: int, effort: int, coding: int | None
+    ) -> Latents:
+        """Latents with z coded in the way that is asked for, or that takes less."""
+        rounded = self.coder.encode(z, y, size, quality, effort=effort)
         if coding == container.ROUNDED or self.bits_back is None:
             return rounded
         made = self.bits_back.encode(rounded, z, y, effort=effort)
         if made and (coding == container.BITS_BACK or len(made[0].payload) < len(rounded.payload)):
             return made[0]
         return rounded
+
+    def objective(self, rgb: np.ndarray, latents: Latents) -> float:
+        """λ·D + R in bits per pixel, of the bytes that are written and the 8-bit picture that a decoder shows."""
+        mse = np.mean(np.square(self.synthesize(latents).astype(np.float32) - rgb), dtype=np.float64) / 255**2
+        rate = 8 * len(latents.payload) / (rgb.shape[0] * rgb.shape[1])
+        bound = Bound(torch.tensor([mse]), {"payload": torch.tensor([rate], dtype=torch.float64)})
+        return float(bound.objective(self.model.config.lmbda(torch.tensor([latents.quality / QUALITY_MAX]))))
 
     @torch.no_grad()
     def decode(self, file: container.VaeFile) -> Latents:

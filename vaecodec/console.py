@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from vaecodec import files
+from vaecodec.effort import DEFAULT_EFFORT, EFFORTS
 from vaecodec.errors import BitstreamError, ModelError, VaecodecError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_CORRUPT, EXIT_MODEL, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
@@ -114,10 +115,11 @@ MODEL = click.option("-m", "--model", help="Model by name (see `vaecodec models`
 EFFORT = click.option(
     "-e",
     "--effort",
-    type=click.IntRange(0, 1),
-    default=1,
+    type=click.IntRange(0, len(EFFORTS) - 1),
+    default=DEFAULT_EFFORT,
     show_default=True,
-    help="0 rounds latents, 1 weighs rate against distortion for each.",
+    help="0 encodes in one pass; 1 also weighs rate against distortion; 2 to 9 improve the picture's latents, with "
+    f"up to {EFFORTS[2].steps} to {EFFORTS[-1].steps} steps. Decoding takes the same at all.",
 )
 FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 FOLDER = click.option(
