@@ -98,7 +98,7 @@ def compress(
         psnr: or the smallest file of at least so many dB (RGB).
         effort: 0 (one pass of the encoder) to 9 (most steps of descent for this picture); see `effort.EFFORTS`. No
             level gives a picture with a larger λ·D + R than 0, and none makes decoding slower.
-        progress: called after each step of the levels from 2 on with how many of how many are done; if it returns
+        progress: called after each step of the levels from 4 on with how many of how many are done; if it returns
             `False`, the best so far is taken.
         model: a name from `list_models` or a path; `None` for the default.
 

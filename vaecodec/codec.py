@@ -74,9 +74,9 @@ class Codec:
             bpp: the same in bits per pixel,
             psnr: or the smallest file of at least so many dB (RGB).
             effort: 0 to 9, see `effort.EFFORTS`. 0 rounds latents to the nearest symbols, 1 tries those that are best
-                for rate and distortion together, from 2 on gradient steps improve latents before that. No level gives
-                a picture with a larger λ·D + R than 0.
-            progress: told of the steps of levels from 2 on, see `effort.Progress`; it can end them early.
+                for rate and distortion together, 2 and 3 choose them by the distortion's gradient, and from 4 on steps
+                of descent improve latents before that. No level gives a picture with a larger λ·D + R than 0.
+            progress: told of the steps of levels from 4 on, see `effort.Progress`; it can end them early.
             coding: of the hyperlatents, one of `container.CODINGS`: 0 rounds them, 1 codes them with bits-back where
                 that is possible; `None` takes what gives the smaller file.
 
@@ -182,9 +182,12 @@ class Codec:
         z = self.model.hyper_analysis(y, condition)
         code = lambda z, y, optimised: self._code(z, y, (width, height), quality, int(optimised), coding)
         made, level = [code(z, y, False)], EFFORTS[effort]
+        target = lambda rows, columns: self._to_tensor(rgb[rows, columns])
+        if level.choices:
+            y = descent.choose(self.model, target, z, y, condition, level.choices)
         if level.steps:
-            target = lambda rows, columns: self._to_tensor(rgb[rows, columns])
             z, y = descent.refine(self.model, target, z, y, condition, level.steps, progress)
+        if level.choices or level.steps:
             made.append(code(z, y, False))
         if level.optimised:
             made.append(code(z, y, True))

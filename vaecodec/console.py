@@ -118,8 +118,8 @@ EFFORT = click.option(
     type=click.IntRange(0, len(EFFORTS) - 1),
     default=DEFAULT_EFFORT,
     show_default=True,
-    help="0 encodes in one pass; 1 also weighs rate against distortion; 2 to 9 improve the picture's latents, with "
-    f"up to {EFFORTS[2].steps} to {EFFORTS[-1].steps} steps. Decoding takes the same at all.",
+    help="0 encodes in one pass; 1 weighs rate against distortion; 2 and 3 do so by the picture's gradient; 4 to 9 "
+    f"improve the latents, in {EFFORTS[4].steps} to {EFFORTS[-1].steps} steps. Decoding takes the same at all.",
 )
 FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 FOLDER = click.option(

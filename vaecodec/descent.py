@@ -1,6 +1,10 @@
-"""Semi-amortised inference: the latents of one picture, improved by gradient steps on the discrete bound.
+"""Semi-amortised inference: the latents of one picture, improved by gradients of the discrete bound.
 
-The encoder's latents are where it begins. A latent u between two symbols of its lattice stands for one of them, drawn
+The encoder's latents are where it begins. `choose` is the cheap way: one gradient of the distortion at the symbols,
+and of all symbols' neighbours towards the mean those are taken that pay, to second order. It is a proximal step, as in
+iterative thresholding, whose proximal operator is `refine.rdo_round`.
+
+`refine` goes on for many steps. A latent u between two symbols of its lattice stands for one of them, drawn
 with probabilities that have mean u. Then the code length is linear between the symbols, and the squared error is that
 at u plus w f (1 - f), with f the position between them and w half the curvature: the bound's expectation, to second
 order. Along each latent it is concave, so its minima are symbols, and a latent that has come to one leaves it only if
@@ -14,6 +18,7 @@ the prior hangs on the earlier ones, and a latent that lies on a symbol moves wi
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,10 +26,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vaecodec.bound import gaussian_bits
+from vaecodec.bound import as_given, gaussian_bits, nearest
 from vaecodec.effort import Progress
 from vaecodec.model import HYPER, PATCH, ImageVAE
 from vaecodec.prior import Cells
+from vaecodec.refine import rdo_round
 
 TILE, HALO = 64, 4
 """Positions of y a side that are refined together, and around them, which are held: multiples of `HYPER`."""
@@ -40,7 +46,9 @@ Z_CURVATURE = 40.0
 ON_SYMBOL = 0.02
 """Nearer than this a latent is on its symbol."""
 PROBES = 2
-PATIENCE, ENOUGH = 20, 1e-4
+CHOICE_WEIGHT = 20.0
+"""Bits for a squared error of a symbol in `choose`: four times the mean curvature, so that all may move at once."""
+PATIENCE, ENOUGH = 30, 2e-5
 """It stops when so many steps have gained less than this share of the objective."""
 
 
@@ -81,6 +89,18 @@ def _step(gradient: Tensor, at: _Slopes, w: Tensor, spread: float, rate: float) 
     return torch.where(arrives, -at.place, move)
 
 
+def _autocast(like: Tensor) -> torch.autocast:
+    """bfloat16 where that is faster."""
+    kind = like.device.type
+    return torch.autocast(kind, torch.bfloat16, enabled=kind != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _synthesise(model: ImageVAE, y: Tensor, quality: Tensor, target: Tensor) -> Tensor:
+    """The picture in [0, 1] that normalised latents stand for, as large as the target."""
+    height, width = target.shape[-2:]
+    return model.synthesis(y, quality)[:, :, :height, :width].float() + 0.5
+
+
 class _Window:
     """A part of a picture and its latents, small enough to be differentiated at once.
 
@@ -104,18 +124,13 @@ class _Window:
         free_z[:, :, _hyper(free[0]), _hyper(free[1])] = 1
         free_y[:, :, free[0], free[1]] = 1
         self.free = [free_z, *Cells.split(free_y)]
-        self.outside = Cells(y).outside()
+        outside = Cells(y).outside()
+        self.outside = None if outside is None else outside.to(y.device)
         self.velocity: list[Tensor | float] = [0.0] * len(self.latents)
         self.curvature = [torch.full_like(z, Z_CURVATURE), *self._curvature()]
 
-    def _autocast(self) -> torch.autocast:
-        kind = self.target.device.type
-        fast = kind != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        return torch.autocast(kind, torch.bfloat16, enabled=fast)
-
     def _picture(self, y: Tensor) -> Tensor:
-        height, width = self.target.shape[-2:]
-        return self.model.synthesis(y / self.gain, self.quality)[:, :, :height, :width].float() + 0.5
+        return _synthesise(self.model, y / self.gain, self.quality, self.target)
 
     def _curvature(self) -> list[Tensor]:
         """Half the Gauss-Newton diagonal of the distortion in bits for a squared symbol, in cells.
@@ -125,7 +140,7 @@ class _Window:
         generator, total = torch.Generator().manual_seed(0), 0.0
         for _ in range(PROBES):
             y = self.like.detach().requires_grad_()
-            with torch.enable_grad(), self._autocast():
+            with torch.enable_grad(), _autocast(self.target):
                 picture = self._picture(y)
             signs = torch.randint(0, 2, picture.shape, generator=generator).mul_(2).sub_(1).to(picture)
             (gradient,) = torch.autograd.grad(picture, y, signs)
@@ -156,18 +171,22 @@ class _Window:
         return total + self.weight.sum() * error.square().sum(), places
 
     def step(self, share: float) -> float:
-        """One step; `share` of the way is done. Returns the objective before it, in bits."""
+        """One step; `share` of the way is done. Returns the expected bound before it, in bits."""
         leaves = [latents.detach().requires_grad_() for latents in self.latents]
-        with torch.enable_grad(), self._autocast():
+        with torch.enable_grad(), _autocast(self.target):
             objective, places = self._expectation(leaves)
         gradients = torch.autograd.grad(objective, leaves)
+        spreading = sum(
+            (w * at.place.abs() * (1 - at.place.abs()) * free).sum()
+            for w, at, free in zip(self.curvature, places, self.free, strict=True)
+        )
         rate = STEP * (LAST_STEP / STEP) ** share
         spread = SPREAD + (LAST_SPREAD - SPREAD) * share
         for i, gradient in enumerate(gradients):
             self.velocity[i] = MOMENTUM * self.velocity[i] + (1 - MOMENTUM) * gradient
             move = _step(self.velocity[i], places[i], self.curvature[i], spread, rate)
             self.latents[i] = self.latents[i] + move * self.free[i]
-        return float(objective)
+        return float(objective + spreading)
 
     def merged(self) -> tuple[Tensor, Tensor]:
         """z and y as they are now."""
@@ -177,11 +196,21 @@ class _Window:
         return self.latents[0], coded.merged()
 
 
-def _tiles(length: int) -> Iterator[tuple[slice, slice]]:
-    """Positions that are refined together, and those with the halo around them, along one side."""
-    for start in range(0, length, TILE):
-        stop = min(start + TILE, length)
-        yield slice(start, stop), slice(max(start - HALO, 0), min(stop + HALO, length))
+@dataclass(frozen=True)
+class _Tile:
+    """Rows and columns of y: those that are improved, those with a halo that is held, and the first within these."""
+
+    core: tuple[slice, slice]
+    window: tuple[slice, slice]
+    inner: tuple[slice, slice]
+
+    @property
+    def pixels(self) -> tuple[slice, slice]:
+        return tuple(slice(s.start * PATCH, s.stop * PATCH) for s in self.window)
+
+    @property
+    def hyper(self) -> tuple[slice, slice]:
+        return tuple(_hyper(s) for s in self.window)
 
 
 def _hyper(positions: slice) -> slice:
@@ -189,8 +218,44 @@ def _hyper(positions: slice) -> slice:
     return slice(positions.start // HYPER, -(-positions.stop // HYPER))
 
 
-def _inner(core: slice, window: slice) -> slice:
-    return slice(core.start - window.start, core.stop - window.start)
+def _tiles(height: int, width: int) -> list[_Tile]:
+    """The tiles of latents with so many rows and columns."""
+
+    def along(length: int) -> Iterator[tuple[slice, slice, slice]]:
+        for start in range(0, length, TILE):
+            stop, first = min(start + TILE, length), max(start - HALO, 0)
+            yield slice(start, stop), slice(first, min(stop + HALO, length)), slice(start - first, stop - first)
+
+    return [_Tile(*zip(*pair, strict=True)) for pair in itertools.product(along(height), along(width))]
+
+
+@torch.no_grad()
+def choose(
+    model: ImageVAE, target: Callable[[slice, slice], Tensor], z: Tensor, y: Tensor, quality: Tensor, times: int
+) -> Tensor:
+    """Latents on symbols that the gradient of the distortion chooses, `times` in turn; arguments as for `refine`."""
+
+    def rounding(u: Tensor, mean: Tensor, log2_scale: Tensor) -> tuple[Tensor, Tensor]:
+        symbols = rdo_round(u, mean, lambda symbols: gaussian_bits(symbols - mean, log2_scale), CHOICE_WEIGHT)
+        return symbols, symbols
+
+    gain = model.prior.gain(quality)
+    weight = model.config.lmbda(quality) * 255**2 / 3
+    z, y = z.float().round(), y.float() * gain
+    for tile in _tiles(y.shape[2], y.shape[3]):
+        pixels, window = target(*tile.pixels), (..., *tile.window)
+        tile_z, u = z[(..., *tile.hyper)], y[window].contiguous(memory_format=torch.channels_last)
+        with _autocast(pixels):
+            y_hat, _ = model.rate(tile_z, u, quality, nearest, as_given)
+            for _ in range(times):
+                symbols = y_hat.detach().requires_grad_()
+                with torch.enable_grad():
+                    error = _synthesise(model, symbols / gain, quality, pixels).clamp(0, 1) - pixels
+                    (gradient,) = torch.autograd.grad((weight * error.square()).sum(), symbols)
+                u = (u + y_hat) / 2 - gradient / (2 * CHOICE_WEIGHT)
+                y_hat, _ = model.rate(tile_z, u, quality, rounding, as_given)
+        y[(..., *tile.core)] = y_hat[(..., *tile.inner)]
+    return y / gain
 
 
 @torch.no_grad()
@@ -218,23 +283,21 @@ def refine(
     """
     gain = model.prior.gain(quality)
     z, y = z.float().clone(), y.float() * gain
-    tiles = [(rows, columns) for rows in _tiles(y.shape[2]) for columns in _tiles(y.shape[3])]
-    total, going = steps * len(tiles), True
-    for number, ((rows, outer_rows), (columns, outer_columns)) in enumerate(tiles):
-        pixels = target(*(slice(s.start * PATCH, s.stop * PATCH) for s in (outer_rows, outer_columns)))
-        z_rows, z_columns = _hyper(outer_rows), _hyper(outer_columns)
-        inner = (_inner(rows, outer_rows), _inner(columns, outer_columns))
-        window = _Window(model, pixels, z[:, :, z_rows, z_columns], y[:, :, outer_rows, outer_columns], quality, inner)
+    tiles = _tiles(y.shape[2], y.shape[3])
+    going = True
+    for number, tile in enumerate(tiles):
+        hyper, outer = (..., *tile.hyper), (..., *tile.window)
+        window = _Window(model, target(*tile.pixels), z[hyper], y[outer], quality, tile.inner)
         objectives: list[float] = []
         for step in range(steps):
             objectives.append(window.step(step / max(steps - 1, 1)))
             if not math.isfinite(objectives[-1]):
                 break
-            going = progress is None or progress(number * steps + step + 1, total)
+            going = progress is None or progress(number * steps + step + 1, len(tiles) * steps)
             if not going or _stalled(objectives):
                 break
         if math.isfinite(objectives[-1]):
-            z[:, :, z_rows, z_columns], y[:, :, outer_rows, outer_columns] = window.merged()
+            z[hyper], y[outer] = window.merged()
         if not going:
             break
     return z, y / gain

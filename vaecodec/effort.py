@@ -11,28 +11,30 @@ class Effort:
     """A level.
 
     Attributes:
-        steps: of descent on the bound, at most (`descent.refine`).
         optimised: symbols are weighed by their code lengths (`refine.rdo_round`), besides being rounded to the nearest.
+        choices: how often symbols are chosen by the gradient of the distortion (`descent.choose`).
+        steps: of descent on the bound, at most (`descent.refine`).
     """
 
-    steps: int
-    optimised: bool
+    optimised: bool = False
+    choices: int = 0
+    steps: int = 0
 
 
 EFFORTS = (
-    Effort(0, False),
-    Effort(0, True),
-    Effort(4, True),
-    Effort(8, True),
-    Effort(16, True),
-    Effort(32, True),
-    Effort(60, True),
-    Effort(100, True),
-    Effort(150, True),
-    Effort(240, True),
+    Effort(),
+    Effort(optimised=True),
+    Effort(choices=1),
+    Effort(choices=4),
+    Effort(optimised=True, steps=30),
+    Effort(optimised=True, steps=45),
+    Effort(optimised=True, steps=70),
+    Effort(optimised=True, steps=110),
+    Effort(optimised=True, steps=160),
+    Effort(optimised=True, steps=240),
 )
 DEFAULT_EFFORT = 1
-SHOWN_FROM = 3
+SHOWN_FROM = 4
 """Levels from here on take long enough for a progress bar."""
 
 Progress = Callable[[int, int], bool]
