@@ -6,6 +6,7 @@ decompress:  container ── LatentCoder.decode ── y_hat ── synthesis �
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -174,24 +175,39 @@ class Codec:
                 `BitsBackCoder.encode`).
         """
         height, width = rgb.shape[:2]
-        x = self._to_tensor(rgb) - 0.5
+        x = self._to_tensor(rgb).sub_(0.5)
         if height % PATCH or width % PATCH:
             x = F.pad(x, (0, -width % PATCH, 0, -height % PATCH), mode="replicate")
         condition = torch.tensor([quality / QUALITY_MAX], device=self.device)
         y = self.model.analysis(x.contiguous(memory_format=torch.channels_last), condition)
         z = self.model.hyper_analysis(y, condition)
-        code = lambda z, y, optimised: self._code(z, y, (width, height), quality, int(optimised), coding)
-        made, level = [code(z, y, False)], EFFORTS[effort]
+        del x
+        tries = self._tries(rgb, z, y, quality, effort, coding, progress)
+        return min(tries, key=lambda latents: self.objective(rgb, latents)) if effort else next(tries)
+
+    def _tries(
+        self,
+        rgb: np.ndarray,
+        z: Tensor,
+        y: Tensor,
+        quality: int,
+        effort: int,
+        coding: int | None,
+        progress: Progress | None,
+    ) -> Iterator[Latents]:
+        """What the level makes of latents as they were inferred; first what level 0 does."""
+        size, condition = rgb.shape[1::-1], torch.tensor([quality / QUALITY_MAX], device=self.device)
         target = lambda rows, columns: self._to_tensor(rgb[rows, columns])
+        level = EFFORTS[effort]
+        yield self._code(z, y, size, quality, 0, coding)
         if level.choices:
             y = descent.choose(self.model, target, z, y, condition, level.choices)
         if level.steps:
             z, y = descent.refine(self.model, target, z, y, condition, level.steps, progress)
         if level.choices or level.steps:
-            made.append(code(z, y, False))
+            yield self._code(z, y, size, quality, 0, coding)
         if level.optimised:
-            made.append(code(z, y, True))
-        return min(made, key=lambda latents: self.objective(rgb, latents)) if effort else made[0]
+            yield self._code(z, y, size, quality, 1, coding)
 
     def _to_tensor(self, rgb: np.ndarray) -> Tensor:
         """`[H, W, 3]` uint8 to `[1, 3, H, W]` float32 in [0, 1]."""

@@ -26,14 +26,14 @@ EFFORTS = (
     Effort(optimised=True),
     Effort(choices=1),
     Effort(choices=4),
-    Effort(optimised=True, steps=30),
-    Effort(optimised=True, steps=45),
-    Effort(optimised=True, steps=70),
-    Effort(optimised=True, steps=110),
-    Effort(optimised=True, steps=160),
-    Effort(optimised=True, steps=240),
+    Effort(optimised=True, steps=12),
+    Effort(optimised=True, steps=20),
+    Effort(optimised=True, steps=32),
+    Effort(optimised=True, steps=50),
+    Effort(optimised=True, steps=80),
+    Effort(optimised=True, steps=150),
 )
-DEFAULT_EFFORT = 1
+DEFAULT_EFFORT = 2
 SHOWN_FROM = 4
 """Levels from here on take long enough for a progress bar."""
 
