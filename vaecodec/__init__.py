@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from vaecodec.catalog import ModelInfo, find_model, list_models
 from vaecodec.container import DEFAULT_MAX_PIXELS, Header, read_header
+from vaecodec.effort import DEFAULT_EFFORT, Progress
 from vaecodec.errors import (
     BitstreamError,
     Corrupt,
@@ -76,7 +77,8 @@ def compress(
     size: float | None = None,
     bpp: float | None = None,
     psnr: float | None = None,
-    effort: int = 1,
+    effort: int = DEFAULT_EFFORT,
+    progress: Progress | None = None,
     model: str | Path | None = None,
 ) -> bytes:
     """A picture as the bytes of a `.vae` file.
@@ -87,7 +89,10 @@ def compress(
         size: instead of a quality, the largest file of at most so many bytes,
         bpp: the same in bits per pixel,
         psnr: or the smallest file of at least so many dB (RGB).
-        effort: 0 rounds latents to the nearest symbols, 1 to those that are best for rate and distortion together.
+        effort: 0 (one pass of the encoder) to 9 (most steps of descent for this picture); see `effort.EFFORTS`. No
+            level gives a picture with a larger λ·D + R than 0, and none makes decoding slower.
+        progress: called after each step of the levels from 4 on with how many of how many are done; if it returns
+            `False`, the best so far is taken.
         model: a name from `list_models` or a path; `None` for the default.
 
     Raises:
@@ -96,7 +101,9 @@ def compress(
         TargetError: no quality gives that size or PSNR; the message names the nearest.
         ValueError: quality or effort is out of range, or more than one thing is asked for.
     """
-    return _codec(model).compress(image, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort)
+    return _codec(model).compress(
+        image, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort, progress=progress
+    )
 
 
 def decompress(

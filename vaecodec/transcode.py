@@ -13,7 +13,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import vaecodec
-from vaecodec import catalog, container, files, images
+from vaecodec import catalog, container, files, images, interruption
+from vaecodec.effort import DEFAULT_EFFORT
 from vaecodec.errors import BitstreamError, ImageError, TargetError, VaecodecError
 
 
@@ -46,7 +47,7 @@ def compress_file(
     *,
     asked: dict[str, float | None],
     metadata: Collection[str] = tuple(images.METADATA),
-    effort: int = 1,
+    effort: int = DEFAULT_EFFORT,
     model: str | None = None,
     force: bool = False,
     resume: bool = False,
@@ -72,7 +73,8 @@ def compress_file(
     data = files.read(source)
     planes = images.take_apart(images.open_image(io.BytesIO(data)), metadata)
     try:
-        packed = vaecodec._codec(model).compress_planes(planes, **asked, effort=effort)
+        with interruption.keeping_the_best(source, effort) as progress:
+            packed = vaecodec._codec(model).compress_planes(planes, **asked, effort=effort, progress=progress)
     except VaecodecError:
         raise
     except ValueError as error:
