@@ -146,6 +146,18 @@ def test_bd_rate_of_a_known_shift():
     assert rd_tables.bd_rate(rd_tables.Curve(bpp, db), apart, "psnr_db") is None
 
 
+def test_ahead_at_every_rate_or_not():
+    db = [26.0, 29.0, 32.0, 35.0]
+    curves = {
+        "vaecodec": rd_tables.Curve([0.1, 0.2, 0.4, 0.8], db),
+        "PCA 16x16": rd_tables.Curve([0.2, 0.3, 0.5, 0.9], db),
+        "Autoencoder": rd_tables.Curve([0.2, 0.3, 0.4, 0.7], db),
+    }
+    text = rd_tables.baseline_table(curves)
+    assert "| vaecodec | PCA 16x16 | −50.0 % | −11.1 % | yes | 26.0 to 35.0 |" in text
+    assert "| vaecodec | Autoencoder | −50.0 % | +14.3 % | no | 26.0 to 35.0 |" in text
+
+
 def test_points_that_give_no_more_are_dropped():
     curve = rd_tables.Curve([0.1, 0.2, 0.3, 0.4], [20.0, 25.0, 24.0, 30.0])
     assert rd_tables.rising(curve, "psnr_db") == ([0.1, 0.2, 0.4], [20.0, 25.0, 30.0])
@@ -240,6 +252,7 @@ def test_ablations_add_up(folder, tmp_path):
             sum(groups), rel=0.05
         )
         assert row["bf16_psnr_db"] == pytest.approx(row["psnr_db"], abs=0.5)
+        assert 0 < row["own_tables_bpp"] < 10 and row["nearest_bpp"] == pytest.approx(row["bpp"], rel=0.2)
     assert "Parts of the rate" in target.with_suffix(".md").read_text()
 
 
@@ -321,7 +334,7 @@ def test_readme_has_what_the_committed_results_say():
     from vaecodec.catalog import DEFAULT_MODEL, read_model_info
 
     root = BENCHMARKS.parent
-    shipped = read_model_info(root / "pretrained" / f"{DEFAULT_MODEL}.safetensors").fingerprint
+    shipped = read_model_info(root / "pretrained" / f"{DEFAULT_MODEL}.safetensors").fingerprint[:8]
     data = json.loads((BENCHMARKS / "results" / "kodak.json").read_text())
     assert data["codecs"]["vaecodec"]["version"] == f"model id {shipped}"
     ablations = json.loads((BENCHMARKS / "results" / "ablations.json").read_text())
@@ -337,6 +350,14 @@ def test_readme_has_what_the_committed_results_say():
     for name, rate in rows:
         label = name.split(",")[0].strip() if "**" in name else name.strip()
         assert f"| {label} |{rate}|" in table, f"{name.strip()}: {rate.strip()} is not in the results"
+
+
+def test_docs_have_the_steps_that_were_measured():
+    results = (BENCHMARKS / "results" / "published_check.md").read_text()
+    docs = (BENCHMARKS.parent / "docs" / "benchmarks.md").read_text()
+    rows = [line for line in docs[docs.index("## Against published") :].splitlines() if line.startswith("| ")]
+    assert len(rows) > 10
+    assert all(row in results for row in rows)
 
 
 # --- side by side
