@@ -69,8 +69,9 @@ def _plan(
         files.make_folder(target_folder)
     if resume:
         files.remove_leftovers(plan.targets.values())
-    for name in plan.renamed:
-        say(f"vaecodec: keeps its suffix, since another has the same name: {name}")
+    if plan.renamed:
+        names = ", ".join(plan.renamed[:4]) + ", …" * (len(plan.renamed) > 4)
+        say(f"vaecodec: {len(plan.renamed)} files keep their suffix, as their names are the same without it: {names}")
     return plan
 
 
