@@ -10,7 +10,6 @@ Importing the package, `read_info` and `list_models` do not import torch; the fi
 from __future__ import annotations
 
 import threading
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,11 +33,6 @@ if TYPE_CHECKING:
 
     from vaecodec.codec import Codec
     from vaecodec.images import ImageLike
-
-try:
-    __version__ = version("vaecodec")
-except PackageNotFoundError:  # a checkout that is not installed
-    __version__ = "0+unknown"
 
 __all__ = [
     "BitstreamError",
@@ -153,4 +147,11 @@ def __getattr__(name: str):
         from vaecodec.codec import Codec
 
         return Codec
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version  # they take longer than reading a header
+
+        try:
+            return version("vaecodec")
+        except PackageNotFoundError:  # a checkout that is not installed
+            return "0+unknown"
     raise AttributeError(f"module 'vaecodec' has no attribute {name!r}")
