@@ -60,32 +60,36 @@ def combined(checksums: list[int]) -> str:
 
 
 def decode_batch(codec, files: list) -> list[int]:
-    """As `Codec.decode`, for files of one size and one quality, by one pass of the prior for all of them."""
+    """The checksums of files of one size and quality, decoded by one pass of the prior for all of them, in one tile."""
     import torch
 
     from vaecodec.ans import Decoder
     from vaecodec.latents import GroupReader
     from vaecodec.model import PATCH
     from vaecodec.prior import STEPS, Cells
+    from vaecodec.steps import StepValues
     from vaecodec.tables import FRACTIONS
 
-    header, coder = files[0].header, codec.coder
+    header, coder, m = files[0].header, codec.coder, codec.coder.config.y_channels
     state = coder.prior.at(header.quality)
     readers = [GroupReader(Decoder(file.payload), coder.tables, coder.device) for file in files]
     shape = -(-header.height // PATCH), -(-header.width // PATCH)
+    everywhere = slice(0, -(-shape[0] // 2)), slice(0, -(-shape[1] // 2))
 
-    def take(numbers, outside=None):
-        return torch.cat([reader.take(part, outside) for reader, part in zip(readers, numbers.split(1), strict=True)])
+    def take(reader, numbers):
+        store = StepValues(m, shape, torch.int16)
+        store.put(everywhere, numbers)
+        return store.restore(reader.pop(store.flat())).part(everywhere).double().to(coder.device)
 
-    z_shape = (len(files), *coder.z_shape(shape)[1:])
-    z = take(state.z.numbers.expand(z_shape)) + state.z.offset / FRACTIONS
+    numbers = state.z.numbers.expand(coder.z_shape(shape))
+    z = torch.cat([reader.take(numbers) for reader in readers]) + state.z.offset / FRACTIONS
     hyper = coder.prior.hyper(z, state)
-    y_shape = (len(files), coder.config.y_channels, *shape)
-    coded = Cells(torch.zeros(y_shape, dtype=torch.float64, device=coder.device))
-    outside = coded.outside()
+    coded = Cells(torch.zeros((len(files), m, *shape), dtype=torch.float64, device=coder.device))
     for step in range(STEPS):
         prediction = coder.prior.predict_y(step, hyper, coded, state)
-        coded.put(prediction.offset + take(prediction.numbers, outside) * FRACTIONS)
+        rows = zip(readers, prediction.numbers.split(1), strict=True)
+        symbols = torch.cat([take(reader, numbers) for reader, numbers in rows])
+        coded.put(prediction.offset + symbols * FRACTIONS)
     return [reader.crc for reader in readers]
 
 

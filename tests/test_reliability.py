@@ -36,7 +36,7 @@ def test_a_soak_finds_nothing_wrong(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"y_hat": lambda y: y + 1 / 16}, "other latents"),
+        ({"sixteenths": lambda y: y + 1}, "other latents"),
         ({"z": lambda z: z + 1}, "other latents"),
     ],
 )
