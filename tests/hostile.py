@@ -425,9 +425,8 @@ except vaecodec.BitstreamError as error:
 def memory(sides: tuple[int, ...] = (1024, 2048, 4096, 8192)) -> None:
     """Prints the memory that refusing such files takes, with the default model."""
     model_id = Codec().stored.model_id
-    print(
-        "| stated size | bytes of the file | refused as | memory above the loaded process |\n| --- | ---: | --- | ---: |"
-    )
+    print("| stated size | bytes of the file | refused as | memory above the loaded process |")
+    print("| --- | ---: | --- | ---: |")
     for side in sides:
         small, large = (pack(width=n, height=n, model_id=model_id, payload=b"") for n in (64, side))
         result = run_python(STATED, small.hex(), large.hex(), text=True, env={"OMP_NUM_THREADS": "1"}, timeout=600)
