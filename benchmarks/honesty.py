@@ -3,7 +3,8 @@
     python benchmarks/honesty.py kodak/ -o benchmarks/results/honesty
 
 A file may exceed the bound's rate by 1 % and 50 bytes, which pay for the header, the checksums, integer arithmetic in
-the prior, and the coder. Files coded with bits-back are `bits_back.py`'s matter. Exits with 1 if one does not keep to that. Stopped, it goes on where it was.
+the prior, and the coder. Exits with 1 if one does not keep to that. Hyperlatents are rounded here; `bits_back.py` has
+the accounts of sampled ones. Stopped, the program goes on where it was.
 """
 
 from __future__ import annotations

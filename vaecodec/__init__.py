@@ -60,13 +60,12 @@ _lock = threading.Lock()
 
 
 def _codec(model: str | Path | None) -> Codec:
-    from vaecodec.catalog import DEFAULT_MODEL
-    from vaecodec.codec import Codec
+    from vaecodec.catalog import DEFAULT_MODEL, codec_class
 
     key = str(model or DEFAULT_MODEL)
     with _lock:
         if key not in _codecs:
-            _codecs[key] = Codec(model)
+            _codecs[key] = codec_class(key)(key)
         return _codecs[key]
 
 

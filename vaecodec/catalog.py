@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import struct
@@ -15,6 +16,9 @@ _PACKAGE = Path(__file__).parent
 FOLDERS = (_PACKAGE / "pretrained", _PACKAGE.parent / "pretrained")
 """Where models lie: within an installed package, or beside the package in a checkout."""
 _MAX_HEADER_BYTES = 2**24
+ROOMS = {"digits": "vaecodec.digits"}
+"""Kinds of models other than the photo codec's, by what their configuration says, each with the package that has a
+`Codec` for it and `commands` of its own."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,19 @@ def read_model_info(path: Path) -> ModelInfo:
         return info
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
         raise ModelError(f"{path}: not a model of vaecodec ({error})") from error
+
+
+def codec_class(name: str | Path) -> type:
+    """What codes with a model: `codec.Codec`, or its like from one of the `ROOMS`.
+
+    Raises:
+        ModelError: the model is unknown, or of an unknown kind.
+    """
+    path = model_path(name)
+    kind = read_model_info(path).config.get("kind")
+    if kind is not None and kind not in ROOMS:
+        raise ModelError(f"{path}: a model of the unknown kind {kind!r}")
+    return importlib.import_module(ROOMS[kind] if kind else "vaecodec.codec").Codec
 
 
 def _survey() -> tuple[list[ModelInfo], list[ModelError]]:

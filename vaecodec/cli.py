@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import vaecodec
 from vaecodec import catalog, files
 from vaecodec.commands.compare import compare
 from vaecodec.commands.evaluate import evaluate
+from vaecodec.commands.generate import interpolate, sample
 from vaecodec.commands.inspect import info, models, test
 from vaecodec.commands.train import train
 from vaecodec.console import (
@@ -249,5 +251,7 @@ def decompress(
     batch.run(task, plan, jobs, lambda report: [human_size(report.written_bytes)], "read")
 
 
-for command in (info, test, models, compare, evaluate, train):
+for command in (info, test, models, compare, evaluate, train, sample, interpolate):
     main.add_command(command)
+for room in catalog.ROOMS.values():
+    main.add_command(importlib.import_module(room).commands)

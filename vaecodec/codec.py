@@ -172,8 +172,7 @@ class Codec:
         Args:
             effort, coding: see `compress`. Bits-back is not possible for low pictures (see `BitsBackCoder.encode`).
         """
-        y = self.transforms.analyse(rgb, quality)
-        z = self.transforms.hyper_analyse(y, quality)
+        y, z = self.analyse(rgb, quality)
         rounded = self.coder.encode(z, y, (rgb.shape[1], rgb.shape[0]), quality, effort=effort)
         if coding == container.ROUNDED or self.bits_back is None:
             return rounded
@@ -181,6 +180,11 @@ class Codec:
         if made and (coding == container.BITS_BACK or len(made[0].payload) < len(rounded.payload)):
             return made[0]
         return rounded
+
+    def analyse(self, rgb: np.ndarray, quality: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the encoder infers of `[H, W, 3]` uint8 at a quality code: y, normalised, and z, neither rounded."""
+        y = self.transforms.analyse(rgb, quality)
+        return y, self.transforms.hyper_analyse(y, quality)
 
     @torch.no_grad()
     def decode(self, file: container.VaeFile) -> Latents:
