@@ -28,7 +28,8 @@ from vaecodec.memory import enough_memory
 from vaecodec.tables import FRACTIONS
 from vaecodec.targets import Goal, search
 from vaecodec.tiles import TILE_AREA
-from vaecodec.transforms import Region, Transforms
+from vaecodec.transforms import Transforms
+from vaecodec.view import Region, reduction_of, squares
 from vaecodec.weights import load_model
 
 
@@ -151,20 +152,35 @@ class Codec:
         )
 
     @enough_memory()
-    def decompress(self, data: bytes, *, max_pixels: int | None = container.DEFAULT_MAX_PIXELS) -> Image.Image:
+    def decompress(
+        self,
+        data: bytes,
+        *,
+        region: Region | None = None,
+        scale: float = 1,
+        max_pixels: int | None = container.DEFAULT_MAX_PIXELS,
+    ) -> Image.Image:
         """The picture in the bytes of a `.vae` file.
 
+        Args:
+            region: only this part, (left, top, width, height) in pixels.
+            scale: 1, 1/2, 1/4 or 1/8: a smaller picture, means of squares of 2, 4 or 8 pixels a side. Of a region, all
+                squares that it touches.
+            max_pixels: refuse pictures that are larger, as a whole; `None` for no limit.
+
         Raises:
+            ValueError: the region is not within the picture, or there is no such scale.
             BitstreamError: the data is not a whole and sound `.vae` file.
             LimitError: it holds more than `max_pixels` pixels, or more than there is memory for.
             ModelError: another model made it.
         """
         file = container.unpack(data, max_pixels=max_pixels)
-        rgb = self.synthesize(self.decode(file))
+        size, reduction = (file.header.width, file.header.height), reduction_of(scale)
+        wanted = squares(size, region, reduction)
+        rgb = self.synthesize(self.decode(file), region=region, reduction=reduction)
         alpha = file.chunks.get(container.ALPHA)
-        size = (file.header.width, file.header.height)
         if alpha is not None:
-            alpha = images.unpack_alpha(alpha, size)
+            alpha = images.reduced(images.unpack_alpha(alpha, size), wanted, reduction)
         return images.put_together(rgb, alpha, file.header.mode, file.chunks)
 
     # --- pixels and latents
