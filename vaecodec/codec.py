@@ -174,16 +174,19 @@ class Codec:
             effort, coding, progress: see `compress`. Bits-back is not possible for low pictures (see
                 `BitsBackCoder.encode`).
         """
+        tries = self._tries(rgb, *self.infer(rgb, quality), quality, effort, coding, progress)
+        return min(tries, key=lambda latents: self.objective(rgb, latents)) if effort else next(tries)
+
+    @torch.no_grad()
+    def infer(self, rgb: np.ndarray, quality: int) -> tuple[Tensor, Tensor]:
+        """z and y of one pass of the encoder, as `LatentCoder.encode` takes them, for `[H, W, 3]` uint8."""
         height, width = rgb.shape[:2]
         x = self._to_tensor(rgb).sub_(0.5)
         if height % PATCH or width % PATCH:
             x = F.pad(x, (0, -width % PATCH, 0, -height % PATCH), mode="replicate")
         condition = torch.tensor([quality / QUALITY_MAX], device=self.device)
         y = self.model.analysis(x.contiguous(memory_format=torch.channels_last), condition)
-        z = self.model.hyper_analysis(y, condition)
-        del x
-        tries = self._tries(rgb, z, y, quality, effort, coding, progress)
-        return min(tries, key=lambda latents: self.objective(rgb, latents)) if effort else next(tries)
+        return self.model.hyper_analysis(y, condition), y
 
     def _tries(
         self,

@@ -48,6 +48,7 @@ ON_SYMBOL = 0.02
 PROBES = 2
 CHOICE_WEIGHT = 20.0
 """Bits for a squared error of a symbol in `choose`: four times the mean curvature, so that all may move at once."""
+_BF16_INSTRUCTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 PATIENCE, ENOUGH = 30, 2e-5
 """It stops when so many steps have gained less than this share of the objective."""
 
@@ -90,9 +91,10 @@ def _step(gradient: Tensor, at: _Slopes, w: Tensor, spread: float, rate: float) 
 
 
 def _autocast(like: Tensor) -> torch.autocast:
-    """bfloat16 where that is faster."""
+    """bfloat16 where there are instructions for it."""
     kind = like.device.type
-    return torch.autocast(kind, torch.bfloat16, enabled=kind != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    fast = kind != "cpu" or any(getattr(torch.cpu, name, bool)() for name in _BF16_INSTRUCTIONS)
+    return torch.autocast(kind, torch.bfloat16, enabled=fast)
 
 
 def _synthesise(model: ImageVAE, y: Tensor, quality: Tensor, target: Tensor) -> Tensor:
