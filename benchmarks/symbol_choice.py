@@ -42,7 +42,8 @@ def measure(codec, rgb: np.ndarray, setting: str, quality: float) -> list[float]
     constant = {} if setting in (NEAREST, SHIPPED) else dict.fromkeys(ENDS, float(setting))
     with mock.patch.multiple(refine, **constant) if constant else contextlib.nullcontext():
         code, effort = quality_code(quality), 0 if setting == NEAREST else 1
-        latents = codec.coder.encode(*codec.infer(rgb, code), rgb.shape[1::-1], code, effort=effort)
+        y, z = codec.analyse(rgb, code)
+        latents = codec.coder.encode(z, y, rgb.shape[1::-1], code, effort=effort)
     bpp = 8 * len(latents.payload) / (rgb.shape[0] * rgb.shape[1])
     return [round(bpp, 5), round(metrics.psnr_db(rgb, codec.synthesize(latents)), 4)]
 

@@ -23,8 +23,10 @@ pytest.importorskip("pytorch_msssim", reason="pytorch-msssim is not installed (e
 import common  # noqa: E402
 import rd_tables  # noqa: E402
 
+from vaecodec import metrics  # noqa: E402
 from vaecodec.baselines.classic import PillowCodec  # noqa: E402
-from vaecodec.compare import Entry, page, sheet, to_size  # noqa: E402
+from vaecodec.compare import Entry, sheet, to_size  # noqa: E402
+from vaecodec.compare_page import page  # noqa: E402
 from vaecodec.errors import TargetError  # noqa: E402
 
 PROGRAMS = sorted(path.stem for path in BENCHMARKS.glob("*.py") if "click.command" in path.read_text())
@@ -128,8 +130,8 @@ def test_ssimulacra2():
     pytest.importorskip("ssimulacra2", reason="the package ssimulacra2 is not installed")
     image = picture(176, 164)
     noisy = np.clip(image.astype(int) + np.random.default_rng(0).normal(0, 12, image.shape), 0, 255).astype(np.uint8)
-    assert common.ssimulacra2(image, image) == pytest.approx(100, abs=0.01)
-    assert common.ssimulacra2(image, noisy) < 90
+    assert metrics.ssimulacra2(image, image) == pytest.approx(100, abs=0.01)
+    assert metrics.ssimulacra2(image, noisy) < 90
 
 
 # --- tables
@@ -141,6 +143,18 @@ def test_bd_rate_of_a_known_shift():
     assert result == pytest.approx((10.0, 26.0, 38.0))
     apart = rd_tables.Curve(bpp, [value + 20 for value in db])
     assert rd_tables.bd_rate(rd_tables.Curve(bpp, db), apart, "psnr_db") is None
+
+
+def test_ahead_at_every_rate_or_not():
+    db = [26.0, 29.0, 32.0, 35.0]
+    curves = {
+        "vaecodec": rd_tables.Curve([0.1, 0.2, 0.4, 0.8], db),
+        "PCA 16x16": rd_tables.Curve([0.2, 0.3, 0.5, 0.9], db),
+        "Autoencoder": rd_tables.Curve([0.2, 0.3, 0.4, 0.7], db),
+    }
+    text = rd_tables.baseline_table(curves)
+    assert "| vaecodec | PCA 16x16 | −50.0 % | −11.1 % | yes | 26.0 to 35.0 |" in text
+    assert "| vaecodec | Autoencoder | −50.0 % | +14.3 % | no | 26.0 to 35.0 |" in text
 
 
 def test_points_that_give_no_more_are_dropped():
@@ -195,6 +209,16 @@ def test_speed_runs_and_goes_on(tmp_path):
         starts.undo()
 
 
+def test_cold_starts_are_set_against_torch_and_decoding():
+    import speed
+    import speed_report
+
+    seconds = speed.cold_starts(TINY, picture(64, 48), repeats=1)
+    assert 0 < seconds[speed_report.DECODE] < seconds["vaecodec decompress"]
+    text = speed_report.report({"machine": "", "threads": 1, "sizes": [], "codecs": {}, "cold_start_s": seconds})
+    assert "times as long as importing torch and decoding together" in text
+
+
 def test_ablations_add_up(folder, tmp_path):
     (folder / "broken.png").unlink()
     target = tmp_path / "ablations"
@@ -208,6 +232,7 @@ def test_ablations_add_up(folder, tmp_path):
             sum(groups), rel=0.05
         )
         assert row["bf16_psnr_db"] == pytest.approx(row["psnr_db"], abs=0.5)
+        assert 0 < row["own_tables_bpp"] < 10 and row["nearest_bpp"] == pytest.approx(row["bpp"], rel=0.2)
     assert "Parts of the rate" in target.with_suffix(".md").read_text()
 
 
@@ -320,7 +345,7 @@ def test_readme_has_what_the_committed_results_say():
     from vaecodec.catalog import DEFAULT_MODEL, read_model_info
 
     root = BENCHMARKS.parent
-    shipped = read_model_info(root / "pretrained" / f"{DEFAULT_MODEL}.safetensors").fingerprint
+    shipped = read_model_info(root / "pretrained" / f"{DEFAULT_MODEL}.safetensors").fingerprint[:8]
     data = json.loads((BENCHMARKS / "results" / "kodak.json").read_text())
     assert data["codecs"]["vaecodec"]["version"] == f"model id {shipped}"
     ablations = json.loads((BENCHMARKS / "results" / "ablations.json").read_text())
@@ -336,6 +361,14 @@ def test_readme_has_what_the_committed_results_say():
     for name, rate in rows:
         label = name.split(",")[0].strip() if "**" in name else name.strip()
         assert f"| {label} |{rate}|" in table, f"{name.strip()}: {rate.strip()} is not in the results"
+
+
+def test_docs_have_the_steps_that_were_measured():
+    results = (BENCHMARKS / "results" / "published_check.md").read_text()
+    docs = (BENCHMARKS.parent / "docs" / "benchmarks.md").read_text()
+    rows = [line for line in docs[docs.index("## Against published") :].splitlines() if line.startswith("| ")]
+    assert len(rows) > 10
+    assert all(row in results for row in rows)
 
 
 # --- side by side

@@ -10,7 +10,6 @@ Importing the package, `read_info` and `list_models` do not import torch; the fi
 from __future__ import annotations
 
 import threading
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,11 +34,6 @@ if TYPE_CHECKING:
 
     from vaecodec.codec import Codec
     from vaecodec.images import ImageLike
-
-try:
-    __version__ = version("vaecodec")
-except PackageNotFoundError:  # a checkout that is not installed
-    __version__ = "0+unknown"
 
 __all__ = [
     "BitstreamError",
@@ -67,13 +61,12 @@ _lock = threading.Lock()
 
 
 def _codec(model: str | Path | None) -> Codec:
-    from vaecodec.catalog import DEFAULT_MODEL
-    from vaecodec.codec import Codec
+    from vaecodec.catalog import DEFAULT_MODEL, codec_class
 
     key = str(model or DEFAULT_MODEL)
     with _lock:
         if key not in _codecs:
-            _codecs[key] = Codec(model)
+            _codecs[key] = codec_class(key)(key)
         return _codecs[key]
 
 
@@ -160,4 +153,11 @@ def __getattr__(name: str):
         from vaecodec.codec import Codec
 
         return Codec
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version  # they take longer than reading a header
+
+        try:
+            return version("vaecodec")
+        except PackageNotFoundError:  # a checkout that is not installed
+            return "0+unknown"
     raise AttributeError(f"module 'vaecodec' has no attribute {name!r}")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -25,8 +24,10 @@ from vaecodec.errors import ModelError, Unsupported
 from vaecodec.images import ImageLike, Planes
 from vaecodec.latents import LatentCoder, Latents
 from vaecodec.memory import enough_memory
-from vaecodec.model import PATCH
+from vaecodec.tables import FRACTIONS
 from vaecodec.targets import Goal, search
+from vaecodec.tiles import TILE_AREA
+from vaecodec.transforms import Region, Transforms
 from vaecodec.weights import load_model
 
 
@@ -37,14 +38,23 @@ class Codec:
         model: a name from `list_models` or a path; `None` for the default.
         device: where the networks run, as torch names it.
         carrier: see `exact.ExactPrior`.
+        tile_area: positions of y (16x16 pixels) in a tile, about; what is larger goes through the networks in several.
     """
 
-    def __init__(self, model: str | Path | None = None, *, device: str = "cpu", carrier: torch.dtype | None = None):
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        device: str = "cpu",
+        carrier: torch.dtype | None = None,
+        tile_area: int = TILE_AREA,
+    ):
         self.stored = load_model(model or DEFAULT_MODEL)
         self.device = torch.device(device)
         self.model = self.stored.model().to(self.device)
         self.prior = self.stored.exact_prior(device, carrier)
-        self.coder = LatentCoder(self.prior, self.stored.tables, self.model.config)
+        self.coder = LatentCoder(self.prior, self.stored.tables, self.model.config, tile_area)
+        self.transforms = Transforms(self.model, self.device, tile_area)
         posterior = self.stored.exact_posterior(self.prior, carrier)
         self.bits_back = BitsBackCoder(self.coder, posterior) if posterior else None
 
@@ -174,25 +184,14 @@ class Codec:
             effort, coding, progress: see `compress`. Bits-back is not possible for low pictures (see
                 `BitsBackCoder.encode`).
         """
-        tries = self._tries(rgb, *self.infer(rgb, quality), quality, effort, coding, progress)
+        tries = self._tries(rgb, *self.analyse(rgb, quality), quality, effort, coding, progress)
         return min(tries, key=lambda latents: self.objective(rgb, latents)) if effort else next(tries)
-
-    @torch.no_grad()
-    def infer(self, rgb: np.ndarray, quality: int) -> tuple[Tensor, Tensor]:
-        """z and y of one pass of the encoder, as `LatentCoder.encode` takes them, for `[H, W, 3]` uint8."""
-        height, width = rgb.shape[:2]
-        x = self._to_tensor(rgb).sub_(0.5)
-        if height % PATCH or width % PATCH:
-            x = F.pad(x, (0, -width % PATCH, 0, -height % PATCH), mode="replicate")
-        condition = torch.tensor([quality / QUALITY_MAX], device=self.device)
-        y = self.model.analysis(x.contiguous(memory_format=torch.channels_last), condition)
-        return self.model.hyper_analysis(y, condition), y
 
     def _tries(
         self,
         rgb: np.ndarray,
-        z: Tensor,
         y: Tensor,
+        z: Tensor,
         quality: int,
         effort: int,
         coding: int | None,
@@ -228,6 +227,11 @@ class Codec:
             return made[0]
         return rounded
 
+    def analyse(self, rgb: np.ndarray, quality: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the encoder infers of `[H, W, 3]` uint8 at a quality code: y, normalised, and z, neither rounded."""
+        y = self.transforms.analyse(rgb, quality)
+        return y, self.transforms.hyper_analyse(y, quality)
+
     def objective(self, rgb: np.ndarray, latents: Latents) -> float:
         """λ·D + R in bits per pixel, of the bytes that are written and the 8-bit picture that a decoder shows."""
         mse = np.mean(np.square(self.synthesize(latents).astype(np.float32) - rgb), dtype=np.float64) / 255**2
@@ -255,11 +259,9 @@ class Codec:
             return self.bits_back.decode(file.payload, header)
         return self.coder.decode(file.payload, header)
 
-    @torch.no_grad()
-    def synthesize(self, latents: Latents) -> np.ndarray:
-        """The picture `[H, W, 3]` uint8 that latents stand for."""
-        gain = self.prior.at(latents.quality).gain
-        condition = torch.tensor([latents.quality / QUALITY_MAX], device=self.device)
-        y = (latents.y_hat / gain).float().contiguous(memory_format=torch.channels_last)
-        x = self.model.synthesis(y, condition)[0, :, : latents.size[1], : latents.size[0]]
-        return x.add_(0.5).mul_(255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    def synthesize(self, latents: Latents, *, region: Region | None = None, reduction: int = 1) -> np.ndarray:
+        """The picture that latents stand for, or a part of it, or a smaller one; see `Transforms.synthesise`."""
+        unit = self.prior.at(latents.quality).gain * FRACTIONS
+        return self.transforms.synthesise(
+            latents.sixteenths, unit, latents.size, latents.quality, region=region, reduction=reduction
+        )

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from vaecodec import files
+from vaecodec.catalog import list_models
 from vaecodec.effort import DEFAULT_EFFORT, EFFORTS
 from vaecodec.errors import BitstreamError, ModelError, VaecodecError
 
@@ -111,7 +113,17 @@ class SizeType(click.ParamType):
         self.fail(f"{value!r} is not a size such as 20000, 20k or 1.5M", param, ctx)
 
 
-MODEL = click.option("-m", "--model", help="Model by name (see `vaecodec models`) or file; the default is light.")
+def _complete_model(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    names = [CompletionItem(model.name) for model in list_models() if model.name.startswith(begun)]
+    return names or [CompletionItem(begun, type="file")]
+
+
+MODEL = click.option(
+    "-m",
+    "--model",
+    shell_complete=_complete_model,
+    help="Model by name (see `vaecodec models`) or file; the default is light.",
+)
 EFFORT = click.option(
     "-e",
     "--effort",

@@ -71,11 +71,7 @@ def compress_file(
     if resume and (header := _compressed(source, target, asked, model)):
         return _skipped(source, target, (header.width, header.height), start)
     data = files.read(source)
-    try:
-        image = images.open_image(io.BytesIO(data))
-    except ImageError as error:  # it names the buffer
-        raise ImageError(str(error).split(": ", 1)[-1]) from error
-    planes = images.take_apart(image, metadata)
+    planes = images.take_apart(images.open_image(io.BytesIO(data)), metadata)
     try:
         with interruption.keeping_the_best(source, effort) as progress:
             packed = vaecodec._codec(model).compress_planes(planes, **asked, effort=effort, progress=progress)
