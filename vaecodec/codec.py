@@ -234,7 +234,9 @@ class Codec:
 
     def objective(self, rgb: np.ndarray, latents: Latents) -> float:
         """λ·D + R in bits per pixel, of the bytes that are written and the 8-bit picture that a decoder shows."""
-        mse = np.mean(np.square(self.synthesize(latents).astype(np.float32) - rgb), dtype=np.float64) / 255**2
+        shown = self.synthesize(latents)
+        rows = [np.square(a.astype(np.float32) - b).sum(dtype=np.float64) for a, b in zip(shown, rgb, strict=True)]
+        mse = sum(rows) / rgb.size / 255**2
         rate = 8 * len(latents.payload) / (rgb.shape[0] * rgb.shape[1])
         bound = Bound(torch.tensor([mse]), {"payload": torch.tensor([rate], dtype=torch.float64)})
         return float(bound.objective(self.model.config.lmbda(torch.tensor([latents.quality / QUALITY_MAX]))))
