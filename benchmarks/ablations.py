@@ -54,9 +54,9 @@ def bf16_picture(codec, latents) -> np.ndarray:
 
     forward = codec.model.synthesis.forward
 
-    def in_bf16(y, quality):
+    def in_bf16(*args):
         with torch.autocast(codec.device.type, torch.bfloat16):
-            return forward(y, quality).float()
+            return forward(*args).float()
 
     with mock.patch.object(codec.model.synthesis, "forward", in_bf16):
         return codec.synthesize(latents)

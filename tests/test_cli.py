@@ -302,7 +302,7 @@ USAGE = [
     ["compress", "a.png", "b.vae", "-q", "0"],
     ["compress", "a.png", "b.vae", "-q", "101"],
     ["compress", "a.png", "b.vae", "-q", "high"],
-    ["compress", "a.png", "b.vae", "-e", "2"],
+    ["compress", "a.png", "b.vae", "-e", "10"],
     ["compress", "a.png", "b.vae", "-q", "50", "--psnr", "30"],
     ["compress", "-", "-o", "out"],
     ["compress", ".", "-o", "out"],
