@@ -255,8 +255,9 @@ class ExactPrior:
         bits = ACTIVATION_BITS - FRACTION_BITS
         v = self._times_exp2(y_hat, -Cells.roll(state.log2_gain, step), bits)
         unit = 2.0**ACTIVATION_BITS
+        v = v.clamp_(-100 * unit, 100 * unit).float()
         inner = v.clamp(-4 * unit, 4 * unit)
-        return v.sub_(inner).clamp_(-96 * unit, 96 * unit).div_(8).floor_().add_(inner).float()
+        return v.sub_(inner).div_(8).floor_().add_(inner)
 
     def _times_exp2(self, x: Tensor, log2: Tensor, bits: int) -> Tensor:
         """`x * 2^(log2 / 1024 + bits)`, rounded, by the stored mantissas."""

@@ -15,7 +15,6 @@ from vaecodec.container import quality_code
 from vaecodec.errors import ImageError
 from vaecodec.latents import GroupReader, Latents
 from vaecodec.model import PATCH
-from vaecodec.tables import FRACTIONS
 
 
 class Dice:
@@ -50,7 +49,7 @@ def sample(codec: Codec, size: tuple[int, int], quality: float, seed: int = 0) -
     code = quality_code(quality)
     reader = GroupReader(Dice(seed), codec.stored.tables, codec.device)
     z, coded = codec.coder.read(reader, (-(-height // PATCH), -(-width // PATCH)), code)
-    return codec.synthesize(Latents(size, code, z, coded.merged() / FRACTIONS, b"", 0))
+    return codec.synthesize(Latents(size, code, z, coded.merged(), b"", 0))
 
 
 @torch.no_grad()
@@ -69,7 +68,7 @@ def interpolate(
     ends = [codec.analyse(x, code)[0] * gain for x in (a, b)]
     size = (a.shape[1], a.shape[0])
     path = between(*ends, steps, spherical=spherical)
-    return [codec.synthesize(Latents(size, code, y, y, b"", 0)) for y in path]
+    return [codec.transforms.synthesise(y, gain, size, code) for y in path]
 
 
 def between(a: Tensor, b: Tensor, steps: int, *, spherical: bool = False) -> Tensor:

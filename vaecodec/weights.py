@@ -22,6 +22,7 @@ from vaecodec import exact
 from vaecodec.catalog import model_path
 from vaecodec.errors import ModelError
 from vaecodec.model import ImageVAE, ModelConfig
+from vaecodec.prior import Networks
 from vaecodec.tables import FRACTIONS, gaussian_tables
 
 if TYPE_CHECKING:
@@ -124,8 +125,9 @@ class StoredModel:
 
     def exact_prior(self, device: str = "cpu", carrier: torch.dtype | None = None) -> exact.ExactPrior:
         """The integer prior; arguments as for `ExactPrior`."""
+        sizes = self.config
         with torch.device("meta"):
-            networks = ImageVAE(self.config).prior.networks
+            networks = Networks(sizes.y_channels, sizes.z_channels, sizes.prior_width, sizes.prior_blocks)
         return exact.ExactPrior(networks, self._part("exact."), device, carrier)
 
     def exact_posterior(
