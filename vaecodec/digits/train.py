@@ -49,7 +49,7 @@ class FitOptions:
 RECIPES = {
     "map": FitOptions(epochs=20),
     "conditional": FitOptions(epochs=20, unlabelled=0.03),
-    "lossless": FitOptions(epochs=24),
+    "lossless": FitOptions(epochs=20),
 }
 """How the shipped models were trained."""
 
