@@ -59,7 +59,7 @@ def main(paths: tuple[Path, ...], model: str | None, qualities: list[str], outpu
     images = usable_pictures(paths).images
     store = Store(output.with_suffix(".json"))
     stamp = {"model": codec.stored.fingerprint}
-    rows = measure_all(store, stamp, qualities, images, lambda q, name: measure(codec, images[name], float(q)))
+    rows = measure_all(store, stamp, qualities, images, lambda q, rgb: measure(codec, rgb, float(q)))
     table = []
     for quality, pictures in rows.items():
         rate, observation, variance = (

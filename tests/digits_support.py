@@ -15,12 +15,12 @@ SHIPPED = {"map": 2, "digits": 4, "lossless": 40}
 """Latents of the shipped models."""
 
 
-def strokes(count: int, seed: int = 0) -> Digits:
-    """Strokes on black: the label is their angle; place, thickness and brightness vary."""
+def strokes(count: int, seed: int = 0, wander: float = 2.5) -> Digits:
+    """Strokes on black: the label is their angle; place (by `wander` pixels), thickness and brightness vary."""
     random = np.random.default_rng(seed)
     labels = np.arange(count) % 10
     angle = labels * np.pi / 10 + random.normal(0, 0.04, count)
-    place, thickness = random.normal(0, 2.5, (2, count)), random.uniform(1.2, 2.4, count)
+    place, thickness = random.normal(0, wander, (2, count)), random.uniform(1.2, 2.4, count)
     rows, columns = np.mgrid[:28, :28] - 13.5
     across = (columns - place[0, :, None, None]) * np.sin(angle)[:, None, None]
     across = across - (rows - place[1, :, None, None]) * np.cos(angle)[:, None, None]

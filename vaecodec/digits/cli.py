@@ -171,7 +171,7 @@ def analogy(paths: tuple[str, ...], label: int | None, model: str, output: str, 
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
 @click.option("--steps", default=9, show_default=True, type=click.IntRange(2, 50), help="Pictures, both ends included.")
-@_model("digits")
+@_model("lossless")
 @OUTPUT
 @FORCE
 def interpolate(first: str, second: str, steps: int, model: str, output: str, force: bool) -> None:

@@ -23,9 +23,9 @@ def maps(panels: dict[str, np.ndarray], labels: np.ndarray, *, caption: str = ""
         labels: `[N]`, 0 to 9.
         side: of a panel, in pixels.
     """
-    line, legend, margin = FONT_PX + 7, 46, 26
+    line, legend, margin = FONT_PX + 7, 46, 40
     width = len(panels) * (side + margin) + legend + margin
-    canvas = Image.new("RGB", (width, 2 * line + side + margin), PAPER)
+    canvas = Image.new("RGB", (width, 2 * line + side + 36), PAPER)
     draw = ImageDraw.Draw(canvas)
     for number, (title, points) in enumerate(panels.items()):
         x0, y0 = margin + number * (side + margin), line + GAP
@@ -52,7 +52,7 @@ def maps(panels: dict[str, np.ndarray], labels: np.ndarray, *, caption: str = ""
         y = line + 2 * GAP + label * line
         draw.ellipse((x, y, x + FONT_PX - 3, y + FONT_PX - 3), colour)
         draw.text((x + FONT_PX + 3, y + FONT_PX / 2 - 1), str(label), INK, font(), anchor="lm")
-    draw.text((margin, line + side + margin - GAP + 2), caption, INK, font())
+    draw.text((margin, line + side + 30), caption, INK, font())
     return canvas
 
 

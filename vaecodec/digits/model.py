@@ -25,6 +25,8 @@ from vaecodec.prior import Clip, RawHead
 PIXELS = SIDE * SIDE
 INPUT_UNIT = 1 / 64
 """What one grey level is to the encoder."""
+LABEL_UNIT = 4.0
+"""What a label is to the networks: more than 1, so that they learn to heed it as early as the pixels."""
 MEAN_LIMIT = 8.0
 LOG2_SCALE_MIN = -6.0
 """Log2 of the posterior's σ lies between this and 0: a posterior is never wider than the prior."""
@@ -61,7 +63,7 @@ CONFIGS = {
     config.name: config
     for config in (
         DigitsConfig("map", 2, hidden=128, variance=0.05),
-        DigitsConfig("conditional", 4, labels=True, hidden=128, variance=0.08),
+        DigitsConfig("conditional", 4, labels=True, variance=0.1),
         DigitsConfig("lossless", 40, "tables"),
     )
 }
@@ -101,8 +103,8 @@ class Network(nn.Module):
 
 
 def one_hot(labels: Tensor) -> Tensor:
-    """`[B]` labels to `[B, 10]`; a negative one, that is, an unknown one, to zeros."""
-    return (labels[:, None] == torch.arange(CLASSES, device=labels.device)).float()
+    """`[B]` labels to `[B, 10]` of 0 and `LABEL_UNIT`; a negative one, that is, an unknown one, to zeros."""
+    return (labels[:, None] == torch.arange(CLASSES, device=labels.device)).float() * LABEL_UNIT
 
 
 def kl_bits(mean: Tensor, log2_scale: Tensor) -> Tensor:

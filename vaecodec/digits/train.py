@@ -49,8 +49,8 @@ class FitOptions:
 
 RECIPES = {
     "map": FitOptions(epochs=12),
-    "conditional": FitOptions(epochs=13, unlabelled=0.03),
-    "lossless": FitOptions(epochs=18),
+    "conditional": FitOptions(epochs=40, unlabelled=0.03),
+    "lossless": FitOptions(epochs=24),
 }
 """How the shipped models were trained."""
 
