@@ -11,6 +11,7 @@ which is exact in double precision, and gives every entry at least one count, a 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import constriction
 import numpy as np
@@ -21,6 +22,8 @@ COUNT_BITS = 16
 ESCAPE_LENGTH_BITS = 5
 MAX_MAGNITUDE = 2**25 - 1
 """Largest excess of an escaped symbol over its table's radius, for reader and writer alike."""
+CHUNK = 2**20
+"""Symbols that are sorted and coded at a time."""
 
 _Categorical = constriction.stream.model.Categorical
 _Uniform = constriction.stream.model.Uniform
@@ -76,11 +79,53 @@ class Tables:
         return bits
 
 
-def _buckets(numbers: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """Positions by table, in order of table and position."""
-    order = np.argsort(numbers.astype(np.uint16), kind="stable")  # radix sort
-    present, starts = np.unique(numbers[order], return_index=True)
-    return list(zip(present.tolist(), np.split(order, starts[1:]), strict=True)) if len(order) else []
+class _ByTable:
+    """The order in which a group is coded: by table, and within a table as the symbols come.
+
+    A counting sort in chunks, since numpy's indices are eight bytes each: only a chunk's are ever held.
+
+    Args:
+        numbers: `[n]` tables of the symbols.
+        tables: how many there are.
+    """
+
+    def __init__(self, numbers: np.ndarray, tables: int):
+        self._numbers = numbers.astype(np.uint16, copy=False)  # sorted by radix
+        self._chunks = [slice(i, min(i + CHUNK, len(numbers))) for i in range(0, len(numbers), CHUNK)]
+        counts = [np.bincount(self._numbers[chunk], minlength=tables) for chunk in self._chunks]
+        self._counts = np.array(counts, np.int64).reshape(-1, tables)
+        totals = self._counts.sum(0)
+        ends = np.cumsum(totals)
+        self._starts = ends - totals + np.cumsum(self._counts, 0) - self._counts
+        self.buckets = [(int(t), int(ends[t] - totals[t]), int(ends[t])) for t in np.flatnonzero(totals)]
+        """Table, start and end in the sorted order, for each table that occurs."""
+
+    def _places(self) -> Iterator[tuple[slice, np.ndarray, slice | np.ndarray]]:
+        """For each chunk: where it lies, its own order, and the places of that in the whole order."""
+        for chunk, counts, starts in zip(self._chunks, self._counts, self._starts, strict=True):
+            order = np.argsort(self._numbers[chunk], kind="stable")
+            if len(self._chunks) == 1:
+                yield chunk, order, chunk
+            else:
+                yield chunk, order, np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(len(order))
+
+    def sort(self, values: np.ndarray) -> np.ndarray:
+        """`[n]` values in the order of coding."""
+        result = np.empty_like(values)
+        for chunk, order, places in self._places():
+            result[places] = values[chunk][order]
+        return result
+
+    def restore(self, values: np.ndarray) -> np.ndarray:
+        """The inverse of `sort`."""
+        result = np.empty_like(values)
+        for chunk, order, places in self._places():
+            result[chunk][order] = values[places]
+        return result
+
+
+def _pieces(start: int, end: int) -> list[slice]:
+    return [slice(i, min(i + CHUNK, end)) for i in range(start, end, CHUNK)]
 
 
 class Encoder:
@@ -90,19 +135,24 @@ class Encoder:
         self._coder = constriction.stream.stack.AnsCoder()
 
     def push(self, symbols: np.ndarray, numbers: np.ndarray, tables: Tables) -> None:
-        """Pushes a group: `symbols[i]` with table `numbers[i]`; `int32` and `uint16`, `[n]`."""
-        buckets = _buckets(numbers)
+        """Pushes a group: `symbols[i]` with table `numbers[i]`; integers of any type, `[n]`."""
+        order = _ByTable(numbers, len(tables))
+        symbols = order.sort(symbols)
         escapes = []
-        for number, where in buckets:
-            values, radius = symbols[where], tables.radius(number)
-            escapes += [int(v) - radius if v > 0 else int(v) + radius for v in values[np.abs(values) > radius]]
+        for number, start, end in order.buckets:
+            radius = tables.radius(number)
+            for piece in _pieces(start, end):
+                values = symbols[piece]
+                beyond = values[(values < -radius) | (values > radius)].astype(np.int64)
+                escapes += (beyond - radius * np.sign(beyond)).tolist()
         for excess in reversed(escapes):
             self._push_escape(excess)
-        for number, where in reversed(buckets):
+        for number, start, end in reversed(order.buckets):
             radius = tables.radius(number)
-            entries = symbols[where] + radius
-            entries[np.abs(symbols[where]) > radius] = 2 * radius + 1
-            self._coder.encode_reverse(np.ascontiguousarray(entries, dtype=np.int32), tables._model(number))
+            for piece in reversed(_pieces(start, end)):
+                entries = symbols[piece].astype(np.int32) + radius
+                entries[(entries < 0) | (entries > 2 * radius)] = 2 * radius + 1
+                self._coder.encode_reverse(entries, tables._model(number))
 
     def _push_escape(self, excess: int) -> None:
         magnitude = abs(excess)
@@ -141,18 +191,21 @@ class Decoder:
 
     def pop(self, numbers: np.ndarray, tables: Tables) -> np.ndarray:
         """Pops `[n]` int32 symbols whose tables are `numbers`."""
+        order = _ByTable(numbers, len(tables))
         symbols = np.empty(len(numbers), np.int32)
-        escaped: list[np.ndarray] = []
-        for number, where in _buckets(numbers):
-            radius = tables.radius(number)
-            values = self._coder.decode(tables._model(number), len(where)) - radius
-            symbols[where] = values
-            if (values > radius).any():
-                escaped.append(where[values > radius])
-        for i in np.concatenate(escaped) if escaped else ():
-            excess, radius = self._pop_escape(), tables.radius(int(numbers[i]))
-            symbols[i] = excess + radius if excess > 0 else excess - radius
-        return symbols
+        escaped: list[tuple[int, np.ndarray]] = []
+        for number, start, end in order.buckets:
+            radius, model = tables.radius(number), tables._model(number)
+            for piece in _pieces(start, end):
+                values = self._coder.decode(model, piece.stop - piece.start) - radius
+                symbols[piece] = values
+                if values.max() > radius:
+                    escaped.append((radius, piece.start + np.flatnonzero(values > radius)))
+        for radius, where in escaped:
+            for i in where:
+                excess = self._pop_escape()
+                symbols[i] = excess + radius if excess > 0 else excess - radius
+        return order.restore(symbols)
 
     def _pop_escape(self) -> int:
         extra = self.pop_bits(ESCAPE_LENGTH_BITS)

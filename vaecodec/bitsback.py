@@ -26,7 +26,10 @@ from vaecodec.model import HYPER, PATCH
 from vaecodec.posterior import FINE
 from vaecodec.prior import Cells
 from vaecodec.tables import FRACTIONS
+from vaecodec.tiles import Area, gather, scaled
 
+POSTERIOR_HALO = 2
+"""How far the posterior's networks look, in positions of z: a 3x3 at half of z's grid and one on it."""
 RESERVE_BITS = 64
 """What has to be left on the stack when z has been popped, so that nothing was made up."""
 
@@ -81,8 +84,8 @@ class BitsBackCoder:
             effort: see there.
         """
         total = z.shape[2]
-        first = Cells.split(rounded.y_hat * FRACTIONS)[0]
-        q = self.posterior.predict(first, rounded.quality)
+        first = Cells.part(rounded.sixteenths, 0)
+        q = self._posterior(first, rounded.quality)
         demand = float(self.coder.tables.mean_bits[q.numbers.cpu().numpy()].sum())
         fewest = math.ceil(total * demand / (demand + 8.0 * len(rounded.payload)))
         for lower in range(fewest, min(fewest + 4, total)):
@@ -101,7 +104,7 @@ class BitsBackCoder:
         self.coder.push(stack, below)
 
         first = first[:, :, : cut // 2]
-        q = self.posterior.predict(first, quality)
+        q = self._posterior(first, quality)
         p = self.posterior.predict_z(quality)
         numbers = flatten(q.numbers).numpy()
         supply = stack.bits
@@ -132,12 +135,11 @@ class BitsBackCoder:
             kl=kl_bits(q, p, tables),
             rounded_z=_length(below[0], tables),
         )
-        y_hat = torch.cat((coded_above.merged(), coded_below.merged()), 2) / FRACTIONS
         latents = Latents(
             rounded.size,
             quality,
             torch.cat((z_above, z_below), 2),
-            y_hat,
+            torch.cat((coded_above.merged(), coded_below.merged()), 2),
             stack.getvalue(),
             symbols_crc([z_group, *groups, *below]),
             BITS_BACK,
@@ -162,19 +164,34 @@ class BitsBackCoder:
         p = self.posterior.predict_z(quality)
         symbols = reader.take(p.numbers.expand(self.coder.z_shape(shape))) + p.offset / FRACTIONS
         above = self.coder.read_y(reader, symbols / FINE, shape, quality)
-        q = self.posterior.predict(Cells.split(above.merged())[0], quality)
-        stack.push(*group(symbols - q.offset / FRACTIONS, q.numbers), self.coder.tables)
+        q = self._posterior(Cells.part(above.merged(), 0), quality)
+        try:
+            stack.push(*group(symbols - q.offset / FRACTIONS, q.numbers), self.coder.tables)
+        except ValueError as error:
+            raise Corrupt("the payload holds a hyperlatent that is out of range") from error
         z_below, below = self.coder.read(reader, (rows - upper * HYPER, columns), quality)
         reader.finish(header.symbols_crc)
         return Latents(
             (header.width, header.height),
             quality,
             torch.cat((symbols / FINE, z_below), 2),
-            torch.cat((above.merged(), below.merged()), 2) / FRACTIONS,
+            torch.cat((above.merged(), below.merged()), 2),
             payload,
             header.symbols_crc,
             BITS_BACK,
         )
+
+    def _posterior(self, first: Tensor, quality: int) -> ExactPrediction:
+        """q(z | y), `[1, Cz, h, w]`, tile by tile, from the latents of step 0 in cells."""
+
+        def predict(area: Area) -> Tensor:
+            q = self.posterior.predict(first[(..., *scaled(area, 2))].double(), quality)
+            return torch.cat((q.offset, q.numbers.double()), 1)
+
+        rows, columns = (-(-side // 2) for side in first.shape[-2:])
+        both = gather(predict, rows, columns, halo=POSTERIOR_HALO, area=-(-self.coder.area // HYPER**2))
+        offset, numbers = both.chunk(2, 1)
+        return ExactPrediction(offset, numbers.int())
 
 
 def row_bits(rows: int) -> int:

@@ -6,27 +6,31 @@ decompress:  container ── LatentCoder.decode ── y_hat ── synthesis �
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
+from torch import Tensor
 
-from vaecodec import container, images, metrics
+from vaecodec import container, descent, images, metrics
 from vaecodec.bitsback import BitsBackCoder
+from vaecodec.bound import Bound
 from vaecodec.catalog import DEFAULT_MODEL
 from vaecodec.container import DEFAULT_QUALITY, QUALITY_MAX, quality_code
+from vaecodec.effort import DEFAULT_EFFORT, EFFORTS, Progress, check_effort
 from vaecodec.errors import ModelError, Unsupported
 from vaecodec.images import ImageLike, Planes
 from vaecodec.latents import LatentCoder, Latents
 from vaecodec.memory import enough_memory
-from vaecodec.model import PATCH
+from vaecodec.tables import FRACTIONS
 from vaecodec.targets import Goal, search
+from vaecodec.tiles import TILE_AREA
+from vaecodec.transforms import Transforms
+from vaecodec.view import Region, reduction_of, squares
 from vaecodec.weights import load_model
-
-EFFORTS = (0, 1)
-DEFAULT_EFFORT = 1
 
 
 class Codec:
@@ -36,14 +40,23 @@ class Codec:
         model: a name from `list_models` or a path; `None` for the default.
         device: where the networks run, as torch names it.
         carrier: see `exact.ExactPrior`.
+        tile_area: positions of y (16x16 pixels) in a tile, about; what is larger goes through the networks in several.
     """
 
-    def __init__(self, model: str | Path | None = None, *, device: str = "cpu", carrier: torch.dtype | None = None):
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        device: str = "cpu",
+        carrier: torch.dtype | None = None,
+        tile_area: int = TILE_AREA,
+    ):
         self.stored = load_model(model or DEFAULT_MODEL)
         self.device = torch.device(device)
         self.model = self.stored.model().to(self.device)
         self.prior = self.stored.exact_prior(device, carrier)
-        self.coder = LatentCoder(self.prior, self.stored.tables, self.model.config)
+        self.coder = LatentCoder(self.prior, self.stored.tables, self.model.config, tile_area)
+        self.transforms = Transforms(self.model, self.device, tile_area)
         posterior = self.stored.exact_posterior(self.prior, carrier)
         self.bits_back = BitsBackCoder(self.coder, posterior) if posterior else None
 
@@ -63,6 +76,7 @@ class Codec:
         psnr: float | None = None,
         effort: int = DEFAULT_EFFORT,
         coding: int | None = None,
+        progress: Progress | None = None,
     ) -> bytes:
         """A picture as the bytes of a `.vae` file.
 
@@ -72,7 +86,10 @@ class Codec:
             size: instead of a quality, the largest file of at most so many bytes,
             bpp: the same in bits per pixel,
             psnr: or the smallest file of at least so many dB (RGB).
-            effort: 0 rounds latents to the nearest symbols, 1 to those that are best for rate and distortion together.
+            effort: 0 to 9, see `effort.EFFORTS`. 0 rounds latents to the nearest symbols, 1 tries those that are best
+                for rate and distortion together, 2 and 3 choose them by the distortion's gradient, and from 4 on steps
+                of descent improve latents before that. No level gives a picture with a larger λ·D + R than 0.
+            progress: told of the steps of levels from 4 on, see `effort.Progress`; it can end them early.
             coding: of the hyperlatents, one of `container.CODINGS`: 0 rounds them, 1 codes them with bits-back where
                 that is possible; `None` takes what gives the smaller file.
 
@@ -84,7 +101,7 @@ class Codec:
         """
         planes = images.take_apart(images.open_image(image))
         return self.compress_planes(
-            planes, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort, coding=coding
+            planes, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort, coding=coding, progress=progress
         )
 
     @enough_memory()
@@ -98,20 +115,20 @@ class Codec:
         psnr: float | None = None,
         effort: int = DEFAULT_EFFORT,
         coding: int | None = None,
+        progress: Progress | None = None,
     ) -> bytes:
         """`compress` for a picture that has been taken apart already."""
-        if effort not in EFFORTS:
-            raise ValueError(f"effort {effort} is not one of {', '.join(map(str, EFFORTS))}")
+        check_effort(effort)
         if sum(asked is not None for asked in (quality, size, bpp, psnr)) > 1:
             raise ValueError("ask for one of quality, size, bpp and psnr")
         if bpp is not None:
             size = bpp * planes.rgb[..., 0].size / 8
         if size is None and psnr is None:
             code = quality_code(DEFAULT_QUALITY if quality is None else quality)
-            return self._pack(planes, self.encode(planes.rgb, code, effort=effort, coding=coding))
+            return self._pack(planes, self.encode(planes.rgb, code, effort=effort, coding=coding, progress=progress))
 
         def encode(code: int) -> tuple[float, bytes]:
-            latents = self.encode(planes.rgb, code, effort=effort, coding=coding)
+            latents = self.encode(planes.rgb, code, effort=effort, coding=coding, progress=progress)
             data = self._pack(planes, latents)
             value = len(data) if psnr is None else metrics.psnr_db(planes.rgb, self.synthesize(latents))
             return value, data
@@ -135,47 +152,105 @@ class Codec:
         )
 
     @enough_memory()
-    def decompress(self, data: bytes, *, max_pixels: int | None = container.DEFAULT_MAX_PIXELS) -> Image.Image:
+    def decompress(
+        self,
+        data: bytes,
+        *,
+        region: Region | None = None,
+        scale: float = 1,
+        max_pixels: int | None = container.DEFAULT_MAX_PIXELS,
+    ) -> Image.Image:
         """The picture in the bytes of a `.vae` file.
 
+        Args:
+            region: only this part, (left, top, width, height) in pixels.
+            scale: 1, 1/2, 1/4 or 1/8: a smaller picture, means of squares of 2, 4 or 8 pixels a side. Of a region, all
+                squares that it touches.
+            max_pixels: refuse pictures that are larger, as a whole; `None` for no limit.
+
         Raises:
+            ValueError: the region is not within the picture, or there is no such scale.
             BitstreamError: the data is not a whole and sound `.vae` file.
             LimitError: it holds more than `max_pixels` pixels, or more than there is memory for.
             ModelError: another model made it.
         """
         file = container.unpack(data, max_pixels=max_pixels)
-        rgb = self.synthesize(self.decode(file))
+        size, reduction = (file.header.width, file.header.height), reduction_of(scale)
+        wanted = squares(size, region, reduction)
+        rgb = self.synthesize(self.decode(file), region=region, reduction=reduction)
         alpha = file.chunks.get(container.ALPHA)
-        size = (file.header.width, file.header.height)
         if alpha is not None:
-            alpha = images.unpack_alpha(alpha, size)
+            alpha = images.reduced(images.unpack_alpha(alpha, size), wanted, reduction)
         return images.put_together(rgb, alpha, file.header.mode, file.chunks)
 
     # --- pixels and latents
 
     @torch.no_grad()
     def encode(
-        self, rgb: np.ndarray, quality: int, *, effort: int = DEFAULT_EFFORT, coding: int | None = None
+        self,
+        rgb: np.ndarray,
+        quality: int,
+        *,
+        effort: int = DEFAULT_EFFORT,
+        coding: int | None = None,
+        progress: Progress | None = None,
     ) -> Latents:
-        """Infers, rounds and codes the latents of `[H, W, 3]` uint8 at a quality code.
+        """Infers, improves, rounds and codes the latents of `[H, W, 3]` uint8 at a quality code.
 
         Args:
-            effort, coding: see `compress`. Bits-back is not possible for low pictures (see `BitsBackCoder.encode`).
+            effort, coding, progress: see `compress`. Bits-back is not possible for low pictures (see
+                `BitsBackCoder.encode`).
         """
-        height, width = rgb.shape[:2]
-        x = torch.from_numpy(np.array(rgb)).to(self.device).permute(2, 0, 1)[None].float() / 255 - 0.5
-        if height % PATCH or width % PATCH:
-            x = F.pad(x, (0, -width % PATCH, 0, -height % PATCH), mode="replicate")
-        condition = torch.tensor([quality / QUALITY_MAX], device=self.device)
-        y = self.model.analysis(x.contiguous(memory_format=torch.channels_last), condition)
-        z = self.model.hyper_analysis(y, condition)
-        rounded = self.coder.encode(z, y, (width, height), quality, effort=effort)
+        y, z = self.analyse(rgb, quality)
+        size = rgb.shape[1::-1]
+        least = math.inf
+        for candidate in self._tries(rgb, z, y, quality, effort, progress):
+            latents = self.coder.encode(*candidate[:2], size, quality, effort=candidate[2])
+            objective = self.objective(rgb, latents) if effort else 0.0
+            if objective < least:
+                rounded, inferred, optimised, least = latents, candidate[:2], candidate[2], objective
         if coding == container.ROUNDED or self.bits_back is None:
             return rounded
-        made = self.bits_back.encode(rounded, z, y, effort=effort)
-        if made and (coding == container.BITS_BACK or len(made[0].payload) < len(rounded.payload)):
-            return made[0]
-        return rounded
+        made = self.bits_back.encode(rounded, *inferred, effort=optimised)
+        if made is None:
+            return rounded
+        smaller = len(made[0].payload) < len(rounded.payload)
+        if smaller and effort:
+            smaller = self.objective(rgb, made[0]) <= least
+        return made[0] if smaller or coding == container.BITS_BACK else rounded
+
+    def _tries(
+        self, rgb: np.ndarray, z: Tensor, y: Tensor, quality: int, effort: int, progress: Progress | None
+    ) -> Iterator[tuple[Tensor, Tensor, int]]:
+        """What the level makes of latents as they were inferred, each with how to round it; level 0's first."""
+        condition = torch.tensor([quality / QUALITY_MAX], device=self.device)
+        target = lambda rows, columns: self._to_tensor(rgb[rows, columns])
+        level = EFFORTS[effort]
+        yield z, y, 0
+        if level.choices:
+            y = descent.choose(self.model, target, z, y, condition, level.choices)
+        if level.steps:
+            z, y = descent.refine(self.model, target, z, y, condition, level.steps, progress)
+        if level.choices or level.steps:
+            yield z, y, 0
+        if level.optimised:
+            yield z, y, 1
+
+    def _to_tensor(self, rgb: np.ndarray) -> Tensor:
+        """`[H, W, 3]` uint8 to `[1, 3, H, W]` float32 in [0, 1]."""
+        return torch.from_numpy(np.array(rgb)).to(self.device).permute(2, 0, 1)[None].float() / 255
+
+    def analyse(self, rgb: np.ndarray, quality: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the encoder infers of `[H, W, 3]` uint8 at a quality code: y, normalised, and z, neither rounded."""
+        y = self.transforms.analyse(rgb, quality)
+        return y, self.transforms.hyper_analyse(y, quality)
+
+    def objective(self, rgb: np.ndarray, latents: Latents) -> float:
+        """λ·D + R in bits per pixel, of the bytes that are written and the 8-bit picture that a decoder shows."""
+        mse = metrics.mse(self.synthesize(latents), rgb) / 255**2
+        rate = 8 * len(latents.payload) / (rgb.shape[0] * rgb.shape[1])
+        bound = Bound(torch.tensor([mse]), {"payload": torch.tensor([rate], dtype=torch.float64)})
+        return float(bound.objective(self.model.config.lmbda(torch.tensor([latents.quality / QUALITY_MAX]))))
 
     @torch.no_grad()
     def decode(self, file: container.VaeFile) -> Latents:
@@ -197,11 +272,9 @@ class Codec:
             return self.bits_back.decode(file.payload, header)
         return self.coder.decode(file.payload, header)
 
-    @torch.no_grad()
-    def synthesize(self, latents: Latents) -> np.ndarray:
-        """The picture `[H, W, 3]` uint8 that latents stand for."""
-        gain = self.prior.at(latents.quality).gain
-        condition = torch.tensor([latents.quality / QUALITY_MAX], device=self.device)
-        y = (latents.y_hat / gain).float().contiguous(memory_format=torch.channels_last)
-        x = self.model.synthesis(y, condition)[0, :, : latents.size[1], : latents.size[0]]
-        return x.add_(0.5).mul_(255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    def synthesize(self, latents: Latents, *, region: Region | None = None, reduction: int = 1) -> np.ndarray:
+        """The picture that latents stand for, or a part of it, or a smaller one; see `Transforms.synthesise`."""
+        unit = self.prior.at(latents.quality).gain * FRACTIONS
+        return self.transforms.synthesise(
+            latents.sixteenths, unit, latents.size, latents.quality, region=region, reduction=reduction
+        )

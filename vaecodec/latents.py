@@ -2,11 +2,14 @@
 
 encode:  z, y ── symbols, step by step ── ANS ── payload
 decode:  payload ── ANS, step by step ── z, y_hat
+
+The prior is asked tile by tile. Its integers are those of the whole picture: a tile sees as far as the networks look.
 """
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,21 +17,25 @@ import torch
 from torch import Tensor
 
 from vaecodec import container
-from vaecodec.ans import Decoder, Encoder, Tables
+from vaecodec.ans import CHUNK, Decoder, Encoder, Tables
 from vaecodec.container import QUALITY_MAX, Header
 from vaecodec.errors import Corrupt
-from vaecodec.exact import ExactPrior
+from vaecodec.exact import ExactPrediction, ExactPrior, QualityState
 from vaecodec.model import HYPER, PATCH, ModelConfig
 from vaecodec.prior import STEPS, Cells
 from vaecodec.refine import rdo_round, rdo_weight
+from vaecodec.steps import Coded
 from vaecodec.tables import FRACTIONS
+from vaecodec.tiles import TILE_AREA, Area, Tile, gather, scaled, tiles
 
 Z_LIMIT = 2**15
 SYMBOL_LIMIT = 2**20
+HYPER_HALO = 1
+"""How far the hyperprior's features look, in positions of z: a 3x3 at half of z's grid and one at a quarter of it."""
 
 
 Group = tuple[np.ndarray, np.ndarray]
-"""Symbols that are coded together and the numbers of their tables, int32 `[n]`."""
+"""Symbols that are coded together and the numbers of their tables, integers `[n]`."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class Latents:
         size: (width, height) of the picture.
         quality: code.
         z: `[1, Cz, h, w]` float64, in steps of rounded z: integers, or quarters where it was sampled.
-        y_hat: `[1, M, H, W]` float64, in symbols: multiples of 1/16.
+        sixteenths: `[1, M, H, W]`, y_hat in sixteenths of a symbol: int16, or int32 where that does not hold them.
         payload: entropy-coded.
         symbols_crc: CRC-32 over all symbols in the order of decoding, as little-endian int32.
         coding: mode of the hyperlatents, see `container.CODINGS`.
@@ -48,16 +55,15 @@ class Latents:
     size: tuple[int, int]
     quality: int
     z: Tensor
-    y_hat: Tensor
+    sixteenths: Tensor
     payload: bytes
     symbols_crc: int
     coding: int = container.ROUNDED
 
-
-def flatten(values: Tensor, outside: Tensor | None = None) -> Tensor:
-    """`[1, C, h, w]` to the one-dimensional order of symbols, on the CPU, without what lies beyond odd sides."""
-    values = values.cpu()
-    return values.reshape(-1) if outside is None else values[0][~outside]
+    @property
+    def y_hat(self) -> Tensor:
+        """`[1, M, H, W]` float64, in symbols; four times the memory of `sixteenths` and more."""
+        return self.sixteenths.double() / FRACTIONS
 
 
 class LatentCoder:
@@ -67,10 +73,11 @@ class LatentCoder:
         prior: its device is where it runs; latents come back there.
         tables: of the symbols.
         config: sizes of the model.
+        area: positions of y in a tile, about.
     """
 
-    def __init__(self, prior: ExactPrior, tables: Tables, config: ModelConfig):
-        self.prior, self.tables, self.config = prior, tables, config
+    def __init__(self, prior: ExactPrior, tables: Tables, config: ModelConfig, area: int = TILE_AREA):
+        self.prior, self.tables, self.config, self.area = prior, tables, config, area
         self.device = prior.device
 
     @torch.no_grad()
@@ -87,10 +94,10 @@ class LatentCoder:
         z, coded, groups = self.code(z, y, quality, effort)
         encoder = Encoder()
         self.push(encoder, groups)
-        return Latents(size, quality, z, coded.merged() / FRACTIONS, encoder.getvalue(), symbols_crc(groups))
+        return Latents(size, quality, z, coded.merged(), encoder.getvalue(), symbols_crc(groups))
 
-    def code(self, z: Tensor, y: Tensor, quality: int, effort: int) -> tuple[Tensor, Cells, list[Group]]:
-        """Rounded z, y_hat in sixteenths, and the groups of symbols in the order of decoding."""
+    def code(self, z: Tensor, y: Tensor, quality: int, effort: int) -> tuple[Tensor, Coded, list[Group]]:
+        """Rounded z, y_hat, and the groups of symbols in the order of decoding."""
         state = self.prior.at(quality)
         z = z.double().round().clamp(-Z_LIMIT, Z_LIMIT)
         z_group = group(z - state.z.offset / FRACTIONS, state.z.numbers)
@@ -99,28 +106,31 @@ class LatentCoder:
 
     def code_y(
         self, z: Tensor, y: Tensor, quality: int, effort: int, first: Tensor | None = None
-    ) -> tuple[Cells, list[Group]]:
-        """y_hat in sixteenths and the groups of the four steps, at a z.
+    ) -> tuple[Coded, list[Group]]:
+        """y_hat and the groups of the four steps, at a z.
 
         Args:
             first: the latents of step 0, if they are settled, `[1, M, H/2, W/2]` in cells, in sixteenths.
         """
         state = self.prior.at(quality)
-        y = y.double() * state.gain
-        coded, groups = Cells(y), []
-        outside = coded.outside()
-        hyper = self.prior.hyper(z, state)
-        for step, target in enumerate(Cells.split(y)):
-            prediction = self.prior.predict_y(step, hyper, coded, state)
-            if step == 0 and first is not None:
-                symbols = (first - prediction.offset) / FRACTIONS
-            else:
-                u = (target - prediction.offset / FRACTIONS).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-                symbols = self._rdo_round(u, prediction.numbers, quality) if effort else u.round()
-            if outside is not None:
-                symbols.masked_fill_(outside.to(self.device), 0)
-            coded.put(prediction.offset + symbols * FRACTIONS)
-            groups.append(group(symbols, prediction.numbers, outside))
+        coded, groups = self._nothing_coded(tuple(y.shape[-2:])), []
+        hyper = self._hyper(z, state)
+        for step in range(STEPS):
+            symbols, numbers = coded.step_values(torch.int8), coded.step_values(torch.int16)
+            gain = Cells.roll(state.gain, step)
+            for tile in self._tiles(coded):
+                prediction = self._predict(step, hyper, coded, state, tile)
+                if step == 0 and first is not None:
+                    chosen = (first[(..., *tile.inner)] - prediction.offset) / FRACTIONS
+                else:
+                    target = Cells.part(y[(..., *scaled(tile.inner, 2))], step).double() * gain
+                    u = (target - prediction.offset / FRACTIONS).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+                    chosen = self._rdo_round(u, prediction.numbers, quality) if effort else u.round()
+                coded.clear_outside(chosen, tile.inner)
+                coded.put(step, tile.inner, prediction.offset + chosen * FRACTIONS)
+                symbols.put(tile.inner, chosen)
+                numbers.put(tile.inner, prediction.numbers)
+            groups.append((symbols.flat(), numbers.flat()))
         return coded, groups
 
     def push(self, encoder: Encoder, groups: list[Group]) -> None:
@@ -145,33 +155,65 @@ class LatentCoder:
         Raises:
             Corrupt: the symbols are not those that were coded.
         """
-        decoder = GroupReader(Decoder(payload), self.tables, self.device)
+        reader = GroupReader(Decoder(payload), self.tables, self.device)
         rows, columns = -(-header.height // PATCH), -(-header.width // PATCH)
-        z, coded = self.read(decoder, (rows, columns), header.quality)
-        decoder.finish(header.symbols_crc)
-        y_hat = coded.merged() / FRACTIONS
-        return Latents((header.width, header.height), header.quality, z, y_hat, payload, header.symbols_crc)
+        z, coded = self.read(reader, (rows, columns), header.quality)
+        reader.finish(header.symbols_crc)
+        size = (header.width, header.height)
+        return Latents(size, header.quality, z, coded.merged(), payload, header.symbols_crc)
 
-    def read(self, reader: GroupReader, shape: tuple[int, int], quality: int) -> tuple[Tensor, Cells]:
-        """z and y_hat in sixteenths, for a number of rows and columns of y."""
+    def read(self, reader: GroupReader, shape: tuple[int, int], quality: int) -> tuple[Tensor, Coded]:
+        """z and y_hat, for a number of rows and columns of y."""
         state = self.prior.at(quality)
         z = reader.take(state.z.numbers.expand(self.z_shape(shape))) + state.z.offset / FRACTIONS
         return z, self.read_y(reader, z, shape, quality)
 
-    def read_y(self, reader: GroupReader, z: Tensor, shape: tuple[int, int], quality: int) -> Cells:
-        """y_hat in sixteenths, at a z."""
+    def read_y(self, reader: GroupReader, z: Tensor, shape: tuple[int, int], quality: int) -> Coded:
+        """y_hat, at a z."""
         state = self.prior.at(quality)
-        hyper = self.prior.hyper(z, state)
-        coded = Cells(torch.zeros((1, self.config.y_channels, *shape), dtype=torch.float64, device=self.device))
-        outside = coded.outside()
+        coded = self._nothing_coded(shape)
+        hyper = self._hyper(z, state)
         for step in range(STEPS):
-            prediction = self.prior.predict_y(step, hyper, coded, state)
-            coded.put(prediction.offset + reader.take(prediction.numbers, outside) * FRACTIONS)
+            numbers = coded.step_values(torch.int16)
+            for tile in self._tiles(coded):
+                prediction = self._predict(step, hyper, coded, state, tile)
+                numbers.put(tile.inner, prediction.numbers)
+                coded.put(step, tile.inner, prediction.offset)
+            symbols = numbers.restore(reader.pop(numbers.flat()))
+            for tile in self._tiles(coded):
+                offset = coded.part(step, tile.inner).double()
+                coded.put(step, tile.inner, offset + symbols.part(tile.inner).to(self.device) * FRACTIONS)
         return coded
 
     def z_shape(self, shape: tuple[int, int]) -> tuple[int, int, int, int]:
         """Shape of z for a number of rows and columns of y."""
         return 1, self.config.z_channels, -(-shape[0] // HYPER), -(-shape[1] // HYPER)
+
+    # --- the prior, tile by tile
+
+    def _nothing_coded(self, shape: tuple[int, int]) -> Coded:
+        return Coded(self.config.y_channels, shape, self.device)
+
+    def _tiles(self, coded: Coded) -> Iterator[Tile]:
+        """Of cells; each block of a step's networks looks one position, half a cell, around."""
+        return tiles(*coded.cells, halo=-(-self.config.prior_blocks // 2), area=-(-self.area // 4))
+
+    def _hyper(self, z: Tensor, state: QualityState) -> Tensor:
+        """The hyperprior's features, int16 `[1, W, 4 h, 4 w]`, channels last: activations have eleven bits."""
+
+        def features(area: Area) -> Tensor:
+            return self.prior.hyper(z[(..., *area)], state).to(torch.int16)
+
+        return gather(features, *z.shape[-2:], halo=HYPER_HALO, area=-(-self.area // HYPER**2), factor=HYPER)
+
+    def _predict(self, step: int, hyper: Tensor, coded: Coded, state: QualityState, tile: Tile) -> ExactPrediction:
+        """Offsets and tables of a step for the inner part of a tile of cells, `[1, M, h, w]`."""
+        features = hyper[(..., *scaled(tile.outer, 2))].float()
+        known = Cells(coded.window(tile.outer))
+        for earlier in range(step):
+            known.put(coded.part(earlier, tile.outer).double())
+        prediction = self.prior.predict_y(step, features, known, state)
+        return ExactPrediction(prediction.offset[(..., *tile.crop)], prediction.numbers[(..., *tile.crop)])
 
 
 class GroupReader:
@@ -181,14 +223,16 @@ class GroupReader:
         self.decoder, self.tables, self.device = decoder, tables, device
         self.crc = 0
 
-    def take(self, numbers: Tensor, outside: Tensor | None = None) -> Tensor:
-        """Symbols of the shape of their tables' numbers, 0 where they lie outside the picture; float64."""
-        symbols = self.decoder.pop(flatten(numbers, outside).numpy(), self.tables)
-        self.crc = zlib.crc32(symbols.astype("<i4").tobytes(), self.crc)
-        values = torch.from_numpy(symbols).double()
-        if outside is not None:
-            values = torch.zeros(numbers.shape, dtype=torch.float64).masked_scatter_(~outside, values)
-        return values.view(numbers.shape).to(self.device)
+    def pop(self, numbers: np.ndarray) -> np.ndarray:
+        """`[n]` int32 symbols, whose tables are `numbers`."""
+        symbols = self.decoder.pop(numbers, self.tables)
+        self.crc = _crc(symbols, self.crc)
+        return symbols
+
+    def take(self, numbers: Tensor) -> Tensor:
+        """Symbols of the shape of their tables' numbers; float64."""
+        symbols = self.pop(flatten(numbers).numpy())
+        return torch.from_numpy(symbols).double().view(numbers.shape).to(self.device)
 
     def finish(self, expected_crc: int) -> None:
         """Raises `Corrupt` unless everything has been popped and is what was pushed."""
@@ -197,14 +241,25 @@ class GroupReader:
             raise Corrupt("the symbols do not match their checksum")
 
 
-def group(symbols: Tensor, numbers: Tensor, outside: Tensor | None = None) -> Group:
+def flatten(values: Tensor) -> Tensor:
+    """`[1, C, h, w]` to the one-dimensional order of symbols, on the CPU."""
+    return values.cpu().reshape(-1)
+
+
+def group(symbols: Tensor, numbers: Tensor) -> Group:
     """Symbols `[1, C, h, w]` and their tables, which may be one a channel, as a group."""
-    return tuple(flatten(t, outside).to(torch.int32).numpy() for t in (symbols, numbers.expand_as(symbols)))
+    return tuple(flatten(t).to(torch.int32).numpy() for t in (symbols, numbers.expand_as(symbols)))
 
 
 def symbols_crc(groups: list[Group]) -> int:
     """The checksum that a header carries."""
     crc = 0
     for symbols, _ in groups:
-        crc = zlib.crc32(symbols.astype("<i4").tobytes(), crc)
+        crc = _crc(symbols, crc)
+    return crc
+
+
+def _crc(symbols: np.ndarray, crc: int) -> int:
+    for start in range(0, len(symbols), CHUNK):
+        crc = zlib.crc32(symbols[start : start + CHUNK].astype("<i4").tobytes(), crc)
     return crc

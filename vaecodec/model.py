@@ -145,12 +145,28 @@ class Synthesis(nn.Module):
         self.out = Pointwise(width, 3 * 64, zero=True)
         self.register_buffer("scale", torch.ones(m))
 
-    def forward(self, y: Tensor, quality: Tensor) -> Tensor:
-        """`[B, M, H, W]` to `[B, 3, 16 H, 16 W]`, about [-1/2, 1/2]."""
-        linear = depth_to_space(self.linear(y * self.scale[:, None, None]), PATCH)
+    def forward(self, y: Tensor, quality: Tensor, reduction: int = 1) -> Tensor:
+        """`[B, M, H, W]` to `[B, 3, 16 H, 16 W]`, about [-1/2, 1/2].
+
+        Args:
+            reduction: 1, 2, 4 or 8: pictures smaller by so much, each pixel the mean of a square of those at full size.
+        """
+        linear = _draw(self.linear, y * self.scale[:, None, None], PATCH, reduction)
         features = self.film(depth_to_space(self.stem(compand(y)), 2), quality)
         features = self.film_out(self.blocks(features), quality)
-        return linear + depth_to_space(self.out(features), 8)
+        return linear + _draw(self.out, features, 8, reduction)
+
+
+def _draw(layer: Pointwise, x: Tensor, side: int, reduction: int) -> Tensor:
+    """Draws a layer's outputs as squares of pixels; reduced ones by means of its weights, since it is linear."""
+    if reduction == 1:
+        return depth_to_space(layer(x), side)
+    small = side // reduction
+    weight, bias = (
+        t.reshape(small, reduction, small, reduction, 3, -1).mean((1, 3)).reshape(3 * small * small, -1)
+        for t in (layer.weight, layer.bias)
+    )
+    return depth_to_space(F.conv2d(x, weight[:, :, None, None], bias[:, 0]), small)
 
 
 class ImageVAE(nn.Module):

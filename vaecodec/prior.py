@@ -154,11 +154,26 @@ class Cells:
     @staticmethod
     def split(y: Tensor) -> list[Tensor]:
         """`[B, M, H, W]` to a tensor `[B, M, ceil(H/2), ceil(W/2)]` for each step; odd sides get a row of zeros."""
+        return [Cells.part(y, step) for step in range(STEPS)]
+
+    @staticmethod
+    def part(y: Tensor, step: int) -> Tensor:
+        """One of `split`."""
         height, width = y.shape[-2:]
         if height % 2 or width % 2:
             y = F.pad(y, (0, width % 2, 0, height % 2))
-        parts = space_to_depth(y, 2).split(y.shape[1] // 4, 1)
-        return [torch.cat([parts[4 * p + (p + t) % 4] for p in range(4)], 1) for t in range(STEPS)]
+        return torch.cat(Cells._places(y, step), 1)
+
+    @staticmethod
+    def place(y: Tensor, step: int, values: Tensor) -> None:
+        """Writes what a step codes, in cells, to where it belongs in `[B, M, H, W]`, sides even."""
+        for place, part in zip(Cells._places(y, step), values.chunk(4, 1), strict=True):
+            place.copy_(part)
+
+    @staticmethod
+    def _places(y: Tensor, step: int) -> list[Tensor]:
+        groups = y.chunk(4, 1)
+        return [groups[(p + step) % 4][..., p // 2 :: 2, p % 2 :: 2] for p in range(4)]
 
     @staticmethod
     def roll(vector: Tensor, step: int) -> Tensor:

@@ -16,7 +16,6 @@ from vaecodec.baselines.coefficients import CoefficientCoder, Statistics, pack_h
 from vaecodec.codec import Codec
 from vaecodec.container import QUALITIES, QUALITY_MAX, quality_code
 from vaecodec.errors import ModelError
-from vaecodec.latents import Latents
 from vaecodec.model import PATCH
 
 
@@ -105,7 +104,7 @@ class FactorisedCodec(VaeCodec):
         rows, columns = -(-height // PATCH), -(-width // PATCH)
         y_hat = coder.restore(coder.decode(payload, rows * columns, steps), steps) / steps
         grid = torch.from_numpy(np.ascontiguousarray(y_hat.T)).reshape(1, -1, rows, columns).to(self.codec.device)
-        return self.codec.synthesize(Latents((width, height), code, grid[:, :0], grid, b"", 0))
+        return self.codec.transforms.synthesise(grid, self.codec.prior.at(code).gain, (width, height), code)
 
 
 @torch.no_grad()
