@@ -7,6 +7,7 @@ import sys
 import zlib
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from browser import Browser, find_browser
@@ -207,6 +208,25 @@ def test_speed_runs_and_goes_on(tmp_path):
         assert run("speed", *arguments).exit_code == 0
     finally:
         starts.undo()
+
+
+def test_folders_sets_several_processes_against_one(folder, tmp_path, monkeypatch):
+    import folders
+
+    (folder / "broken.png").unlink()
+    seconds, cpu_seconds = folders.timed(folder, 1, str(TINY))
+    assert seconds > 0 and cpu_seconds > 0
+    calls = []
+    monkeypatch.setattr(folders, "timed", lambda _, n, model: calls.append(n) or (12.0 / n + 1, 12.0 + n))
+    arguments = (folder, "--repeats", 2, "-o", tmp_path / "f")
+    result = run("folders", *arguments)
+    assert result.exit_code == 0 and calls == [1, 2, 1, 2]
+    assert "| 1 | 13.00 | 1.00 | 13.00 | 1.00 |\n| 2 | 7.00 | 1.86 | 14.00 | 1.86 |" in result.output
+    assert run("folders", *arguments).exit_code == 0 and len(calls) == 4  # nothing is measured again
+    with pytest.raises(click.ClickException, match="nothing in it ends in"):
+        monkeypatch.undo()
+        (tmp_path / "none").mkdir()
+        folders.timed(tmp_path / "none", 1, str(TINY))
 
 
 def test_cold_starts_are_set_against_torch_and_decoding():

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from vaecodec.codec import Codec
     from vaecodec.images import ImageLike
+    from vaecodec.view import Region
 
 __all__ = [
     "BitstreamError",
@@ -107,11 +108,19 @@ def compress(
 
 
 def decompress(
-    data: bytes, *, model: str | Path | None = None, max_pixels: int | None = DEFAULT_MAX_PIXELS
+    data: bytes,
+    *,
+    region: Region | None = None,
+    scale: float = 1,
+    model: str | Path | None = None,
+    max_pixels: int | None = DEFAULT_MAX_PIXELS,
 ) -> Image.Image:
     """The picture in the bytes of a `.vae` file, in the size and mode that it had.
 
     Args:
+        region: only this part, (left, top, width, height) in pixels.
+        scale: 1, 1/2, 1/4 or 1/8: a smaller picture, means of squares of 2, 4 or 8 pixels a side. Of a region, all
+            squares that it touches.
         model: for a model that is not installed: its file. By default the file says which one.
         max_pixels: refuse larger pictures; `None` for no limit.
 
@@ -119,11 +128,15 @@ def decompress(
         BitstreamError: the data is not a whole and sound `.vae` file.
         LimitError: the picture is larger than `max_pixels`.
         ModelError: the model that made the file is not installed.
+        ValueError: the region is not within the picture, or there is no such scale.
     """
     from vaecodec.container import unpack
+    from vaecodec.view import reduction_of, squares
 
     header = unpack(data, max_pixels=max_pixels).header
-    return _codec(model or find_model(header.model_id).path).decompress(data, max_pixels=max_pixels)
+    squares((header.width, header.height), region, reduction_of(scale))
+    codec = _codec(model or find_model(header.model_id).path)
+    return codec.decompress(data, region=region, scale=scale, max_pixels=max_pixels)
 
 
 def read_info(data: bytes | str | Path) -> Header:

@@ -6,6 +6,7 @@ decompress:  container ── LatentCoder.decode ── y_hat ── synthesis �
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +28,8 @@ from vaecodec.memory import enough_memory
 from vaecodec.tables import FRACTIONS
 from vaecodec.targets import Goal, search
 from vaecodec.tiles import TILE_AREA
-from vaecodec.transforms import Region, Transforms
+from vaecodec.transforms import Transforms
+from vaecodec.view import Region, reduction_of, squares
 from vaecodec.weights import load_model
 
 
@@ -150,20 +152,35 @@ class Codec:
         )
 
     @enough_memory()
-    def decompress(self, data: bytes, *, max_pixels: int | None = container.DEFAULT_MAX_PIXELS) -> Image.Image:
+    def decompress(
+        self,
+        data: bytes,
+        *,
+        region: Region | None = None,
+        scale: float = 1,
+        max_pixels: int | None = container.DEFAULT_MAX_PIXELS,
+    ) -> Image.Image:
         """The picture in the bytes of a `.vae` file.
 
+        Args:
+            region: only this part, (left, top, width, height) in pixels.
+            scale: 1, 1/2, 1/4 or 1/8: a smaller picture, means of squares of 2, 4 or 8 pixels a side. Of a region, all
+                squares that it touches.
+            max_pixels: refuse pictures that are larger, as a whole; `None` for no limit.
+
         Raises:
+            ValueError: the region is not within the picture, or there is no such scale.
             BitstreamError: the data is not a whole and sound `.vae` file.
             LimitError: it holds more than `max_pixels` pixels, or more than there is memory for.
             ModelError: another model made it.
         """
         file = container.unpack(data, max_pixels=max_pixels)
-        rgb = self.synthesize(self.decode(file))
+        size, reduction = (file.header.width, file.header.height), reduction_of(scale)
+        wanted = squares(size, region, reduction)
+        rgb = self.synthesize(self.decode(file), region=region, reduction=reduction)
         alpha = file.chunks.get(container.ALPHA)
-        size = (file.header.width, file.header.height)
         if alpha is not None:
-            alpha = images.unpack_alpha(alpha, size)
+            alpha = images.reduced(images.unpack_alpha(alpha, size), wanted, reduction)
         return images.put_together(rgb, alpha, file.header.mode, file.chunks)
 
     # --- pixels and latents
@@ -184,48 +201,44 @@ class Codec:
             effort, coding, progress: see `compress`. Bits-back is not possible for low pictures (see
                 `BitsBackCoder.encode`).
         """
-        tries = self._tries(rgb, *self.analyse(rgb, quality), quality, effort, coding, progress)
-        return min(tries, key=lambda latents: self.objective(rgb, latents)) if effort else next(tries)
+        y, z = self.analyse(rgb, quality)
+        size = rgb.shape[1::-1]
+        least = math.inf
+        for candidate in self._tries(rgb, z, y, quality, effort, progress):
+            latents = self.coder.encode(*candidate[:2], size, quality, effort=candidate[2])
+            objective = self.objective(rgb, latents) if effort else 0.0
+            if objective < least:
+                rounded, inferred, optimised, least = latents, candidate[:2], candidate[2], objective
+        if coding == container.ROUNDED or self.bits_back is None:
+            return rounded
+        made = self.bits_back.encode(rounded, *inferred, effort=optimised)
+        if made is None:
+            return rounded
+        smaller = len(made[0].payload) < len(rounded.payload)
+        if smaller and effort:
+            smaller = self.objective(rgb, made[0]) <= least
+        return made[0] if smaller or coding == container.BITS_BACK else rounded
 
     def _tries(
-        self,
-        rgb: np.ndarray,
-        y: Tensor,
-        z: Tensor,
-        quality: int,
-        effort: int,
-        coding: int | None,
-        progress: Progress | None,
-    ) -> Iterator[Latents]:
-        """What the level makes of latents as they were inferred; first what level 0 does."""
-        size, condition = rgb.shape[1::-1], torch.tensor([quality / QUALITY_MAX], device=self.device)
+        self, rgb: np.ndarray, z: Tensor, y: Tensor, quality: int, effort: int, progress: Progress | None
+    ) -> Iterator[tuple[Tensor, Tensor, int]]:
+        """What the level makes of latents as they were inferred, each with how to round it; level 0's first."""
+        condition = torch.tensor([quality / QUALITY_MAX], device=self.device)
         target = lambda rows, columns: self._to_tensor(rgb[rows, columns])
         level = EFFORTS[effort]
-        yield self._code(z, y, size, quality, 0, coding)
+        yield z, y, 0
         if level.choices:
             y = descent.choose(self.model, target, z, y, condition, level.choices)
         if level.steps:
             z, y = descent.refine(self.model, target, z, y, condition, level.steps, progress)
         if level.choices or level.steps:
-            yield self._code(z, y, size, quality, 0, coding)
+            yield z, y, 0
         if level.optimised:
-            yield self._code(z, y, size, quality, 1, coding)
+            yield z, y, 1
 
     def _to_tensor(self, rgb: np.ndarray) -> Tensor:
         """`[H, W, 3]` uint8 to `[1, 3, H, W]` float32 in [0, 1]."""
         return torch.from_numpy(np.array(rgb)).to(self.device).permute(2, 0, 1)[None].float() / 255
-
-    def _code(
-        self, z: Tensor, y: Tensor, size: tuple[int, int], quality: int, effort: int, coding: int | None
-    ) -> Latents:
-        """Latents with z coded in the way that is asked for, or that takes less."""
-        rounded = self.coder.encode(z, y, size, quality, effort=effort)
-        if coding == container.ROUNDED or self.bits_back is None:
-            return rounded
-        made = self.bits_back.encode(rounded, z, y, effort=effort)
-        if made and (coding == container.BITS_BACK or len(made[0].payload) < len(rounded.payload)):
-            return made[0]
-        return rounded
 
     def analyse(self, rgb: np.ndarray, quality: int) -> tuple[torch.Tensor, torch.Tensor]:
         """What the encoder infers of `[H, W, 3]` uint8 at a quality code: y, normalised, and z, neither rounded."""
@@ -234,9 +247,7 @@ class Codec:
 
     def objective(self, rgb: np.ndarray, latents: Latents) -> float:
         """λ·D + R in bits per pixel, of the bytes that are written and the 8-bit picture that a decoder shows."""
-        shown = self.synthesize(latents)
-        rows = [np.square(a.astype(np.float32) - b).sum(dtype=np.float64) for a, b in zip(shown, rgb, strict=True)]
-        mse = sum(rows) / rgb.size / 255**2
+        mse = metrics.mse(self.synthesize(latents), rgb) / 255**2
         rate = 8 * len(latents.payload) / (rgb.shape[0] * rgb.shape[1])
         bound = Bound(torch.tensor([mse]), {"payload": torch.tensor([rate], dtype=torch.float64)})
         return float(bound.objective(self.model.config.lmbda(torch.tensor([latents.quality / QUALITY_MAX]))))

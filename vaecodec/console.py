@@ -113,6 +113,16 @@ class SizeType(click.ParamType):
         self.fail(f"{value!r} is not a size such as 20000, 20k or 1.5M", param, ctx)
 
 
+class RegionType(click.ParamType):
+    name = "X,Y,W,H"
+
+    def convert(self, value, param, ctx) -> tuple[int, int, int, int]:
+        with contextlib.suppress(ValueError):
+            x, y, width, height = (int(part) for part in value.split(","))
+            return x, y, width, height
+        self.fail(f"{value!r} is not four whole numbers such as 0,0,640,480", param, ctx)
+
+
 def _complete_model(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
     names = [CompletionItem(model.name) for model in list_models() if model.name.startswith(begun)]
     return names or [CompletionItem(begun, type="file")]
