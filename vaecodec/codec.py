@@ -27,6 +27,8 @@ from vaecodec.transforms import Transforms
 from vaecodec.view import Region, reduction_of, squares
 from vaecodec.weights import load_model
 
+BITS_BACK_PIXELS = 2**24
+"""Unless asked for, bits-back is tried for no larger pictures: to have both codings takes the memory of both."""
 EFFORTS = (0, 1)
 DEFAULT_EFFORT = 1
 
@@ -85,7 +87,7 @@ class Codec:
             psnr: or the smallest file of at least so many dB (RGB).
             effort: 0 rounds latents to the nearest symbols, 1 to those that are best for rate and distortion together.
             coding: of the hyperlatents, one of `container.CODINGS`: 0 rounds them, 1 codes them with bits-back where
-                that is possible; `None` takes what gives the smaller file.
+                that is possible; `None` takes what gives the smaller file, and 0 above `BITS_BACK_PIXELS`.
 
         Raises:
             ImageError: the picture cannot be used.
@@ -93,9 +95,8 @@ class Codec:
             TargetError: no quality gives that size or PSNR.
             ValueError: quality or effort is out of range, or more than one thing is asked for.
         """
-        planes = images.take_apart(images.open_image(image))
         return self.compress_planes(
-            planes, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort, coding=coding
+            images.planes_of(image), quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort, coding=coding
         )
 
     @enough_memory()
@@ -191,7 +192,8 @@ class Codec:
         y = self.transforms.analyse(rgb, quality)
         z = self.transforms.hyper_analyse(y, quality)
         rounded = self.coder.encode(z, y, (rgb.shape[1], rgb.shape[0]), quality, effort=effort)
-        if coding == container.ROUNDED or self.bits_back is None:
+        large = rgb.shape[0] * rgb.shape[1] > BITS_BACK_PIXELS
+        if coding == container.ROUNDED or self.bits_back is None or (coding is None and large):
             return rounded
         made = self.bits_back.encode(rounded, z, y, effort=effort)
         if made and (coding == container.BITS_BACK or len(made[0].payload) < len(rounded.payload)):
