@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 import time
@@ -164,21 +163,6 @@ def held_out_crops(
 def checksum(image: np.ndarray) -> str:
     """Names a picture's content."""
     return f"{zlib.crc32(np.ascontiguousarray(image)):08x}-{image.shape[1]}x{image.shape[0]}"
-
-
-def ssimulacra2(a: np.ndarray, b: np.ndarray) -> float:
-    """SSIMULACRA2 of two `[H, W, 3]` uint8 arrays (100 is perfect), by the package ssimulacra2.
-
-    Raises:
-        ImportError: it is not installed.
-    """
-    from PIL import Image
-    from ssimulacra2 import compute_ssimulacra2
-
-    buffers = io.BytesIO(), io.BytesIO()
-    for buffer, image in zip(buffers, (a, b), strict=True):
-        Image.fromarray(image).save(buffer, "PPM")
-    return float(compute_ssimulacra2(*buffers))
 
 
 # --- codecs ----------------------------------------------------------------------------------------------------------

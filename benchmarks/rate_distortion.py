@@ -29,7 +29,6 @@ from common import (
     publish,
     say,
     section,
-    ssimulacra2,
     usable_pictures,
 )
 
@@ -48,7 +47,7 @@ def measure(codec, image: np.ndarray, quality: float, measures: tuple[str, ...])
     middle = time.perf_counter()
     decoded = codec.decompress(data)
     end = time.perf_counter()
-    work = {"ms_ssim": metrics.ms_ssim, "ssimulacra2": ssimulacra2}
+    work = {"ms_ssim": metrics.ms_ssim, "ssimulacra2": metrics.ssimulacra2}
     row = [len(data), min(metrics.psnr_db(image, decoded), LOSSLESS_DB)]
     row += [work[name](image, decoded) if name in measures else None for name in PERCEPTUAL]
     row += [middle - start, end - middle]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from rd_tables import Curve, rising
+from rd_tables import Curve, rate_ratio
 
 # Okabe and Ito's colours; with the line styles and markers each curve differs from the others in print too
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -132,14 +132,15 @@ def _absolute(axis, curves: dict[str, Curve], styles: dict[str, dict], measure: 
 
 
 def _relative(axis, curves: dict[str, Curve], styles: dict[str, dict], anchor: str) -> None:
-    anchor_rate, anchor_db = rising(curves[anchor], "psnr_db")
     ends = []
     for name, curve in curves.items():
-        rate, db = rising(curve, "psnr_db")
-        grid = np.arange(max(db[0], anchor_db[0], 24), min(db[-1], anchor_db[-1], 42), 0.1)
+        result = rate_ratio(curves[anchor], curve)
+        if result is None:
+            continue
+        inside = (result[0] >= 24) & (result[0] <= 42)
+        grid, ratio = (values[inside] for values in result)
         if len(grid) < 5:
             continue
-        ratio = np.exp(np.interp(grid, db, np.log(rate)) - np.interp(grid, anchor_db, np.log(anchor_rate)))
         look = {key: value for key, value in styles[name].items() if key not in ("marker", "markersize")}
         axis.plot(grid, ratio, **look)
         ends.append((grid[-1], ratio[-1], name, look["color"]))

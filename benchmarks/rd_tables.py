@@ -106,6 +106,35 @@ def bd_rate(anchor: Curve, test: Curve, measure: str) -> tuple[float, float, flo
     return bd_rate_percent(*first, *second), low, high
 
 
+def rate_ratio(anchor: Curve, test: Curve) -> tuple[np.ndarray, np.ndarray] | None:
+    """Rates relative to the anchor's at equal PSNR, on a grid over the common range, log rate linear between points.
+
+    Returns:
+        PSNRs and ratios, or `None` if there is no common range.
+    """
+    (anchor_rate, anchor_db), (rate, db) = rising(anchor, "psnr_db"), rising(test, "psnr_db")
+    low, high = max(db[0], anchor_db[0]), min(db[-1], anchor_db[-1])
+    if high <= low:
+        return None
+    grid = np.linspace(low, high, 200)
+    return grid, np.exp(np.interp(grid, db, np.log(rate)) - np.interp(grid, anchor_db, np.log(anchor_rate)))
+
+
+def baseline_table(curves: dict[str, Curve]) -> str:
+    """Whether the VAEs are ahead of PCA and the autoencoder at every rate."""
+    lines = []
+    for vae in (name for name in VAES if name in curves):
+        for name in (name for name in BASELINES if name in curves and name != vae):
+            ratio = rate_ratio(curves[name], curves[vae])
+            if ratio is not None:
+                least, largest = (percent(100 * (f(ratio[1]) - 1)) for f in (min, max))
+                ahead = "yes" if max(ratio[1]) < 1 else "no"
+                span = f"{ratio[0][0]:.1f} to {ratio[0][-1]:.1f}"
+                lines.append(f"| {vae} | {name} | {least} | {largest} | {ahead} | {span} |")
+    head = "| | against | rate at equal PSNR: least | largest | ahead at every rate | common range, dB |"
+    return "\n".join([head, "| --- | --- | ---: | ---: | --- | --- |", *lines]) if lines else ""
+
+
 def _cell(result: tuple[float, float, float] | None) -> str:
     return "– | –" if result is None else f"{result[0]:+.1f} % | {result[1]:.1f} to {result[2]:.1f}"
 
@@ -141,6 +170,8 @@ def table(anchor_name: str, curves: dict[str, Curve], published: dict[str, Curve
     return "\n".join(lines + [row for _, row in sorted(rows)])
 
 
+VAES = ("vaecodec", "VAE, factorised prior")
+BASELINES = ("PCA 16x16", "PCA 8x8", "Autoencoder", "VAE, factorised prior", "vaecodec, factorised")
 IN_SHORT = ("ELIC", "mbt2018-mean", "BPG", "bmshj2018-hyperprior")
 """The published curves that the short table has."""
 
@@ -179,6 +210,8 @@ def report(
         parts.append(f"### In short: BD-rate by PSNR against {known[0]}\n")
         parts.append(short_table((curves | published)[known[0]], curves, published))
     parts += [f"\n{table(name, curves, published, count)}" for name in known]
+    if baselines := baseline_table(curves):
+        parts.append(f"\n### What is learned, against PCA and the plain autoencoder\n\n{baselines}")
     agreement = [
         (name, of, bd_rate(curve, curves[of], "psnr_db")) for name, (of, curve) in checks.items() if of in curves
     ]

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from rd_plot import label_ends, style
 
+TORCH = 'python -c "import torch"'
+DECODE = "decode, .vae to PNG, all loaded"
 REFERENCES = ("JPEG XL", "AVIF")
 """Ratios are to these."""
 
@@ -70,9 +72,14 @@ def report(data: dict) -> str:
             lines.append(f"| {size} | {ratio:.2f} | {row['peak_mb']:.0f} |")
     if starts := data.get("cold_start_s"):
         first = next(iter(starts.values()))
-        lines += ["\n### Cold start of the command line, 0.1 megapixels\n"]
+        lines += ["\n### Cold start of the command line, 768x512\n"]
         lines += [f"| command | seconds | ÷ {next(iter(starts))} |", "| --- | ---: | ---: |"]
         lines += [f"| {name} | {value:.3f} | {value / first:.1f} |" for name, value in starts.items()]
+        if DECODE in starts:
+            ratio = starts["vaecodec decompress"] / (starts[TORCH] + starts[DECODE])
+            lines.append(
+                f"\nA cold decompress takes {ratio:.2f} times as long as importing torch and decoding together."
+            )
     return "\n".join(lines) + "\n"
 
 

@@ -14,6 +14,8 @@ import click
 import numpy as np
 from common import SETTINGS, data_option
 
+from vaecodec.baselines import TWINS
+
 DEFAULT_FOLDER = Path(__file__).parent.parent / "pretrained" / "baselines"
 TABLE_CROPS, TEST_CROPS, CROP = 300, 24, 256
 
@@ -41,12 +43,22 @@ TABLE_CROPS, TEST_CROPS, CROP = 300, 24, 256
     "--crop", default=64, show_default=True, type=click.IntRange(min=64), help="Pixels a side; a multiple of 16."
 )
 @click.option("--seconds", type=float, help="Stop each twin after so long, with a checkpoint.")
+@click.option("--twin", "twins", type=click.Choice(TWINS), multiple=True, help="Only this one; both by default.")
 @click.option("--seed", default=0, show_default=True)
-def main(data, run: Path, folder: Path, crops: int, batch: int, crop: int, seconds: float | None, seed: int) -> None:
-    """Train the autoencoder and the factorised VAE; both are written when both are done."""
+def main(
+    data: tuple[Path, ...],
+    run: Path,
+    folder: Path,
+    crops: int,
+    batch: int,
+    crop: int,
+    seconds: float | None,
+    twins: tuple[str, ...],
+    seed: int,
+) -> None:
+    """Train the autoencoder and the factorised VAE, and make a codec of each that is done."""
     import torch
 
-    from vaecodec.baselines.autoencoder import NAMES
     from vaecodec.baselines.autoencoder_training import PairOptions, finish, train
     from vaecodec.training.data import Pictures
 
@@ -54,8 +66,8 @@ def main(data, run: Path, folder: Path, crops: int, batch: int, crop: int, secon
         raise click.UsageError("--crop: not a multiple of 16")
     torch.set_flush_denormal(True)
     pictures = Pictures(list(data), minimum=max(crop, CROP))
-    options, trained = PairOptions(crops=crops, batch=batch, crop=crop, seed=seed), {}
-    for name in NAMES:
+    options = PairOptions(crops=crops, batch=batch, crop=crop, seed=seed)
+    for name in twins or TWINS:
         state: dict = {}
         show = lambda _, state=state: "  ".join(f"{key} {value:.3f}" for key, value in state.items())
         with click.progressbar(
@@ -69,15 +81,11 @@ def main(data, run: Path, folder: Path, crops: int, batch: int, crop: int, secon
             pair = train(pictures, run / name, options, kl=name != "autoencoder", seconds=seconds, advance=advance)
         if pair is None:
             click.echo(f"{name}: stopped; the same command goes on", err=True)
-        else:
-            trained[name] = pair
-    if len(trained) < len(NAMES):
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    generator = np.random.default_rng(seed)
-    tables = pictures.crops(TABLE_CROPS, CROP, generator).float() / 255
-    test = pictures.crops(TEST_CROPS, CROP, generator).float() / 255
-    for name, pair in trained.items():
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        generator = np.random.default_rng(seed)  # the same crops for both
+        tables = pictures.crops(TABLE_CROPS, CROP, generator).float() / 255
+        test = pictures.crops(TEST_CROPS, CROP, generator).float() / 255
         codec, path = finish(pair, tables, test), folder / f"{name}.safetensors"
         codec.save(path, f"trained on {crops} crops of {crop}x{crop}")
         click.echo(f"{path}  {path.stat().st_size / 1e3:.0f} kB  {codec.quantiser.how}")

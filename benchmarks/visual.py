@@ -63,7 +63,8 @@ class Remembered:
 def main(image: Path, bpp: float, model: str | None, codecs: str | None, crop: int, folder: Path) -> None:
     """Bring every codec to one file size and show the results: visual-IMAGE.html, .png and .json."""
     from vaecodec import images
-    from vaecodec.compare import compare, page, sheet
+    from vaecodec.compare import compare, sheet
+    from vaecodec.compare_page import page
     from vaecodec.errors import ImageError
 
     try:

@@ -18,13 +18,13 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from conftest import TINY
+from conftest import TINY, TINY_BITS_BACK
 from support import alpha_plane, chunk, in_mode, trusting, with_body, with_fields
 
 import vaecodec
 from vaecodec import images
 from vaecodec.codec import Codec
-from vaecodec.container import ALPHA, unpack
+from vaecodec.container import ALPHA, BITS_BACK, unpack
 from vaecodec.errors import VaecodecError
 
 SMALL = {
@@ -42,6 +42,14 @@ def original(codec: Codec, name: str) -> bytes:
     return codec.compress(in_mode(mode, width, height), quality=quality)
 
 
+def bits_back_original() -> tuple[Codec, bytes]:
+    """A codec with a posterior, and a file whose hyperlatents are coded with bits-back."""
+    codec = Codec(TINY_BITS_BACK)
+    data = codec.compress(in_mode("RGB", 20, 150), quality=60, coding=BITS_BACK)
+    assert vaecodec.read_info(data).coding == BITS_BACK
+    return codec, data
+
+
 def mutate(data: bytes, rng: np.random.Generator) -> bytes:
     """One or two things changed on purpose, and the checksums of header, payload and chunks made to fit."""
     file = unpack(data)
@@ -49,7 +57,7 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
     kinds = rng.choice(["words", "length", "noise", "size", "field", "chunk"], rng.integers(1, 3), replace=False)
     for kind in kinds:
         if kind == "words":
-            for place in rng.integers(0, len(payload), rng.integers(1, 4)):
+            for place in rng.integers(0, len(payload), rng.integers(1, 4)) if payload else ():
                 payload[place] = rng.integers(0, 256)
         elif kind == "length":
             payload = bytearray(
@@ -111,17 +119,18 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # Pillow's about damaged metadata
     codec = Codec(TINY)
-    originals = {name: original(codec, name) for name in SMALL}
-    for data in originals.values():
+    originals = {name: (codec, original(codec, name)) for name in SMALL} | {"bits-back": bits_back_original()}
+    for codec, data in originals.values():
         codec.decompress(data)
     loaded, start = peak_mb(), time.perf_counter()
     result: dict = {"count": 0, "outcomes": {}}
-    for number, (name, data) in enumerate(originals.items()):
+    for number, (name, (codec, data)) in enumerate(originals.items()):
         for trusted in (False, True):
-            share = options.count // (2 * len(SMALL))
+            share = options.count // (2 * len(originals))
             outcomes = try_mutations(codec, data, share, seed=options.seed + 100 * number, trusted=trusted)
             result["outcomes"][f"{name}, {'symbols trusted' if trusted else 'as it is'}"] = dict(outcomes.most_common())
             result["count"] += outcomes.total()
+            print(name, trusted, dict(outcomes), flush=True)
     result |= {"peak_growth_mb": round(peak_mb() - loaded), "seconds": round(time.perf_counter() - start)}
     text = json.dumps(result, indent=1)
     print(text)

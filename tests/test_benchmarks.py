@@ -7,6 +7,7 @@ import sys
 import zlib
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from browser import Browser, find_browser
@@ -23,8 +24,10 @@ pytest.importorskip("pytorch_msssim", reason="pytorch-msssim is not installed (e
 import common  # noqa: E402
 import rd_tables  # noqa: E402
 
+from vaecodec import metrics  # noqa: E402
 from vaecodec.baselines.classic import PillowCodec  # noqa: E402
-from vaecodec.compare import Entry, page, sheet, to_size  # noqa: E402
+from vaecodec.compare import Entry, sheet, to_size  # noqa: E402
+from vaecodec.compare_page import page  # noqa: E402
 from vaecodec.errors import TargetError  # noqa: E402
 
 PROGRAMS = sorted(path.stem for path in BENCHMARKS.glob("*.py") if "click.command" in path.read_text())
@@ -128,8 +131,8 @@ def test_ssimulacra2():
     pytest.importorskip("ssimulacra2", reason="the package ssimulacra2 is not installed")
     image = picture(176, 164)
     noisy = np.clip(image.astype(int) + np.random.default_rng(0).normal(0, 12, image.shape), 0, 255).astype(np.uint8)
-    assert common.ssimulacra2(image, image) == pytest.approx(100, abs=0.01)
-    assert common.ssimulacra2(image, noisy) < 90
+    assert metrics.ssimulacra2(image, image) == pytest.approx(100, abs=0.01)
+    assert metrics.ssimulacra2(image, noisy) < 90
 
 
 # --- tables
@@ -141,6 +144,18 @@ def test_bd_rate_of_a_known_shift():
     assert result == pytest.approx((10.0, 26.0, 38.0))
     apart = rd_tables.Curve(bpp, [value + 20 for value in db])
     assert rd_tables.bd_rate(rd_tables.Curve(bpp, db), apart, "psnr_db") is None
+
+
+def test_ahead_at_every_rate_or_not():
+    db = [26.0, 29.0, 32.0, 35.0]
+    curves = {
+        "vaecodec": rd_tables.Curve([0.1, 0.2, 0.4, 0.8], db),
+        "PCA 16x16": rd_tables.Curve([0.2, 0.3, 0.5, 0.9], db),
+        "Autoencoder": rd_tables.Curve([0.2, 0.3, 0.4, 0.7], db),
+    }
+    text = rd_tables.baseline_table(curves)
+    assert "| vaecodec | PCA 16x16 | −50.0 % | −11.1 % | yes | 26.0 to 35.0 |" in text
+    assert "| vaecodec | Autoencoder | −50.0 % | +14.3 % | no | 26.0 to 35.0 |" in text
 
 
 def test_points_that_give_no_more_are_dropped():
@@ -195,6 +210,35 @@ def test_speed_runs_and_goes_on(tmp_path):
         starts.undo()
 
 
+def test_folders_sets_several_processes_against_one(folder, tmp_path, monkeypatch):
+    import folders
+
+    (folder / "broken.png").unlink()
+    seconds, cpu_seconds = folders.timed(folder, 1, str(TINY))
+    assert seconds > 0 and cpu_seconds > 0
+    calls = []
+    monkeypatch.setattr(folders, "timed", lambda _, n, model: calls.append(n) or (12.0 / n + 1, 12.0 + n))
+    arguments = (folder, "--repeats", 2, "-o", tmp_path / "f")
+    result = run("folders", *arguments)
+    assert result.exit_code == 0 and calls == [1, 2, 1, 2]
+    assert "| 1 | 13.00 | 1.00 | 13.00 | 1.00 |\n| 2 | 7.00 | 1.86 | 14.00 | 1.86 |" in result.output
+    assert run("folders", *arguments).exit_code == 0 and len(calls) == 4  # nothing is measured again
+    with pytest.raises(click.ClickException, match="nothing in it ends in"):
+        monkeypatch.undo()
+        (tmp_path / "none").mkdir()
+        folders.timed(tmp_path / "none", 1, str(TINY))
+
+
+def test_cold_starts_are_set_against_torch_and_decoding():
+    import speed
+    import speed_report
+
+    seconds = speed.cold_starts(TINY, picture(64, 48), repeats=1)
+    assert 0 < seconds[speed_report.DECODE] < seconds["vaecodec decompress"]
+    text = speed_report.report({"machine": "", "threads": 1, "sizes": [], "codecs": {}, "cold_start_s": seconds})
+    assert "times as long as importing torch and decoding together" in text
+
+
 def test_ablations_add_up(folder, tmp_path):
     (folder / "broken.png").unlink()
     target = tmp_path / "ablations"
@@ -208,6 +252,7 @@ def test_ablations_add_up(folder, tmp_path):
             sum(groups), rel=0.05
         )
         assert row["bf16_psnr_db"] == pytest.approx(row["psnr_db"], abs=0.5)
+        assert 0 < row["own_tables_bpp"] < 10 and row["nearest_bpp"] == pytest.approx(row["bpp"], rel=0.2)
     assert "Parts of the rate" in target.with_suffix(".md").read_text()
 
 
@@ -272,6 +317,37 @@ def test_symbol_choice_sweeps_weights(tmp_path):
     assert all(b < n for b, n in zip(means["0.01"]["bpp"], means["nearest"]["bpp"], strict=True))
 
 
+def test_inference_compares_efforts(good, tmp_path, monkeypatch):
+    target = tmp_path / "inference"
+    arguments = (good, "-o", target, "-m", TINY, "--qualities", "10,40,60,90", "--efforts", "1,3")
+    result = run("inference", *arguments)
+    assert result.exit_code == 0, result.output
+    data = json.loads(target.with_suffix(".json").read_text())
+    assert data["pictures"] == ["good.png"] and list(data["efforts"]) == ["0", "1", "3"]
+    none, most = data["efforts"]["0"], data["efforts"]["3"]
+    assert (none["saved_percent"], none["closed_percent"]) == (0, 0)
+    assert most["saved_percent"] > 0 and most["closed_percent"] > 50 and most["bd_rate_percent"] < 0
+    assert max(row["worst_percent"] for row in data["efforts"].values()) <= 0
+    for point in data["measured"]["points"].values():
+        for row in point.values():
+            assert row["objective_bpp"] == pytest.approx(row["rate_bpp"] + row["distortion_bpp"], abs=1e-5)
+    with Image.open(target.with_suffix(".png")) as drawn:
+        assert min(drawn.size) > 300
+    monkeypatch.setattr("inference.measure", lambda *_: pytest.fail("measured again"))
+    assert run("inference", *arguments).exit_code == 0
+
+
+def test_targets_are_counted(good, tmp_path):
+    result = run("targets", good, "-o", tmp_path / "t", "-m", TINY, "--bpp", "0.001,0.4", "--psnr", "20", "-e", "0")
+    assert result.exit_code == 0, result.output
+    points = json.loads((tmp_path / "t.json").read_text())["measured"]["points"]
+    (impossible,), (size,), (psnr,) = (points[key].values() for key in ("0.001 bpp", "0.4 bpp", "20 dB"))
+    assert "cannot be reached" in impossible["unreachable"]
+    assert 0.95 * size["asked"] <= size["bytes"] <= size["asked"] and size["encodes"] <= 8
+    assert psnr["psnr_db"] >= 20
+    assert "1 of 1" in result.output
+
+
 def test_published_check_reports_steps(good, tmp_path, monkeypatch):
     import published_check
 
@@ -289,7 +365,7 @@ def test_readme_has_what_the_committed_results_say():
     from vaecodec.catalog import DEFAULT_MODEL, read_model_info
 
     root = BENCHMARKS.parent
-    shipped = read_model_info(root / "pretrained" / f"{DEFAULT_MODEL}.safetensors").fingerprint
+    shipped = read_model_info(root / "pretrained" / f"{DEFAULT_MODEL}.safetensors").fingerprint[:8]
     data = json.loads((BENCHMARKS / "results" / "kodak.json").read_text())
     assert data["codecs"]["vaecodec"]["version"] == f"model id {shipped}"
     ablations = json.loads((BENCHMARKS / "results" / "ablations.json").read_text())
@@ -305,6 +381,14 @@ def test_readme_has_what_the_committed_results_say():
     for name, rate in rows:
         label = name.split(",")[0].strip() if "**" in name else name.strip()
         assert f"| {label} |{rate}|" in table, f"{name.strip()}: {rate.strip()} is not in the results"
+
+
+def test_docs_have_the_steps_that_were_measured():
+    results = (BENCHMARKS / "results" / "published_check.md").read_text()
+    docs = (BENCHMARKS.parent / "docs" / "benchmarks.md").read_text()
+    rows = [line for line in docs[docs.index("## Against published") :].splitlines() if line.startswith("| ")]
+    assert len(rows) > 10
+    assert all(row in results for row in rows)
 
 
 # --- side by side

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 from conftest import TINY
 from PIL import Image
@@ -95,7 +96,7 @@ def test_one_result_line_goes_to_stderr() -> None:
 
 
 def test_effort_is_passed_on() -> None:
-    for effort in "01":
+    for effort in "013":
         run("compress", "a.png", f"{effort}.vae", *MODEL, "-e", effort)
         assert Path(f"{effort}.vae").read_bytes() == vaecodec.compress("a.png", effort=int(effort), model=TINY)
 
@@ -301,7 +302,7 @@ USAGE = [
     ["compress", "a.png", "b.vae", "-q", "0"],
     ["compress", "a.png", "b.vae", "-q", "101"],
     ["compress", "a.png", "b.vae", "-q", "high"],
-    ["compress", "a.png", "b.vae", "-e", "2"],
+    ["compress", "a.png", "b.vae", "-e", "10"],
     ["compress", "a.png", "b.vae", "-q", "50", "--psnr", "30"],
     ["compress", "-", "-o", "out"],
     ["compress", ".", "-o", "out"],
@@ -353,9 +354,19 @@ def test_info_speaks_json() -> None:
     assert second.pop("payload_bytes") < size - 36
     assert second == {
         "file": "la.vae", "width": 9, "height": 5, "mode": "LA", "quality": 1.0, "bytes": size,
-        "bpp": round(8 * size / 45, 4), "chunks": 1, "coding": 0, "model_id": TINY_ID, "model": None,
+        "bpp": round(8 * size / 45, 4), "chunks": 1, "coding": 0, "model_id": TINY_ID, "model": None, "metadata": {},
     }  # fmt: skip
     assert json.loads(lines[0])["file"] == "a.vae"
+
+
+def test_info_names_the_metadata() -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    in_mode("RGB", 40, 30).save("m.jpg", exif=exif, icc_profile=b"p" * 1500)
+    run("compress", "m.jpg", "m.vae", *MODEL)
+    assert run("info", "m.vae").stdout.endswith(f"({TINY_ID})  icc 1.5 kB  exif {len(exif.tobytes())} bytes\n")
+    run("compress", "m.jpg", "m.vae", "-f", "--metadata", "icc", *MODEL)
+    assert json.loads(run("info", "--json", "m.vae").stdout)["metadata"] == {"icc": 1500}
 
 
 def test_info_reads_files_of_unknown_models() -> None:
@@ -378,6 +389,23 @@ def test_models_are_listed(installed: Path) -> None:
     assert result.stdout == f"light  {TINY_ID}  401.2 kB  {path}  (default)\n"
 
 
+def test_a_damaged_model_is_listed_and_stops_nothing(installed: Path) -> None:
+    (installed / "cut.safetensors").write_bytes(TINY.read_bytes()[:-1])
+    (installed / "empty.safetensors").touch()
+    (installed / "text.safetensors").write_text("only text, and more of it")
+    result = run("models")
+    lines = result.stdout.splitlines()
+    assert (result.exit_code, len(lines)) == (0, 4) and lines[0].startswith("light  ")
+    size = TINY.stat().st_size
+    assert lines[1] == (
+        f"damaged: {installed}/cut.safetensors: not a model of vaecodec ({size - 1} bytes long instead of {size})"
+    )
+    assert all(f"damaged: {installed}/{name}.safetensors: not a" in result.stdout for name in ("empty", "text"))
+    assert "model light" in run("info", "a.vae").stdout
+    assert run("decompress", "a.vae", "b.png").exit_code == 0
+    assert "damaged: " in fails(4, "not installed", "decompress", "other.vae", "c.png").stderr
+
+
 def test_the_default_model_and_the_files_own_are_found(installed: Path) -> None:
     assert run("compress", "a.png", "b.vae").exit_code == 0
     assert run("decompress", "b.vae", "b.png").exit_code == 0
@@ -397,10 +425,36 @@ def test_every_command_has_help(command: str) -> None:
     result = run(command, "--help")
     assert (result.exit_code, result.stderr) == (0, "")
     assert len(main.commands[command].help) > 20
+    assert "Example" in result.stdout and f"vaecodec {command}" in result.stdout.split("Example")[1]
 
 
-def test_the_version_is_the_packages() -> None:
-    assert run("--version").stdout == f"vaecodec, version {vaecodec.__version__}\n"
+def test_the_overview_shows_whole_sentences() -> None:
+    result = run("--help")
+    assert "..." not in result.stdout.split("Commands:")[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "begun", "expected"),
+    [
+        ([], "dec", {"decompress"}),
+        (["decompress"], "--fo", {"--format", "--force"}),
+        (["compress", "-m"], "li", {"light"}),
+    ],
+)
+def test_the_shell_completes_commands_options_and_models(installed: Path, words, begun, expected) -> None:
+    completion = ShellComplete(main, {}, "vaecodec", "_VAECODEC_COMPLETE")
+    assert {item.value for item in completion.get_completions(words, begun)} == expected
+
+
+def test_the_shell_completes_files() -> None:
+    completion = ShellComplete(main, {}, "vaecodec", "_VAECODEC_COMPLETE")
+    for words in (["compress"], ["info"], ["compare", "a.png"], ["compress", "-m"]):
+        assert [item.type for item in completion.get_completions(words, "a")] == ["file"]
+
+
+def test_the_version_names_package_and_models(installed: Path) -> None:
+    fingerprint = catalog.read_model_info(TINY).fingerprint
+    assert run("--version").stdout == f"vaecodec {vaecodec.__version__}\nmodel light {fingerprint}\n"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, EOFError])

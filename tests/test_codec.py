@@ -13,7 +13,7 @@ import torch
 from conftest import TINY, picture
 from hypothesis import given
 from hypothesis import strategies as st
-from mutations import SMALL, original, try_mutations
+from mutations import SMALL, bits_back_original, original, try_mutations
 from PIL import Image
 from skimage import data as photographs
 from support import MODES, alpha_plane, assert_no_torch, examples, flips, in_mode, pack, with_fields
@@ -104,7 +104,7 @@ def test_other_qualities_are_refused(tiny, quality: float) -> None:
         tiny.compress(picture(8, 8), quality=quality)
 
 
-@pytest.mark.parametrize("effort", [-1, 2])
+@pytest.mark.parametrize("effort", [-1, 10, 1.5])
 def test_other_efforts_are_refused(tiny, effort: int) -> None:
     with pytest.raises(ValueError, match="effort"):
         tiny.compress(picture(8, 8), effort=effort)
@@ -264,6 +264,13 @@ def test_mutations_give_a_picture_of_the_stated_size_or_an_error(tiny, small, na
     """Half of them get past the checksum of the symbols and past the end of the stack, as an attacker's file would."""
     outcomes = try_mutations(tiny, small[name], 250, seed=list(SMALL).index(name), trusted=trusted)
     assert outcomes.total() == 250
+    assert outcomes["decoded"] > 30 if trusted else outcomes["decoded"] < 125
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("trusted", [False, True], ids=["as it is", "symbols trusted"])
+def test_mutations_of_a_file_with_bits_back_do_too(trusted: bool) -> None:
+    outcomes = try_mutations(*bits_back_original(), 250, seed=9, trusted=trusted)
     assert outcomes["decoded"] > 30 if trusted else outcomes["decoded"] < 125
 
 

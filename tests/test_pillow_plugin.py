@@ -46,9 +46,10 @@ def test_options_and_metadata_reach_the_encoder(tmp_path) -> None:
     assert saved(image, size=large).getbuffer().nbytes <= large
     image.save(tmp_path / "x.vae", model=TINY, exif=exif, icc_profile=b"profile")
     again = Image.open(tmp_path / "x.vae")
-    again.load()
     assert again.getexif()[0x010E] == "a description"
-    assert again.info["icc_profile"] == b"profile"
+    assert (again.info["icc_profile"], again.info["quality"]) == (b"profile", pytest.approx(50, abs=0.01))
+    again.load()
+    assert (again.info["icc_profile"], again.getexif()[0x010E]) == (b"profile", "a description")
 
 
 def test_thumbnails_and_conversions_work() -> None:
@@ -76,6 +77,8 @@ def test_other_libraries_read_vae_through_pillow(tmp_path) -> None:
     assert np.array_equal(imageio.imread(tmp_path / "x.vae", plugin="pillow"), expected)
     io_module = pytest.importorskip("skimage.io")
     assert np.array_equal(io_module.imread(str(tmp_path / "x.vae")), expected)
+    matplotlib = pytest.importorskip("matplotlib.image")
+    assert np.array_equal(matplotlib.imread(tmp_path / "x.vae"), expected)
 
 
 def test_registering_and_opening_import_no_torch(tmp_path) -> None:

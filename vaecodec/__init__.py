@@ -10,12 +10,12 @@ Importing the package, `read_info` and `list_models` do not import torch; the fi
 from __future__ import annotations
 
 import threading
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vaecodec.catalog import ModelInfo, find_model, list_models
 from vaecodec.container import DEFAULT_MAX_PIXELS, Header, read_header
+from vaecodec.effort import DEFAULT_EFFORT, Progress
 from vaecodec.errors import (
     BitstreamError,
     Corrupt,
@@ -35,11 +35,6 @@ if TYPE_CHECKING:
     from vaecodec.codec import Codec
     from vaecodec.images import ImageLike
     from vaecodec.view import Region
-
-try:
-    __version__ = version("vaecodec")
-except PackageNotFoundError:  # a checkout that is not installed
-    __version__ = "0+unknown"
 
 __all__ = [
     "BitstreamError",
@@ -67,13 +62,12 @@ _lock = threading.Lock()
 
 
 def _codec(model: str | Path | None) -> Codec:
-    from vaecodec.catalog import DEFAULT_MODEL
-    from vaecodec.codec import Codec
+    from vaecodec.catalog import DEFAULT_MODEL, codec_class
 
     key = str(model or DEFAULT_MODEL)
     with _lock:
         if key not in _codecs:
-            _codecs[key] = Codec(model)
+            _codecs[key] = codec_class(key)(key)
         return _codecs[key]
 
 
@@ -84,7 +78,8 @@ def compress(
     size: float | None = None,
     bpp: float | None = None,
     psnr: float | None = None,
-    effort: int = 1,
+    effort: int = DEFAULT_EFFORT,
+    progress: Progress | None = None,
     model: str | Path | None = None,
 ) -> bytes:
     """A picture as the bytes of a `.vae` file.
@@ -95,7 +90,10 @@ def compress(
         size: instead of a quality, the largest file of at most so many bytes,
         bpp: the same in bits per pixel,
         psnr: or the smallest file of at least so many dB (RGB).
-        effort: 0 rounds latents to the nearest symbols, 1 to those that are best for rate and distortion together.
+        effort: 0 (one pass of the encoder) to 9 (most steps of descent for this picture); see `effort.EFFORTS`. No
+            level gives a picture with a larger λ·D + R than 0, and none makes decoding slower.
+        progress: called after each step of the levels from 4 on with how many of how many are done; if it returns
+            `False`, the best so far is taken.
         model: a name from `list_models` or a path; `None` for the default.
 
     Raises:
@@ -104,7 +102,9 @@ def compress(
         TargetError: no quality gives that size or PSNR; the message names the nearest.
         ValueError: quality or effort is out of range, or more than one thing is asked for.
     """
-    return _codec(model).compress(image, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort)
+    return _codec(model).compress(
+        image, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort, progress=progress
+    )
 
 
 def decompress(
@@ -166,4 +166,11 @@ def __getattr__(name: str):
         from vaecodec.codec import Codec
 
         return Codec
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version  # they take longer than reading a header
+
+        try:
+            return version("vaecodec")
+        except PackageNotFoundError:  # a checkout that is not installed
+            return "0+unknown"
     raise AttributeError(f"module 'vaecodec' has no attribute {name!r}")

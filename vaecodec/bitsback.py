@@ -165,7 +165,10 @@ class BitsBackCoder:
         symbols = reader.take(p.numbers.expand(self.coder.z_shape(shape))) + p.offset / FRACTIONS
         above = self.coder.read_y(reader, symbols / FINE, shape, quality)
         q = self._posterior(Cells.part(above.merged(), 0), quality)
-        stack.push(*group(symbols - q.offset / FRACTIONS, q.numbers), self.coder.tables)
+        try:
+            stack.push(*group(symbols - q.offset / FRACTIONS, q.numbers), self.coder.tables)
+        except ValueError as error:
+            raise Corrupt("the payload holds a hyperlatent that is out of range") from error
         z_below, below = self.coder.read(reader, (rows - upper * HYPER, columns), quality)
         reader.finish(header.symbols_crc)
         return Latents(

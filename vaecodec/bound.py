@@ -51,7 +51,7 @@ class _LowerBound(torch.autograd.Function):
     """`max(x, bound)` that still lets gradients through that would raise x."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, bound: float) -> Tensor:
+    def forward(ctx, x: Tensor, bound: float | Tensor) -> Tensor:
         ctx.save_for_backward(x < bound)
         return x.clamp_min(bound)
 
@@ -64,6 +64,11 @@ class _LowerBound(torch.autograd.Function):
 def bounded_log2_scale(log2_scale: Tensor) -> Tensor:
     """Log2 of the standard deviations, kept within the table's range; float32."""
     return _LowerBound.apply(log2_scale.float(), LOG2_SCALE_MIN).clamp_max(LOG2_SCALE_MAX)
+
+
+def clamp_inwards(x: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
+    """Clamps; outside, only gradients that lead back inside get through."""
+    return -_LowerBound.apply(-_LowerBound.apply(x, low), -high)
 
 
 def gaussian_bits(deviation: Tensor, log2_scale: Tensor) -> Tensor:
@@ -88,6 +93,11 @@ def gaussian_kl_bits(mean: Tensor, log2_scale: Tensor, prior_mean: Tensor, prior
     inverse = torch.exp2(-prior_log2_scale)
     squares = (torch.exp2(log2_scale) * inverse).square() + ((mean - prior_mean) * inverse).square()
     return prior_log2_scale - log2_scale + (squares - 1) / (2 * math.log(2))
+
+
+def gaussian_observation_bits(mse: Tensor, variance: float, samples: int) -> Tensor:
+    """−log2 N(x; x_hat, variance), a density, of so many samples with this mean squared error; elementwise."""
+    return samples * (mse / (2 * variance * math.log(2)) + 0.5 * math.log2(2 * math.pi * variance))
 
 
 def round_ste(x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,9 @@ import click
 
 import vaecodec
 from vaecodec import catalog, files
+from vaecodec.commands.compare import compare
 from vaecodec.commands.evaluate import evaluate
+from vaecodec.commands.generate import interpolate, sample
 from vaecodec.commands.inspect import info, models, test
 from vaecodec.commands.train import train
 from vaecodec.console import (
@@ -68,34 +71,71 @@ def _plan(
         files.make_folder(target_folder)
     if resume:
         files.remove_leftovers(plan.targets.values())
-    for name in plan.renamed:
-        say(f"vaecodec: keeps its suffix, since another has the same name: {name}")
+    if plan.renamed:
+        names = ", ".join(plan.renamed[:4]) + ", …" * (len(plan.renamed) > 4)
+        say(f"vaecodec: {len(plan.renamed)} files keep their suffix, as their names are the same without it: {names}")
     return plan
 
 
+def _version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    if asked:
+        click.echo(f"vaecodec {vaecodec.__version__}")
+        for model in vaecodec.list_models():
+            click.echo(f"model {model.name} {model.fingerprint}")
+        context.exit()
+
+
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(vaecodec.__version__, prog_name="vaecodec")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version and the installed models with their fingerprints, and exit.",
+)
 def main() -> None:
     """A lossy image codec that is a variational autoencoder.
 
     \b
-    vaecodec compress photo.png photo.vae
-    vaecodec decompress photo.vae photo.png
+    Examples:
+      vaecodec compress photo.png photo.vae
+      vaecodec decompress photo.vae photo.png
+      vaecodec compress photos/ -o compressed/ -r -j 4
+      vaecodec compare photo.png photo.vae --html compare.html
+
+    Every command has a --help with examples. Results go to standard output, all else to standard error. Files appear
+    whole or not at all, and none is overwritten without --force.
+
+    \b
+    Exit codes:
+      0    all is well
+      1    a file failed; of several, some did
+      2    wrong usage
+      3    the .vae file is damaged, or of a version that this program does not know
+      4    the model is missing or damaged, or not the one that made the file
+      130  interrupted
     """
 
 
 @main.command()
-@click.argument("paths", nargs=-1, required=True, metavar="IN OUT.vae | IN... -o DIR")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="IN OUT.vae | IN... -o DIR")
 @click.option(
     "-q", "--quality", type=click.FloatRange(1, 100), help="1 is smallest, 100 best; 50 unless something is asked for."
 )
-@click.option("--size", type=SizeType(), help="Largest file of at most N bytes; k and M are thousands and millions.")
+@click.option(
+    "--size",
+    type=SizeType(),
+    metavar="N[k|M]",
+    help="Largest file of at most N bytes; k and M are thousands and millions.",
+)
 @click.option(
     "--bpp", type=click.FloatRange(min=0, min_open=True), help="Largest file of at most so many bits per pixel."
 )
 @click.option(
     "--metadata",
     type=MetadataType(),
+    metavar="KINDS",
     default="all",
     show_default=True,
     help="What to keep: all, none, or some of icc,exif,xmp.",
@@ -156,7 +196,7 @@ def compress(
 
 
 @main.command()
-@click.argument("paths", nargs=-1, required=True, metavar="IN.vae OUT | IN.vae... -o DIR")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="IN.vae OUT | IN.vae... -o DIR")
 @click.option(
     "--format", "suffix", metavar="SUFFIX", help="Format of pictures in a folder or on standard output; png by default."
 )
@@ -227,5 +267,7 @@ def decompress(
     batch.run(task, plan, jobs, lambda report: [human_size(report.written_bytes)], "read")
 
 
-for command in (info, test, models, evaluate, train):
+for command in (info, test, models, compare, evaluate, train, sample, interpolate):
     main.add_command(command)
+for room in catalog.ROOMS.values():
+    main.add_command(importlib.import_module(room).commands)

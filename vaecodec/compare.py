@@ -1,13 +1,13 @@
-"""Codecs side by side at one file size: a page with a slider and a difference view, and a sheet as one picture."""
+"""Pictures side by side: codecs at one file size, files against their original; and a sheet of them as one picture.
+
+`compare_page` makes a page of them.
+"""
 
 from __future__ import annotations
 
-import base64
-import html
-import io
-import json
+import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -29,11 +29,15 @@ class Entry:
         label: name of the codec.
         detail: rate, error and setting, in words.
         image: `[H, W, 3]` uint8.
+        bits: `[rows, columns]` bits a pixel that each square of `cell` pixels a side cost, if that is known.
+        cell: its side; squares begin at the upper left.
     """
 
     label: str
     detail: str
     image: np.ndarray
+    bits: np.ndarray | None = None
+    cell: int = 16
 
 
 def to_size(codec: ImageCodec, image: np.ndarray, size: int) -> tuple[bytes, float]:
@@ -66,7 +70,7 @@ def compare(
     codecs: Iterable[ImageCodec], image: np.ndarray, size: int, failed: Callable[[ImageCodec, Exception], None]
 ) -> list[Entry]:
     """The picture through every codec at one size, the original first; `failed` is told of codecs that cannot."""
-    entries = [Entry("Original", f"{image.shape[1]}x{image.shape[0]} pixels", image)]
+    entries = [original_entry(image)]
     for codec in codecs:
         try:
             data, quality = to_size(codec, image, size)
@@ -80,102 +84,56 @@ def compare(
     return entries
 
 
-# --- one page --------------------------------------------------------------------------------------------------------
+def original_entry(image: np.ndarray) -> Entry:
+    """The picture as it was."""
+    return Entry("Original", f"{image.shape[1]}x{image.shape[0]} pixels", image)
 
 
-def _data_url(image: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+def measured_entry(label: str, image: np.ndarray, measures: metrics.Measures, bits: np.ndarray | None = None) -> Entry:
+    """A decoded file with its figures in words; those that are not known are left out."""
+    parts = [f"{measures.bytes} bytes", f"{measures.bpp:.3f} bpp", f"{measures.psnr_db:.2f} dB"]
+    parts += [f"MS-SSIM {measures.ms_ssim:.4f}"] if math.isfinite(measures.ms_ssim) else []
+    parts += [f"SSIMULACRA2 {measures.ssimulacra2:.1f}"] if math.isfinite(measures.ssimulacra2) else []
+    return Entry(label, ", ".join(parts), image, bits)
 
 
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>@TITLE@</title>
-<style>
-body { font: 16px/1.4 system-ui, sans-serif; margin: 1rem; color: #111; background: #eee; }
-h1 { font-size: 1.3rem; margin: 0 0 .7rem; }
-form { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; align-items: center; margin-bottom: .7rem; }
-#stage { position: relative; overflow: hidden; width: @WIDTH@px; height: @HEIGHT@px;
-  max-width: none; background: #000; }
-#stage img { position: absolute; left: 0; top: 0; image-rendering: pixelated; transform-origin: 0 0; }
-#line { position: absolute; top: 0; bottom: 0; width: 2px; background: #fff; mix-blend-mode: difference; }
-#stage.difference { filter: brightness(8); }
-#stage.difference #right { mix-blend-mode: difference; clip-path: none !important; }
-#stage.difference #line { display: none; }
-input[type=range] { width: min(30rem, 90vw); }
-.scroll { overflow: auto; max-width: 100%; }
-p { margin: .3rem 0; }
-</style>
-<h1>@TITLE@</h1>
-<form onsubmit="return false">
-<label>Left <select id="a"></select></label>
-<label>Right <select id="b"></select></label>
-<label>Divide <input id="at" type="range" min="0" max="100" value="50" step="0.1"></label>
-<label>Zoom <select id="zoom"><option>1</option><option>2</option><option>4</option></select></label>
-<label><input id="diff" type="checkbox"> Difference, eightfold</label>
-</form>
-<p id="about" aria-live="polite"></p>
-<div class="scroll"><div id="stage"><img id="left" alt=""><img id="right" alt=""><div id="line"></div></div></div>
-<noscript>This page needs JavaScript to divide the pictures.</noscript>
-<script>
-const entries = @ENTRIES@, width = @WIDTH@, height = @HEIGHT@;
-const $ = id => document.getElementById(id);
-for (const id of ["a", "b"]) entries.forEach((e, i) => $(id).add(new Option(e.label, i)));
-$("b").value = Math.min(1, entries.length - 1);
-function show() {
-  const a = entries[$("a").value], b = entries[$("b").value];
-  const zoom = Number($("zoom").value), at = Number($("at").value);
-  for (const [id, e] of [["left", a], ["right", b]]) {
-    if ($(id).src !== e.url) $(id).src = e.url;
-    $(id).alt = e.label;
-    $(id).style.width = width * zoom + "px";
-  }
-  $("stage").style.width = width * zoom + "px";
-  $("stage").style.height = height * zoom + "px";
-  $("right").style.clipPath = `inset(0 0 0 ${at}%)`;
-  $("line").style.left = `calc(${at}% - 1px)`;
-  $("stage").classList.toggle("difference", $("diff").checked);
-  $("about").textContent = `${a.label}: ${a.detail} | ${b.label}: ${b.detail}`;
-}
-for (const id of ["a", "b", "at", "zoom", "diff"]) $(id).addEventListener("input", show);
-let held = false;
-const drag = event => {
-  if (!held) return;
-  const box = $("stage").getBoundingClientRect();
-  $("at").value = 100 * (event.clientX - box.left) / box.width;
-  show();
-};
-$("stage").addEventListener("pointerdown", event => { held = true; event.preventDefault(); drag(event); });
-addEventListener("pointermove", drag);
-for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => { held = false; });
-show();
-</script>
-</html>
-"""
+# --- where the bits went
+
+HEAT = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
+"""Colours from no bits to the most, evenly spaced; darkest to brightest, so that they can be told apart in grey."""
 
 
-def page(entries: list[Entry], title: str) -> str:
-    """One self-contained HTML page; it loads nothing from anywhere."""
-    height, width = entries[0].image.shape[:2]
-    items = [{"label": e.label, "detail": e.detail, "url": _data_url(e.image)} for e in entries]
-    fields = {
-        "@TITLE@": html.escape(title),
-        "@WIDTH@": str(width),
-        "@HEIGHT@": str(height),
-        "@ENTRIES@": json.dumps(items).replace("</", "<\\/"),
-    }
-    text = _PAGE
-    for key, value in fields.items():
-        text = text.replace(key, value)
-    return text
+def most_bits(entries: Iterable[Entry]) -> float:
+    """Bits a pixel of the brightest colour: all but one in a hundred squares are below it."""
+    known = [entry.bits.ravel() for entry in entries if entry.bits is not None]
+    return max(float(np.percentile(np.concatenate(known), 99)), 0.01) if known else 1.0
+
+
+def heat(bits: np.ndarray, most: float) -> np.ndarray:
+    """`[rows, columns]` bits to colours `[rows, columns, 3]` uint8."""
+    where = np.clip(bits / most, 0, 1) * (len(HEAT) - 1)
+    channels = [np.interp(where, range(len(HEAT)), values) for values in zip(*HEAT, strict=True)]
+    return np.stack(channels, 2).round().astype(np.uint8)
+
+
+def _map_entry(entry: Entry, most: float) -> Entry:
+    height, width = entry.image.shape[:2]
+    colours = heat(entry.bits, most).repeat(entry.cell, 0).repeat(entry.cell, 1)[:height, :width]
+    detail = f"bits a pixel, black 0 to yellow {most:.2g}"
+    return replace(entry, label=f"{entry.label}: bits", detail=detail, image=colours, bits=None)
 
 
 # --- one sheet -------------------------------------------------------------------------------------------------------
 
 
 def sheet(entries: list[Entry], *, columns: int = 3, crop: int = 512) -> Image.Image:
-    """All pictures in one, each labelled; larger ones by their middle, never scaled."""
+    """All pictures in one, each labelled, and maps of bits after their pictures; larger ones by their middle."""
+    top_bits = most_bits(entries)
+    entries = [
+        shown
+        for entry in entries
+        for shown in ([entry, _map_entry(entry, top_bits)] if entry.bits is not None else [entry])
+    ]
     height, width = (min(side, crop) for side in entries[0].image.shape[:2])
     top, left = ((side - kept) // 2 for side, kept in zip(entries[0].image.shape[:2], (height, width), strict=True))
     columns = min(columns, len(entries))

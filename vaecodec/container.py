@@ -5,9 +5,11 @@ Imports no torch: reading a header is cheap, and nothing in it is believed befor
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from dataclasses import dataclass, field
+from typing import IO
 
 from vaecodec.errors import Corrupt, LimitError, NotAVaeFile, Truncated, Unsupported
 
@@ -157,6 +159,33 @@ def read_header(data: bytes) -> Header:
     return Header(width, height, MODES[mode], quality, coding, model_id, symbols_crc, size, payload_crc, chunks)
 
 
+def read_chunks(file: IO[bytes], count: int) -> dict[bytes, bytes]:
+    """Reads and checks the chunks that follow a header; leaves the file at the payload.
+
+    Raises:
+        Truncated, Corrupt, Unsupported: as their names say.
+    """
+    chunks: dict[bytes, bytes] = {}
+    order = -1
+    for number in range(count):
+        head = file.read(CHUNK.size)
+        if len(head) < CHUNK.size:
+            raise Truncated(f"the file ends within the head of chunk {number}")
+        kind, size, crc = CHUNK.unpack(head)
+        content = file.read(size)
+        if len(content) < size:
+            raise Truncated(f"the file ends within chunk {number}: {len(content)} of {size} bytes are there")
+        if zlib.crc32(kind + content) != crc:
+            raise Corrupt(f"chunk {number} is damaged: its checksum does not fit")
+        if kind not in CHUNK_TYPES:
+            raise Unsupported(f"chunk {number} has the unknown type {kind!r}")
+        if CHUNK_TYPES.index(kind) <= order:
+            raise Corrupt(f"chunk {number} ({kind.decode()}) stands twice or in the wrong place")
+        order = CHUNK_TYPES.index(kind)
+        chunks[kind] = content
+    return chunks
+
+
 def unpack(data: bytes, *, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> VaeFile:
     """Parses a whole file and checks every length and checksum in it.
 
@@ -167,29 +196,12 @@ def unpack(data: bytes, *, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> VaeFi
     header = read_header(data)
     if max_pixels is not None and header.pixels > max_pixels:
         raise LimitError(f"the picture has {header.width}x{header.height} pixels, more than the limit of {max_pixels}")
-    position = HEADER_BYTES
-    chunks: dict[bytes, bytes] = {}
-    order = -1
-    for number in range(header.chunks):
-        if len(data) - position < CHUNK.size:
-            raise Truncated(f"the file ends within the head of chunk {number}")
-        kind, size, crc = CHUNK.unpack_from(data, position)
-        position += CHUNK.size
-        if len(data) - position < size:
-            raise Truncated(f"the file ends within chunk {number}: {len(data) - position} of {size} bytes are there")
-        content = data[position : position + size]
-        position += size
-        if zlib.crc32(kind + content) != crc:
-            raise Corrupt(f"chunk {number} is damaged: its checksum does not fit")
-        if kind not in CHUNK_TYPES:
-            raise Unsupported(f"chunk {number} has the unknown type {kind!r}")
-        if CHUNK_TYPES.index(kind) <= order:
-            raise Corrupt(f"chunk {number} ({kind.decode()}) stands twice or in the wrong place")
-        order = CHUNK_TYPES.index(kind)
-        chunks[kind] = content
+    body = io.BytesIO(data)
+    body.seek(HEADER_BYTES)
+    chunks = read_chunks(body, header.chunks)
     if (ALPHA in chunks) != (header.mode in ALPHA_MODES):
         raise Corrupt(f"a picture of mode {header.mode} {'has' if ALPHA in chunks else 'lacks'} an alpha chunk")
-    payload = data[position:]
+    payload = body.read()
     if len(payload) < header.payload_bytes:
         raise Truncated(f"the file ends within the payload: {len(payload)} of {header.payload_bytes} bytes are there")
     if len(payload) > header.payload_bytes:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from vaecodec import images, metrics
-from vaecodec.codec import DEFAULT_EFFORT, Codec
+from vaecodec.codec import Codec
+from vaecodec.effort import DEFAULT_EFFORT
 from vaecodec.errors import ImageError
 from vaecodec.images import PICTURE_SUFFIXES
 
@@ -41,8 +42,14 @@ def evaluate(
     failed: Callable[[Path, ImageError], None],
     *,
     effort: int = DEFAULT_EFFORT,
+    show: Callable[[Path, float, np.ndarray, bytes, np.ndarray], None] | None = None,
 ) -> Iterator[Result]:
-    """Codes every picture at every quality; `failed` is told of pictures that cannot be used."""
+    """Codes every picture at every quality.
+
+    Args:
+        failed: is told of pictures that cannot be used.
+        show: is shown path, quality, original, file and decoded picture; pictures `[H, W, 3]` uint8.
+    """
     for path in paths:
         try:
             planes = images.take_apart(images.open_image(path))
@@ -55,6 +62,8 @@ def evaluate(
             middle = time.perf_counter()
             decoded = np.asarray(codec.decompress(data).convert("RGB"))
             end = time.perf_counter()
+            if show:
+                show(path, quality, planes.rgb, data, decoded)
             yield Result(
                 path.name,
                 quality,

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +54,9 @@ Z_SHIFT = 4
 # --- conversion, at export -------------------------------------------------------------------------------------------
 
 
-def _to_integers(weight: Tensor, bias: Tensor, output_bits: int, limit: float) -> tuple[Tensor, Tensor, Tensor]:
+def _to_integers(
+    weight: Tensor, bias: Tensor, output_bits: int, limit: float, weight_max: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """Weights, biases and shifts, all int32, for one layer, at the largest scale that keeps every channel's bound."""
     weight, bias = weight.detach().double().flatten(1), bias.detach().double()
     chosen_weight = torch.zeros_like(weight)
@@ -66,7 +69,7 @@ def _to_integers(weight: Tensor, bias: Tensor, output_bits: int, limit: float) -
         w = torch.round(weight * 2.0**scale_bits)
         b = torch.round(bias * 2.0 ** (ACTIVATION_BITS + scale_bits)) + 2.0 ** (shift - 1)
         bounded = w.abs().sum(1) * ACTIVATION_MAX + b.abs() < limit
-        fits = bounded & (w.abs().amax(1) <= WEIGHT_MAX) & (b.abs() < 2.0**31) & ~done
+        fits = bounded & (w.abs().amax(1) <= weight_max) & (b.abs() < 2.0**31) & ~done
         chosen_weight[fits], chosen_bias[fits], chosen_shift[fits] = w[fits], b[fits], float(shift)
         done |= fits
     if not done.all():
@@ -74,23 +77,54 @@ def _to_integers(weight: Tensor, bias: Tensor, output_bits: int, limit: float) -
     return chosen_weight.int(), chosen_bias.int(), chosen_shift.int()
 
 
-def convert(part: Prior | Posterior, limit: float = 2.0**24) -> dict[str, Tensor]:
-    """The integers of a trained prior or posterior, by name, ready to be stored.
+def convert_layers(networks: nn.Module, limit: float = 2.0**24, weight_max: int = WEIGHT_MAX) -> dict[str, Tensor]:
+    """The integers of trained layers, by name, ready to be stored; `in_integers` runs them.
 
     Args:
+        networks: of `Pointwise` and `Depthwise` layers, each followed by a `Clip` unless it is a `RawHead`.
         limit: what no partial sum of a layer may reach; 2^24 lets every layer run on float32.
+        weight_max: largest weight, of at most 16 bits with its sign.
 
     Raises:
         ModelError: a layer cannot keep its bound.
     """
     tensors: dict[str, Tensor] = {}
-    for name, module in part.networks.named_modules():
+    for name, module in networks.named_modules():
         if isinstance(module, (Pointwise, Depthwise)):
             output_bits = RAW_BITS if isinstance(module, RawHead) else ACTIVATION_BITS
-            weight, bias, shift = _to_integers(module.weight, module.bias, output_bits, limit)
-            tensors[f"{name}.weight"] = weight.to(torch.int16)
+            weight, bias, shift = _to_integers(module.weight, module.bias, output_bits, limit, weight_max)
+            tensors[f"{name}.weight"] = weight.to(torch.int16 if weight_max > 127 else torch.int8)
             tensors[f"{name}.bias"] = bias
             tensors[f"{name}.shift"] = shift.to(torch.uint8)
+    return tensors
+
+
+def float_layers(tensors: dict[str, Tensor], raw: Collection[str] = ()) -> dict[str, Tensor]:
+    """The weights and biases that the integers of `convert_layers` stand for.
+
+    Args:
+        raw: names of the layers that are `RawHead`s.
+    """
+    weights: dict[str, Tensor] = {}
+    for name in {key.rpartition(".")[0] for key in tensors}:
+        weight, bias, shift = (tensors[f"{name}.{part}"].double() for part in ("weight", "bias", "shift"))
+        scale_bits = shift - ACTIVATION_BITS + (RAW_BITS if name in raw else ACTIVATION_BITS)
+        unit = torch.exp2(-scale_bits)
+        weights[f"{name}.weight"] = (weight * unit[:, None]).float()
+        weights[f"{name}.bias"] = ((bias - torch.exp2(shift - 1)) * unit / 2**ACTIVATION_BITS).float()
+    return weights
+
+
+def convert(part: Prior | Posterior, limit: float = 2.0**24) -> dict[str, Tensor]:
+    """The integers of a trained prior or posterior, by name, ready to be stored.
+
+    Args:
+        limit: see `convert_layers`.
+
+    Raises:
+        ModelError: a layer cannot keep its bound.
+    """
+    tensors = convert_layers(part.networks, limit)
     for name, bits in TABLE_BITS.items():
         if hasattr(part, name):
             tensors[name] = torch.round(getattr(part, name).table.detach().double() * 2**bits).int()
@@ -104,7 +138,7 @@ def convert(part: Prior | Posterior, limit: float = 2.0**24) -> dict[str, Tensor
 
 
 class _ExactLayer(nn.Module):
-    """One convolution in integers: `[B, in, H, W]` to `[B, out, H, W]`, float32 carriers in and out."""
+    """One layer in integers: `[B, in, H, W]` to `[B, out, H, W]`, or without H and W; float32 carriers in and out."""
 
     def __init__(self, weight: Tensor, bias: Tensor, shift: Tensor, carrier: torch.dtype, device: str):
         super().__init__()
@@ -124,6 +158,8 @@ class _ExactLayer(nn.Module):
             rows = slice(group * len(bias) // 4, (group + 1) * len(bias) // 4)
             weight, bias, unit = weight[rows], bias[rows], unit[rows]
         x = x.to(self.carrier)
+        if x.ndim == 2:
+            return torch.floor(F.linear(x, weight, bias).mul_(unit.flatten())).float()
         if self.depthwise:
             x = F.conv2d(x, weight, bias, padding=1, groups=len(bias))
         else:
@@ -187,7 +223,7 @@ class ExactPrior:
     def __init__(
         self, networks: Networks, tensors: dict[str, Tensor], device: str = "cpu", carrier: torch.dtype | None = None
     ):
-        self.networks = _in_integers(networks, tensors, device, carrier)
+        self.networks = in_integers(networks, tensors, device, carrier)
         self.device = torch.device(device)
         self._tables = {name: tensors[name] for name in TABLE_BITS}
         self._exp2 = tensors["exp2"].to(device, torch.float64)
@@ -246,7 +282,7 @@ class ExactPosterior:
         carrier: torch.dtype | None = None,
     ):
         self.prior = prior
-        self.networks = _in_integers(networks, tensors, str(prior.device), carrier)
+        self.networks = in_integers(networks, tensors, str(prior.device), carrier)
         self._tables = {name: tensors[name] for name in ("quality_bias", "z_mean", "z_log2_scale")}
 
     def predict_z(self, quality: int) -> ExactPrediction:
@@ -268,7 +304,7 @@ class ExactPosterior:
         return _prediction(mean, log2_scale + FINE_BITS * 2**RAW_BITS, centred=False)
 
 
-def _in_integers(networks: nn.Module, tensors: dict[str, Tensor], device: str, carrier: torch.dtype | None):
+def in_integers(networks: nn.Module, tensors: dict[str, Tensor], device: str, carrier: torch.dtype | None):
     """A copy of networks whose layers compute with the stored integers; `carrier` as of `ExactPrior`."""
     if carrier is None:
         carrier = torch.float32 if device == "cpu" and _float32_is_plain() else torch.float64

@@ -28,7 +28,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from vaecodec.container import ALPHA_MODES, EXIF, ICC, MAX_SIDE, XMP
-from vaecodec.errors import Corrupt, ImageError
+from vaecodec.errors import Corrupt, ImageError, LimitError
 from vaecodec.memory import enough_memory
 
 ImageLike = str | Path | Image.Image | np.ndarray
@@ -79,12 +79,15 @@ def pixel_limit(pixels: int) -> Iterator[None]:
 
 
 @enough_memory()
-def open_image(source: ImageLike) -> Image.Image:
+def open_image(source: ImageLike, *, max_pixels: int | None = None) -> Image.Image:
     """A Pillow image from a path, a Pillow image or a uint8 array `[H, W]`, `[H, W, 2]`, `[H, W, 3]` or `[H, W, 4]`.
+
+    Args:
+        max_pixels: refuse larger files before they are read; Pillow has a limit of its own.
 
     Raises:
         ImageError: it is none of these or cannot be read.
-        LimitError: there is not enough memory for it.
+        LimitError: it is larger than `max_pixels`, or there is not enough memory for it.
     """
     if isinstance(source, Image.Image):
         return source
@@ -94,18 +97,20 @@ def open_image(source: ImageLike) -> Image.Image:
         if source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] not in (2, 3, 4)) or 0 in source.shape:
             raise ImageError(f"the array has shape {source.shape}; [H, W] or [H, W, 2 to 4] is needed")
         return Image.fromarray(np.ascontiguousarray(source))
-    name = str(source)
+    name = f"{source}: " if isinstance(source, (str, Path)) else ""
     try:
         image = Image.open(source)
+        if max_pixels is not None and image.width * image.height > max_pixels:
+            raise LimitError(f"{name}{image.width}x{image.height} pixels are more than the limit of {max_pixels}")
         image.load()
     except FileNotFoundError as error:
-        raise ImageError(f"{name}: no such file") from error
+        raise ImageError(f"{name}no such file") from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name}: not an image that Pillow can read") from error
-    except MemoryError:
+        raise ImageError(f"{name}not an image that Pillow can read") from error
+    except (LimitError, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
-        raise ImageError(f"{name}: cannot be read as an image ({error})") from error
+        raise ImageError(f"{name}cannot be read as an image ({error})") from error
     return image
 
 

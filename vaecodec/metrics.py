@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 
+def mse(a: np.ndarray, b: np.ndarray) -> float:
+    """Squared error of two uint8 arrays, mean over all samples; a few rows at a time, so it takes no memory."""
+    total = 0
+    for start in range(0, len(a), 64):
+        difference = a[start : start + 64].astype(np.int32) - b[start : start + 64]
+        total += int(np.square(difference).sum(dtype=np.int64))
+    return total / a.size
+
+
 def psnr_db(a: np.ndarray, b: np.ndarray) -> float:
     """PSNR over all channels of two uint8 arrays; infinite if they are equal."""
-    rows = zip(a, b, strict=True)  # one at a time, since a picture may be large; exact in integers
-    errors = sum(int(np.sum((x.astype(np.int64) - y) ** 2)) for x, y in rows)
-    return 10 * math.log10(255**2 * a.size / errors) if errors else math.inf
+    error = mse(a, b)
+    return 10 * math.log10(255**2 / error) if error else math.inf
 
 
 def ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
@@ -23,6 +34,61 @@ def ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
         return math.nan
     pair = (torch.from_numpy(np.array(v)).permute(2, 0, 1)[None].float() for v in (a, b))
     return float(compute(*pair, data_range=255))
+
+
+def ssimulacra2(a: np.ndarray, b: np.ndarray) -> float:
+    """SSIMULACRA2 of two `[H, W, 3]` uint8 arrays, 100 where they are equal, by the package ssimulacra2.
+
+    NaN where a side is less than 8 pixels.
+    """
+    from PIL import Image
+    from ssimulacra2 import compute_ssimulacra2
+
+    if min(a.shape[:2]) < 8:
+        return math.nan
+    buffers = io.BytesIO(), io.BytesIO()
+    for buffer, image in zip(buffers, (a, b), strict=True):
+        Image.fromarray(image).save(buffer, "PPM")
+    return float(compute_ssimulacra2(*buffers))
+
+
+PERCEPTUAL = {"MS-SSIM": (ms_ssim, "pytorch-msssim"), "SSIMULACRA2": (ssimulacra2, "ssimulacra2")}
+"""Measures whose packages may be missing: function and package."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What a file is, against its original; distortion of decoded 8-bit RGB.
+
+    Attributes:
+        bytes, bpp: of the file, by the original's pixels.
+        psnr_db: infinite where nothing is lost.
+        ms_ssim, ssimulacra2: NaN where the picture is too small, or the package is not installed.
+    """
+
+    bytes: int
+    bpp: float
+    psnr_db: float
+    ms_ssim: float
+    ssimulacra2: float
+
+
+def measure(original: np.ndarray, decoded: np.ndarray, size: int) -> Measures:
+    """Measures a file of `size` bytes; see `missing`."""
+    values = {}
+    for name, (compute, _) in PERCEPTUAL.items():
+        try:
+            values[name] = compute(original, decoded)
+        except ImportError:
+            values[name] = math.nan
+    bpp = 8 * size / (original.shape[0] * original.shape[1])
+    return Measures(size, bpp, psnr_db(original, decoded), *values.values())
+
+
+def missing() -> dict[str, str]:
+    """Measures that cannot be taken here, and the packages that would."""
+    found = lambda package: importlib.util.find_spec(package.replace("-", "_"))
+    return {name: package for name, (_, package) in PERCEPTUAL.items() if not found(package)}
 
 
 def bd_rate_percent(

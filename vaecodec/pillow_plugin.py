@@ -1,6 +1,6 @@
 """`.vae` as a Pillow format: `import vaecodec.pillow_plugin` registers it.
 
-`Image.open` reads the header only; pixels are decoded, and torch is imported, when they are asked for.
+`Image.open` reads the header and the metadata; pixels are decoded, and torch is imported, when they are asked for.
 `image.save("x.vae", quality=70)` takes what `vaecodec.compress` takes, and `exif=`, `icc_profile=`, `xmp=`.
 """
 
@@ -11,7 +11,7 @@ from typing import IO
 from PIL import Image, ImageFile
 
 import vaecodec
-from vaecodec.container import HEADER_BYTES, MAGIC
+from vaecodec.container import HEADER_BYTES, MAGIC, quality_of, read_chunks
 from vaecodec.errors import NotAVaeFile, VaecodecError
 from vaecodec.images import METADATA
 from vaecodec.view import REDUCTIONS
@@ -34,13 +34,15 @@ class VaeImageFile(ImageFile.ImageFile):
     def _open(self) -> None:
         try:
             header = vaecodec.read_info(self.fp.read(HEADER_BYTES))
+            chunks = read_chunks(self.fp, header.chunks)
         except NotAVaeFile as error:
             raise SyntaxError(str(error)) from error
         except VaecodecError as error:
             raise OSError(str(error)) from error
         self._size = (header.width, header.height)
         self._mode = _OPENS_AS.get(header.mode, header.mode)
-        self.info["quality"] = header.quality
+        self.info["quality"] = quality_of(header.quality)
+        self.info |= {key: chunks[kind] for kind, key in METADATA.values() if kind in chunks}
         self.tile = [ImageFile._Tile("vae", (0, 0, *self._size), 0, None)]
         self._reduction = 1
 

@@ -13,7 +13,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import vaecodec
-from vaecodec import catalog, container, files, images
+from vaecodec import catalog, container, files, images, interruption
+from vaecodec.effort import DEFAULT_EFFORT
 from vaecodec.errors import BitstreamError, ImageError, TargetError, VaecodecError
 from vaecodec.view import Region, reduction_of, squares
 
@@ -47,7 +48,7 @@ def compress_file(
     *,
     asked: dict[str, float | None],
     metadata: Collection[str] = tuple(images.METADATA),
-    effort: int = 1,
+    effort: int = DEFAULT_EFFORT,
     model: str | None = None,
     force: bool = False,
     resume: bool = False,
@@ -71,15 +72,11 @@ def compress_file(
     if resume and (header := _compressed(source, target, asked, model)):
         return _skipped(source, target, (header.width, header.height), start)
     data = files.read(source)
+    with images.pixel_limit(container.DEFAULT_MAX_PIXELS):
+        planes = images.take_apart(images.open_image(io.BytesIO(data)), metadata)
     try:
-        with images.pixel_limit(container.DEFAULT_MAX_PIXELS):
-            image = images.open_image(io.BytesIO(data))
-    except ImageError as error:  # it names the buffer
-        raise ImageError(str(error).split(": ", 1)[-1]) from error
-    planes = images.take_apart(image, metadata)
-    del image  # a large one is as large as all that follows
-    try:
-        packed = vaecodec._codec(model).compress_planes(planes, **asked, effort=effort)
+        with interruption.keeping_the_best(source, effort) as progress:
+            packed = vaecodec._codec(model).compress_planes(planes, **asked, effort=effort, progress=progress)
     except VaecodecError:
         raise
     except ValueError as error:

@@ -22,6 +22,7 @@ from vaecodec import exact
 from vaecodec.catalog import model_path
 from vaecodec.errors import ModelError
 from vaecodec.model import ImageVAE, ModelConfig
+from vaecodec.prior import Networks
 from vaecodec.tables import FRACTIONS, gaussian_tables
 
 if TYPE_CHECKING:
@@ -53,10 +54,32 @@ def save_model(model: ImageVAE, path: Path) -> str:
         tensors |= {f"exact.posterior.{k}": v for k, v in exact.convert(reloaded.posterior).items()}
     counts, radii = gaussian_tables()
     tensors |= {"tables.counts": torch.from_numpy(counts), "tables.radii": torch.from_numpy(radii)}
-    config = model.config.to_dict()
+    return write_model(path, model.config.to_dict(), tensors)
+
+
+def write_model(path: Path, config: dict, tensors: dict[str, Tensor]) -> str:
+    """Writes a model file of any kind, and returns the fingerprint."""
     mark = fingerprint(config, tensors)
     save_file(tensors, path, {"config": json.dumps(config), "fingerprint": mark, "format": "1"})
     return mark
+
+
+def read_model(path: Path) -> tuple[dict, dict[str, Tensor], str]:
+    """The configuration, the tensors and the fingerprint of a model file of any kind.
+
+    Raises:
+        ModelError: unreadable, or not what its fingerprint says.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  no mapping
+        config, expected = json.loads(metadata["config"]), metadata["fingerprint"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: not a model of vaecodec ({error})") from error
+    if fingerprint(config, tensors) != expected:
+        raise ModelError(f"{path}: the weights do not match their fingerprint; the file is damaged")
+    return config, tensors, expected
 
 
 @dataclass(frozen=True)
@@ -102,8 +125,9 @@ class StoredModel:
 
     def exact_prior(self, device: str = "cpu", carrier: torch.dtype | None = None) -> exact.ExactPrior:
         """The integer prior; arguments as for `ExactPrior`."""
+        sizes = self.config
         with torch.device("meta"):
-            networks = ImageVAE(self.config).prior.networks
+            networks = Networks(sizes.y_channels, sizes.z_channels, sizes.prior_width, sizes.prior_blocks)
         return exact.ExactPrior(networks, self._part("exact."), device, carrier)
 
     def exact_posterior(
@@ -124,15 +148,8 @@ def load_model(name: str | Path) -> StoredModel:
         ModelError: unknown, unreadable, or not what its fingerprint says.
     """
     path = model_path(name)
+    config, tensors, mark = read_model(path)
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  no mapping
-        stored_config = json.loads(metadata["config"])
-        config = ModelConfig(**stored_config)
-        expected = metadata["fingerprint"]
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        return StoredModel(path.stem, mark, ModelConfig(**config), tensors)
+    except TypeError as error:
         raise ModelError(f"{path}: not a model of vaecodec ({error})") from error
-    if fingerprint(stored_config, tensors) != expected:
-        raise ModelError(f"{path}: the weights do not match their fingerprint; the file is damaged")
-    return StoredModel(path.stem, expected, config, tensors)

@@ -125,6 +125,7 @@ def push_group(stack: Stack, symbols: Sequence[int], numbers: Sequence[int], tab
         excess = abs(symbols[i]) - tables.radius(numbers[i])
         if excess > 0:
             n = excess.bit_length() - 1
+            require(n <= 24, "escape out of range")
             stack.push_bits(int(symbols[i] < 0), 1)
             stack.push_bits(excess - 2**n, n)
             stack.push_bits(n, 5)

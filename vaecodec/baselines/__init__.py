@@ -16,6 +16,9 @@ import numpy as np
 from vaecodec.catalog import FOLDERS
 from vaecodec.errors import ModelError
 
+TWINS = ("autoencoder", "vae-factorised")
+"""Names of the trained pair's weights."""
+
 
 class ImageCodec(Protocol):
     """What every codec in a benchmark is.

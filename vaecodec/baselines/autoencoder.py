@@ -28,7 +28,6 @@ from vaecodec.bound import Bound, add_noise, bounded_log2_scale, gaussian_bits, 
 from vaecodec.errors import ModelError
 from vaecodec.model import PATCH, Analysis, ImageVAE, ModelConfig, Synthesis
 
-NAMES = ("autoencoder", "vae-factorised")
 PAIR = ModelConfig("pair", 256, 8, 64, 2, 64, 2, 16, 1)
 """The one configuration of the pair (its prior's sizes are unused)."""
 MIDDLE = 0.5
@@ -158,7 +157,7 @@ class AutoencoderCodec:
 
     @classmethod
     def load(cls, name: str | Path) -> AutoencoderCodec:
-        """By name, see `NAMES`, or path.
+        """By name, see `baselines.TWINS`, or path.
 
         Raises:
             ModelError: it is not there or not one.

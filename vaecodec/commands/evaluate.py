@@ -32,11 +32,32 @@ def _without_nan(value):
     "--qualities", default="1,10,20,30,40,50,60,70,80,90,100", show_default=True, help="Comma-separated, 1 to 100."
 )
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write the results here.")
+@click.option(
+    "--html",
+    "html_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page with all pictures at the lowest, middle and highest quality, as `compare` does.",
+)
 @FORCE
-def evaluate(folder: Path, effort: int, model: str | None, qualities: str, json_path: Path | None, force: bool) -> None:
-    """Rate and distortion over a folder: every picture to real bytes and back.
+def evaluate(
+    folder: Path,
+    effort: int,
+    model: str | None,
+    qualities: str,
+    json_path: Path | None,
+    html_path: Path | None,
+    force: bool,
+) -> None:
+    """Measure rate and distortion over a folder.
 
-    The JSON has the means in the schema of CompressAI's result files, and every picture's own figures.
+    Every picture goes to real bytes and back. The JSON has the means in the schema of CompressAI's result files, and
+    every picture's own figures.
+
+    \b
+    Examples:
+      vaecodec evaluate kodak/ --json kodak.json
+      vaecodec evaluate photos/ --qualities 20,50,80 --html photos.html
+      vaecodec evaluate photos/ -m mine.safetensors --json mine.json
     """
     try:
         values = sorted({float(q) for q in qualities.split(",")})
@@ -45,9 +66,10 @@ def evaluate(folder: Path, effort: int, model: str | None, qualities: str, json_
     if not values or not all(1 <= value <= 100 for value in values):
         raise click.UsageError("--qualities: from 1 to 100")
     from vaecodec import evaluation
+    from vaecodec.gallery import Gallery
 
-    if json_path:
-        files.check_target(str(json_path), force=force)
+    for target in filter(None, (json_path, html_path)):
+        files.check_target(str(target), force=force)
     paths = evaluation.pictures(folder)
     failures: list[str] = []
 
@@ -56,8 +78,9 @@ def evaluate(folder: Path, effort: int, model: str | None, qualities: str, json_
         say(f"vaecodec: {one_line(error)}")
 
     codec, results = vaecodec._codec(model), []
+    gallery = Gallery(codec, values) if html_path else None
     with click.progressbar(length=len(paths) * len(values), file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-        for result in evaluation.evaluate(codec, paths, values, failed, effort=effort):
+        for result in evaluation.evaluate(codec, paths, values, failed, effort=effort, show=gallery):
             results.append(result)
             bar.update(1)
     if not results:
@@ -69,5 +92,10 @@ def evaluate(folder: Path, effort: int, model: str | None, qualities: str, json_
         click.echo("{:7g}  {:6.3f}  {:6.2f}  {:7.4f}  {:8.3f}  {:8.3f}".format(*row))
     if json_path:
         files.write(str(json_path), json.dumps(_without_nan(report), indent=1).encode())
+    if html_path:
+        from vaecodec.compare_page import page
+
+        title = f"{folder.resolve().name}: vaecodec, model {codec.name}"
+        files.write(str(html_path), page(gallery.pictures, title).encode())
     if failures:
         raise SystemExit(EXIT_FAILED)

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import click
 
 import vaecodec
-from vaecodec import files
-from vaecodec.console import MODEL, human_size, run
-from vaecodec.container import quality_of
+from vaecodec import catalog, files
+from vaecodec.console import MODEL, human_size, one_line, run
+from vaecodec.container import EXIF, HEADER_BYTES, ICC, XMP, Header, quality_of, read_chunks
+from vaecodec.errors import BitstreamError
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="FILE.vae...")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="FILE.vae...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a file.")
 def info(paths: tuple[str, ...], as_json: bool) -> None:
-    """Show what the headers of .vae files say; nothing is decoded."""
+    """Show what .vae files say of themselves.
+
+    That is what stands in the header, and which metadata there are; nothing is decoded.
+
+    \b
+    Examples:
+      vaecodec info photo.vae
+      vaecodec info --json *.vae | jq .bpp
+    """
     names = {model.model_id: model.name for model in vaecodec.list_models()}
 
     def work(path: str) -> None:
@@ -27,25 +37,45 @@ def info(paths: tuple[str, ...], as_json: bool) -> None:
             "quality": round(quality_of(header.quality), 2), "bytes": len(data),
             "bpp": round(8 * len(data) / header.pixels, 4), "payload_bytes": header.payload_bytes,
             "chunks": header.chunks, "coding": header.coding, "model_id": header.model_id.hex(),
-            "model": names.get(header.model_id),
+            "model": names.get(header.model_id), "metadata": _metadata(data, header),
         }  # fmt: skip
         if as_json:
             click.echo(json.dumps(fields))
         else:
             model = fields["model"] or "not installed"
+            kept = "".join(f"  {kind} {human_size(size)}" for kind, size in fields["metadata"].items())
             click.echo(
                 f"{path}: {header.width}×{header.height} {header.mode}  quality {fields['quality']:g}  "
-                f"{human_size(len(data))}  {fields['bpp']:.3f} bpp  model {model} ({header.model_id.hex()})"
+                f"{human_size(len(data))}  {fields['bpp']:.3f} bpp  model {model} ({header.model_id.hex()}){kept}"
             )
 
     run(list(paths), work)
 
 
+def _metadata(data: bytes, header: Header) -> dict[str, int]:
+    """Bytes of each kind of metadata; of a file that is damaged there, none."""
+    body = io.BytesIO(data)
+    body.seek(HEADER_BYTES)
+    try:
+        chunks = read_chunks(body, header.chunks)
+    except BitstreamError:
+        return {}
+    return {name: len(chunks[kind]) for name, kind in (("icc", ICC), ("exif", EXIF), ("xmp", XMP)) if kind in chunks}
+
+
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="FILE.vae...")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="FILE.vae...")
 @MODEL
 def test(paths: tuple[str, ...], model: str | None) -> None:
-    """Check that .vae files decode, symbol by symbol; nothing is written."""
+    """Check that .vae files are whole and decode.
+
+    Every symbol is decoded and held against the checksum; nothing is written.
+
+    \b
+    Examples:
+      vaecodec test photo.vae
+      vaecodec test archive/*.vae && echo all well
+    """
 
     def work(path: str) -> None:
         vaecodec.decompress(files.read(path), model=model, max_pixels=None)
@@ -56,11 +86,18 @@ def test(paths: tuple[str, ...], model: str | None) -> None:
 
 @click.command()
 def models() -> None:
-    """List the installed models."""
-    from vaecodec.catalog import DEFAULT_MODEL
+    """List the installed models.
 
+    Name, the id that files of the model carry, size, place. A model file that cannot be read is listed as damaged, with
+    the reason.
+
+    \b
+    Example:
+      vaecodec models
+    """
     for model in vaecodec.list_models():
-        default = "  (default)" if model.name == DEFAULT_MODEL else ""
-        click.echo(
-            f"{model.name}  {model.model_id.hex()}  {human_size(model.path.stat().st_size)}  {model.path}{default}"
-        )
+        default = "  (default)" if model.name == catalog.DEFAULT_MODEL else ""
+        size = human_size(model.path.stat().st_size)
+        click.echo(f"{model.name}  {model.model_id.hex()}  {size}  {model.path}{default}")
+    for error in catalog.damaged_models():
+        click.echo(f"damaged: {one_line(error)}")

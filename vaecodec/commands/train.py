@@ -48,11 +48,15 @@ import click
 @click.option("--seed", default=0, show_default=True)
 @click.option("--compile/--no-compile", "compile_model", default=False, help="Use torch.compile.")
 def train(config, data, hours, folder, init, export, compile_model, **options) -> None:
-    """Train a model, on the CPU or on GPUs (under torchrun for several).
+    """Train a model, on CPUs or GPUs.
+
+    Under torchrun on several. The folder of --resume holds the run; the same command goes on with one that was
+    interrupted.
 
     \b
-    vaecodec train --data photos/ --hours 8 --resume runs/a --export mine.safetensors
-    vaecodec compress -m mine.safetensors photo.png photo.vae
+    Examples:
+      vaecodec train --data photos/ --hours 8 --resume runs/a --export mine.safetensors
+      vaecodec compress -m mine.safetensors photo.png photo.vae
     """
     from vaecodec.training import run
 

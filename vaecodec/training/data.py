@@ -96,12 +96,17 @@ class Pictures:
                 f"no training pictures of at least {minimum} pixels a side in {', '.join(map(str, sources))}"
             )
 
-    def crops(self, count: int, size: int, generator: np.random.Generator) -> Tensor:
-        """Random crops `[count, 3, size, size]` uint8: pictures by the root of their area, flipped and turned."""
+    def crops(self, count: int, size: int, generator: np.random.Generator, part: slice = slice(None)) -> Tensor:
+        """Random crops `[count, 3, size, size]` uint8: pictures by the root of their area, flipped and turned.
+
+        Args:
+            part: of these crops, the ones that are wanted.
+        """
         areas = [p[0].shape[1] * p[0].shape[2] if min(p[0].shape[1:]) >= size else 0 for p in self.train]
         weights = np.sqrt(areas)
         chosen = generator.choice(len(self.train), count, p=weights / weights.sum())
-        return torch.stack([_crop(self.train[i], size, generator) for i in chosen])
+        generators = generator.spawn(count)
+        return torch.stack([_crop(self.train[chosen[i]], size, generators[i]) for i in range(count)[part]])
 
     def validation_crops(self, size: int) -> Tensor:
         """The middle of each validation picture, `[N, 3, size, size]` in [0, 1]; smaller ones are left out."""
@@ -136,27 +141,33 @@ class Batches:
     """Makes batches one ahead, in a thread.
 
     Args:
-        seed: of the choice of crops.
+        seed: of the choice of crops and qualities.
+        rank, size: of how many processes this is which. Together their batches are the one that a single process would
+            have had.
     """
 
-    def __init__(self, pictures: Pictures, seed: list[int]):
+    def __init__(self, pictures: Pictures, seed: list[int], rank: int = 0, size: int = 1):
         self.pictures, self.generator = pictures, np.random.default_rng(seed)
+        self.rank, self.size = rank, size
         self.queue: queue.Queue = queue.Queue(2)
         self.shape = (0, 0)
         self.thread: threading.Thread | None = None
 
     def _run(self) -> None:
         while True:
-            shape = self.shape
-            self.queue.put((shape, self.pictures.crops(*shape, self.generator)))
+            count, side = self.shape
+            part = slice(count * self.rank, count * (self.rank + 1))
+            crops = self.pictures.crops(count * self.size, side, self.generator, part)
+            qualities = torch.from_numpy(self.generator.random(count * self.size, np.float32)[part])
+            self.queue.put(((count, side), crops, qualities))
 
-    def next(self, count: int, size: int) -> Tensor:
-        """The next `[count, 3, size, size]` uint8 crops."""
+    def next(self, count: int, size: int) -> tuple[Tensor, Tensor]:
+        """The next `[count, 3, size, size]` uint8 crops, and for each a quality in [0, 1)."""
         self.shape = (count, size)
         if self.thread is None:
             self.thread = threading.Thread(target=self._run, daemon=True)
             self.thread.start()
         while True:
-            shape, crops = self.queue.get()
+            shape, crops, qualities = self.queue.get()
             if shape == (count, size):
-                return crops
+                return crops, qualities

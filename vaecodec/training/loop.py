@@ -156,7 +156,7 @@ class Trainer:
             self.spent_s = meta["spent_s"]
         torch.manual_seed(options.seed + 1000 * self.team.rank + self.step)
         self.validation = pictures.validation_crops(options.crop) if pictures.validation else None
-        self.batches = Batches(pictures, [options.seed, self.team.rank, self.step])
+        self.batches = Batches(pictures, [options.seed, self.step], self.team.rank, self.team.size)
         wrap = torch.compile if options.compile else lambda function: function
         self.forward, self.forward_both = wrap(self.model.forward), wrap(self.model.bound_of_both_codings)
         self.recent: list[tuple[float, float, float]] = []
@@ -219,8 +219,9 @@ class Trainer:
         count = max(1, round(options.batch * (options.crop / crop) ** 2))
         self._choose_parts()
         set_rate(self.optimizers, rate_fraction(self.progress, self.step, options))
-        x = self.batches.next(count, crop).to(self.team.device, memory_format=torch.channels_last).float() / 255
-        quality = torch.rand(count, device=self.team.device)
+        x, quality = self.batches.next(count, crop)
+        x = x.to(self.team.device, memory_format=torch.channels_last).float() / 255
+        quality = quality.to(self.team.device)
         lmbda = self.config.lmbda(quality)
         with _autocast(self.team.device):
             if self.frozen:

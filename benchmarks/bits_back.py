@@ -1,0 +1,171 @@
+"""What bits-back coding of the hyperlatents saves or costs: every bit accounted for, against rounded hyperlatents.
+
+    python benchmarks/bits_back.py kodak/ -o benchmarks/results/bits-back
+    python benchmarks/bits_back.py kodak/ --crop 128 -o benchmarks/results/bits-back-128
+
+Each picture is coded both ways. "z" is what hyperlatents cost: their code length where they are rounded; what was
+pushed less what was returned where they are sampled, and beside it KL(q ‖ p), which that should be on average. "Not
+covered" is the z of the lower rows, which had nothing to be hidden in. The last columns are of whole files, and the
+sum over all pictures is what a batch takes. Stopped, the program goes on where it was.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import numpy as np
+from common import (
+    SETTINGS,
+    Store,
+    images_argument,
+    markdown_table,
+    measure_all,
+    model_option,
+    output_option,
+    publish,
+    qualities_option,
+    usable_pictures,
+)
+
+
+def measure(codec, rgb: np.ndarray, quality: float) -> dict[str, float | None]:
+    """Sizes in bytes and parts in bits of one picture; `None`s where bits-back is not possible."""
+    from vaecodec import container, metrics
+    from vaecodec.container import BITS_BACK, ROUNDED, quality_code
+    from vaecodec.latents import group
+    from vaecodec.tables import FRACTIONS
+
+    accounts = []
+    encode = codec.bits_back.encode
+    codec.bits_back.encode = lambda *args, **kwargs: accounts.append(encode(*args, **kwargs)) or accounts[0]
+    try:
+        code = quality_code(quality)
+        rounded = codec.encode(rgb, code, coding=ROUNDED)
+        codec.encode(rgb, code, coding=BITS_BACK)
+    finally:
+        del codec.bits_back.encode
+    z = codec.prior.at(code).z
+    symbols, numbers = group(rounded.z - z.offset / FRACTIONS, z.numbers)
+    row = {
+        "pixels": rgb.shape[0] * rgb.shape[1],
+        "rounded_bytes": container.HEADER_BYTES + len(rounded.payload),
+        "rounded_z_bits": float(codec.stored.tables.bits(symbols.astype(np.int64), numbers).sum()),
+        "bits_back_bytes": None,
+    }
+    if accounts[0]:
+        latents, account = accounts[0]
+        row |= {
+            "bits_back_bytes": container.HEADER_BYTES + len(latents.payload),
+            "sampled_rows": account.rows[0],
+            "rows": account.rows[1],
+            "pushed_bits": account.pushed,
+            "returned_bits": account.returned,
+            "expected_bits": account.log2_q - account.log2_p,
+            "kl_bits": account.kl,
+            "not_covered_bits": account.rounded_z,
+            "rounded_psnr_db": metrics.psnr_db(rgb, codec.synthesize(rounded)),
+            "bits_back_psnr_db": metrics.psnr_db(rgb, codec.synthesize(latents)),
+        }
+    return row
+
+
+def report(rows: dict[str, dict[str, dict]], count: int) -> str:
+    """Markdown: by quality, over the pictures."""
+    cells = []
+    for quality, by_image in rows.items():
+        possible = [row for row in by_image.values() if row["bits_back_bytes"]]
+        if not possible:
+            continue
+        bpp = lambda key, chosen=possible: sum(r[key] for r in chosen) / sum(r["pixels"] for r in chosen)
+        net = bpp("pushed_bits") - bpp("returned_bits")
+        surplus = np.array([r["expected_bits"] - r["kl_bits"] for r in possible])
+        error = surplus.std(ddof=1) / len(surplus) ** 0.5 if len(surplus) > 1 else float("nan")
+        change = [100 * (r["bits_back_bytes"] / r["rounded_bytes"] - 1) for r in possible]
+        decibels = np.mean([r["bits_back_psnr_db"] - r["rounded_psnr_db"] for r in possible])
+        smaller = sum(min(r["bits_back_bytes"] or r["rounded_bytes"], r["rounded_bytes"]) for r in by_image.values())
+        cells.append(
+            [
+                quality,
+                f"{8 * bpp('rounded_bytes'):.4f}",
+                f"{bpp('rounded_z_bits'):.5f}",
+                f"{bpp('pushed_bits'):.5f}",
+                f"{bpp('returned_bits'):.5f}",
+                f"{net:.5f}",
+                f"{bpp('kl_bits'):.5f}",
+                f"{surplus.mean():+.1f} ± {error:.1f}",
+                f"{bpp('not_covered_bits'):.5f}",
+                f"{np.mean(change):+.2f} % ({min(change):+.2f} to {max(change):+.2f})",
+                f"{decibels:+.3f}",
+                f"{100 * (smaller / sum(r['rounded_bytes'] for r in by_image.values()) - 1):+.3f} %",
+            ]
+        )
+    head = [
+        "quality",
+        "file, rounded z, bpp",
+        "z, rounded, bpp",
+        "pushed",
+        "returned",
+        "net",
+        "KL",
+        "net by densities less KL, bits a picture",
+        "not covered",
+        "file against rounded z: mean (extremes)",
+        "PSNR, dB",
+        "batch, the smaller of both",
+    ]
+    return (
+        f"{count} pictures, of which those that allow bits-back count; rates in bits per pixel.\n\n"
+        + markdown_table(head, cells)
+        + "\n"
+    )
+
+
+def plot(rows: dict[str, dict[str, dict]], path: Path) -> None:
+    """Change of the file's size against its rate, a dot a picture, with mean and standard deviation a quality."""
+    from rd_plot import COLOURS, single
+
+    with single(path, "file with rounded z, bits per pixel", "bits-back against rounded z, % of the file") as axis:
+        for number, (quality, by_image) in enumerate(rows.items()):
+            possible = [row for row in by_image.values() if row["bits_back_bytes"]]
+            if not possible:
+                continue
+            rate = np.array([8 * row["rounded_bytes"] / row["pixels"] for row in possible])
+            change = np.array([100 * (row["bits_back_bytes"] / row["rounded_bytes"] - 1) for row in possible])
+            colour = COLOURS[number % len(COLOURS)]
+            axis.plot(rate, change, ".", color=colour, alpha=0.5, markersize=4)
+            axis.errorbar(rate.mean(), change.mean(), change.std(), color=colour, marker="s", capsize=4)
+            axis.annotate(f"q{quality}", (rate.mean(), change.mean()), xytext=(6, 4), textcoords="offset points")
+        axis.axhline(0, color="0.4", linewidth=1)
+        axis.set_xscale("log")
+
+
+@click.command(help=__doc__, context_settings=SETTINGS)
+@images_argument
+@model_option
+@qualities_option("1,10,20,35,50,65,80,95")
+@click.option("--crop", type=click.IntRange(min=1), help="Use only the middle of each picture, so many pixels a side.")
+@output_option("benchmarks/results/bits-back")
+def main(paths: tuple[Path, ...], model: str | None, qualities: list[str], crop: int | None, output: Path) -> None:
+    from vaecodec.codec import Codec
+
+    pictures = usable_pictures(paths).images
+    if crop:
+        pictures = {name: _middle(rgb, crop) for name, rgb in pictures.items() if min(rgb.shape[:2]) >= crop}
+    codec = Codec(model)
+    if codec.bits_back is None:
+        raise click.ClickException(f"model {codec.name} has no posterior")
+    store = Store(output.with_suffix(".json"))
+    stamp = {"model": codec.name, "model_id": codec.stored.fingerprint[:8]}
+    rows = measure_all(store, stamp, qualities, pictures, lambda q, rgb: measure(codec, rgb, float(q)))
+    plot(rows, output.with_suffix(".png"))
+    publish(store, output, report(rows, len(pictures)))
+
+
+def _middle(rgb: np.ndarray, side: int) -> np.ndarray:
+    top, left = (rgb.shape[0] - side) // 2, (rgb.shape[1] - side) // 2
+    return np.ascontiguousarray(rgb[top : top + side, left : left + side])
+
+
+if __name__ == "__main__":
+    main()

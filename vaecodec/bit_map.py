@@ -1,0 +1,79 @@
+"""Where the bits of a file went: code lengths by the tables that code, at every position of the latents."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaecodec.ans import Stack
+from vaecodec.bitsback import row_bits
+from vaecodec.codec import Codec
+from vaecodec.container import BITS_BACK
+from vaecodec.latents import Latents
+from vaecodec.model import HYPER
+from vaecodec.posterior import FINE
+from vaecodec.prior import Cells
+from vaecodec.tables import FRACTIONS
+
+
+@torch.no_grad()
+def position_bits(codec: Codec, latents: Latents) -> np.ndarray:
+    """Bits that each position of y, which is `model.PATCH` pixels a side, cost in a file.
+
+    −log2 p of its y, and an equal share of what z cost, which serves `HYPER`² positions. Where z was coded with
+    bits-back it cost −log2 p(z) + log2 q(z | y), which may be less than nothing.
+
+    Args:
+        latents: as `codec.decode` gives them.
+
+    Returns:
+        `[H, W]` float64; the payload has their sum of bits, but for what the coder adds.
+    """
+    quality, z, y = latents.quality, latents.z, latents.y_hat * FRACTIONS
+    upper = 0
+    if latents.coding == BITS_BACK:
+        upper = Stack(latents.payload).pop_bits(row_bits(z.shape[2]))
+    cut, parts = upper * HYPER, []
+    if upper:
+        posterior = codec.bits_back.posterior
+        above, fine = y[:, :, :cut], z[:, :, :upper] * FINE
+        p, q = posterior.predict_z(quality), posterior.predict(Cells.split(above)[0], quality)
+        cost = _lengths(codec, fine - p.offset / FRACTIONS, p.numbers)
+        cost -= _lengths(codec, fine - q.offset / FRACTIONS, q.numbers)
+        parts.append(_shared(cost, above) + _y_bits(codec, z[:, :, :upper], above, quality))
+    state, below = codec.prior.at(quality), y[:, :, cut:]
+    cost = _lengths(codec, z[:, :, upper:] - state.z.offset / FRACTIONS, state.z.numbers)
+    parts.append(_shared(cost, below) + _y_bits(codec, z[:, :, upper:], below, quality))
+    return torch.cat(parts).cpu().numpy()
+
+
+def _lengths(codec: Codec, symbols: Tensor, numbers: Tensor) -> Tensor:
+    """Code lengths in bits, elementwise."""
+    pair = (t.cpu().numpy().astype(np.int64) for t in (symbols, numbers.expand_as(symbols)))
+    return torch.from_numpy(codec.stored.tables.bits(*pair)).to(symbols.device)
+
+
+def _shared(bits: Tensor, y: Tensor) -> Tensor:
+    """`[1, Cz, h, w]` of z to `[H, W]`: each z's bits in equal shares to the positions of y that it serves."""
+    spread = lambda t: t.repeat_interleave(HYPER, 0).repeat_interleave(HYPER, 1)[: y.shape[2], : y.shape[3]]
+    served = torch.nn.functional.avg_pool2d(
+        torch.ones_like(y[:, :1]), HYPER, ceil_mode=True, divisor_override=1
+    )[0, 0]  # fmt: skip
+    return spread(bits.sum(1)[0] / served)
+
+
+def _y_bits(codec: Codec, z: Tensor, y: Tensor, quality: int) -> Tensor:
+    """`[H, W]` code lengths of y, in sixteenths, summed over channels; the steps of `LatentCoder.read_y`."""
+    state = codec.prior.at(quality)
+    hyper = codec.prior.hyper(z, state)
+    coded, bits = Cells(y), Cells(y)
+    outside = coded.outside()
+    for step, target in enumerate(Cells.split(y)):
+        prediction = codec.prior.predict_y(step, hyper, coded, state)
+        symbols = (target - prediction.offset) / FRACTIONS
+        if outside is not None:
+            symbols.masked_fill_(outside.to(symbols.device), 0)
+        coded.put(prediction.offset + symbols * FRACTIONS)
+        bits.put(_lengths(codec, symbols, prediction.numbers))
+    return bits.merged()[0].sum(0)

@@ -1,0 +1,107 @@
+"""Small models on disk, in the file format of the photo codec's models.
+
+`gaussian` and `bernoulli` models hold their weights in half precision; a `tables` model holds the integers with
+which it codes losslessly, and its float weights are those integers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaecodec.catalog import FOLDERS, model_path
+from vaecodec.digits import exact
+from vaecodec.digits.model import DigitsConfig, DigitsVAE
+from vaecodec.errors import ModelError
+from vaecodec.exact import float_layers
+from vaecodec.tables import gaussian_tables
+from vaecodec.weights import StoredModel, read_model, write_model
+
+KIND = "digits"
+
+
+def save(model: DigitsVAE, path: Path, steps: Tensor | None = None) -> str:
+    """Stores a model and returns its fingerprint.
+
+    Args:
+        steps: log2 of the widths at which the latents are quantised, `[K]`; for models that code single pictures.
+
+    Raises:
+        ModelError: it should code losslessly and has no exact integer form.
+    """
+    tensors = {k: v.detach().half().contiguous() for k, v in model.state_dict().items()}
+    if model.config.observation == "tables":
+        tensors = {k: v for k, v in tensors.items() if not k.startswith(("encoder.", "decoder."))}
+        tensors |= {f"exact.{k}": v for k, v in exact.convert(model).items()}
+    if steps is not None:
+        counts, radii = gaussian_tables()
+        tensors |= {"tables.counts": torch.from_numpy(counts), "tables.radii": torch.from_numpy(radii)}
+        tensors["exact.steps"] = torch.round(steps.double() * 2**exact.RAW_BITS).int()
+    return write_model(path, model.config.to_dict() | {"kind": KIND}, tensors)
+
+
+@dataclass(frozen=True)
+class StoredDigits(StoredModel):
+    """A small model, read and checked; `config` is a `DigitsConfig`."""
+
+    config: DigitsConfig
+
+    def weights(self) -> dict[str, Tensor]:
+        """The float weights, as `DigitsVAE.load_state_dict` takes them."""
+        weights = super().weights()
+        for part in ("encoder", "decoder"):
+            integers = self._part(f"exact.{part}.")
+            if integers:
+                raw = ("output",)
+                weights |= {f"{part}.{k}": v for k, v in float_layers(integers, raw).items()}
+        return weights
+
+    def model(self) -> DigitsVAE:
+        """The float networks, in evaluation mode."""
+        model = DigitsVAE(self.config)
+        model.load_state_dict(self.weights())
+        return model.eval().requires_grad_(False)
+
+    @cached_property
+    def exact_vae(self) -> exact.ExactVAE:
+        """The networks in integers, with all tables.
+
+        Raises:
+            ModelError: the model does not code losslessly.
+        """
+        if self.config.observation != "tables":
+            raise ModelError(f"the model {self.name} has no tables for lossless coding")
+        return exact.ExactVAE(DigitsVAE(self.config), self._part("exact."))
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Log2 of the widths at which the latents are quantised, int64 `[K]` on a grid of 1/1024.
+
+        Raises:
+            ModelError: the model does not code single pictures.
+        """
+        if "exact.steps" not in self.tensors:
+            raise ModelError(f"the model {self.name} has no widths for its latents; it does not code single pictures")
+        return self.tensors["exact.steps"].numpy().astype(np.int64)
+
+
+def load(name: str | Path) -> StoredDigits:
+    """Reads a small model: `map`, `lossless` or `digits` (the conditional one), or a file.
+
+    Raises:
+        ModelError: unknown, unreadable, or not what its fingerprint says.
+    """
+    inner = [folder / KIND / f"{name}.safetensors" for folder in FOLDERS]
+    path = next((path for path in inner if path.is_file()), None) or model_path(name)
+    config, tensors, mark = read_model(path)
+    try:
+        if config.pop("kind") != KIND:
+            raise KeyError("kind")
+        return StoredDigits(path.stem, mark, DigitsConfig(**config), tensors)
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{path}: not a model of small pictures") from error
