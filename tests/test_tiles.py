@@ -34,7 +34,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> int:
     return int(np.abs(a.astype(int) - b).max())
 
 
-@pytest.fixture(scope="module", params=[1, 7, 64])
+@pytest.fixture(scope="module", params=[3, 40])
 def tiled(request) -> Codec:
     return Codec(TINY, tile_area=request.param)
 

@@ -228,7 +228,7 @@ def choose(
                 u = (u + y_hat) / 2 - gradient / (2 * CHOICE_WEIGHT)
                 y_hat, _ = model.rate(tile_z, u, quality, rounding, as_given)
         y[(..., *tile.inner)] = y_hat[(..., *tile.crop)]
-    return y / gain
+    return y.div_(gain)
 
 
 @torch.no_grad()
@@ -273,7 +273,7 @@ def refine(
             z[z_outer], y[outer] = window.merged()
         if not going:
             break
-    return z, y / gain
+    return z, y.div_(gain)
 
 
 def _stalled(objectives: list[float]) -> bool:
