@@ -134,16 +134,16 @@ def test_tiles_are_as_good_as_one(tiny, monkeypatch, effort: int) -> None:
     rgb, costs = crop("coffee", 208, 144), {}
     monkeypatch.setattr("vaecodec.codec.EFFORTS", (*EFFORTS[:4], replace(EFFORTS[4], steps=10)))
     base = objective(tiny, rgb, 50, 0)
-    for tile in (64, 8):
-        monkeypatch.setattr(descent, "TILE", tile)
-        costs[tile] = objective(tiny, rgb, 50, effort)
-    assert costs[8] < base
-    assert costs[8] == pytest.approx(costs[64], rel=0.01)
+    for area in (256, 4):
+        monkeypatch.setattr(descent, "AREA", area)
+        costs[area] = objective(tiny, rgb, 50, effort)
+    assert costs[4] < base
+    assert costs[4] == pytest.approx(costs[256], rel=0.01)
 
 
 def test_what_is_held_does_not_move(tiny, monkeypatch) -> None:
     """An interruption in the second tile leaves the third one as the encoder inferred it."""
-    monkeypatch.setattr(descent, "TILE", 8)
+    monkeypatch.setattr(descent, "AREA", 4)
     rgb = crop("coffee", 384, 128)
     x, condition = tiny._to_tensor(rgb), torch.tensor([0.5])
     with torch.no_grad():

@@ -220,9 +220,12 @@ class Codec:
         if coding == container.ROUNDED or self.bits_back is None or (coding is None and large):
             return rounded
         made = self.bits_back.encode(rounded, *inferred, effort=optimised)
-        if made and (coding == container.BITS_BACK or len(made[0].payload) < len(rounded.payload)):
-            return made[0]
-        return rounded
+        if made is None:
+            return rounded
+        smaller = len(made[0].payload) < len(rounded.payload)
+        if smaller and effort:
+            smaller = self.objective(rgb, made[0]) <= least
+        return made[0] if smaller or coding == container.BITS_BACK else rounded
 
     def _tries(
         self, rgb: np.ndarray, quality: int, effort: int, progress: Progress | None, *, only_last: bool

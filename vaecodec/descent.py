@@ -18,9 +18,8 @@ the prior hangs on the earlier ones, and a latent that lies on a symbol moves wi
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -31,9 +30,10 @@ from vaecodec.effort import Progress
 from vaecodec.model import HYPER, PATCH, ImageVAE
 from vaecodec.prior import Cells
 from vaecodec.refine import rdo_round
+from vaecodec.tiles import Tile, scaled, tiles
 
-TILE, HALO = 64, 4
-"""Positions of y a side that are refined together, and around them, which are held: multiples of `HYPER`."""
+AREA, HALO = 256, 1
+"""Positions of z (64x64 pixels) that are improved together, about, and how many around them are held."""
 STEP, LAST_STEP = 0.3, 0.1
 """Share of a Newton step, at the beginning and at the end."""
 LONGEST = 0.2
@@ -48,6 +48,7 @@ ON_SYMBOL = 0.02
 PROBES = 2
 CHOICE_WEIGHT = 20.0
 """Bits for a squared error of a symbol in `choose`: four times the mean curvature, so that all may move at once."""
+_BF16_INSTRUCTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 PATIENCE, ENOUGH = 30, 2e-5
 """It stops when so many steps have gained less than this share of the objective."""
 
@@ -90,9 +91,10 @@ def _step(gradient: Tensor, at: _Slopes, w: Tensor, spread: float, rate: float) 
 
 
 def _autocast(like: Tensor) -> torch.autocast:
-    """bfloat16 where that is faster."""
+    """bfloat16 where there are instructions for it."""
     kind = like.device.type
-    return torch.autocast(kind, torch.bfloat16, enabled=kind != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    fast = kind != "cpu" or any(getattr(torch.cpu, name, bool)() for name in _BF16_INSTRUCTIONS)
+    return torch.autocast(kind, torch.bfloat16, enabled=fast)
 
 
 def _synthesise(model: ImageVAE, y: Tensor, quality: Tensor, target: Tensor) -> Tensor:
@@ -107,12 +109,10 @@ class _Window:
     Args:
         target: `[1, 3, h, w]` in [0, 1]; at most 16 times the latents' sides, since what is padded does not count.
         z, y: of this part; y in symbols.
-        free: rows and columns of y that may move.
+        tile: on the grid of z; what its inner part holds may move.
     """
 
-    def __init__(
-        self, model: ImageVAE, target: Tensor, z: Tensor, y: Tensor, quality: Tensor, free: tuple[slice, slice]
-    ):
+    def __init__(self, model: ImageVAE, target: Tensor, z: Tensor, y: Tensor, quality: Tensor, tile: Tile):
         self.model, self.target, self.quality = model, target, quality
         self.prior, self.like = model.prior, y
         self.weight = model.config.lmbda(quality) * 255**2 / 3
@@ -121,8 +121,8 @@ class _Window:
             self.z_prediction = self.prior.predict_z(quality)
         self.latents = [z.clone(), *(part.contiguous(memory_format=torch.channels_last) for part in Cells.split(y))]
         free_z, free_y = torch.zeros_like(z), torch.zeros_like(y)
-        free_z[:, :, _hyper(free[0]), _hyper(free[1])] = 1
-        free_y[:, :, free[0], free[1]] = 1
+        free_z[(..., *tile.crop)] = 1
+        free_y[(..., *tile.scaled(HYPER).crop)] = 1
         self.free = [free_z, *Cells.split(free_y)]
         outside = Cells(y).outside()
         self.outside = None if outside is None else outside.to(y.device)
@@ -196,37 +196,9 @@ class _Window:
         return self.latents[0], coded.merged()
 
 
-@dataclass(frozen=True)
-class _Tile:
-    """Rows and columns of y: those that are improved, those with a halo that is held, and the first within these."""
-
-    core: tuple[slice, slice]
-    window: tuple[slice, slice]
-    inner: tuple[slice, slice]
-
-    @property
-    def pixels(self) -> tuple[slice, slice]:
-        return tuple(slice(s.start * PATCH, s.stop * PATCH) for s in self.window)
-
-    @property
-    def hyper(self) -> tuple[slice, slice]:
-        return tuple(_hyper(s) for s in self.window)
-
-
-def _hyper(positions: slice) -> slice:
-    """Positions of z that belong to positions of y."""
-    return slice(positions.start // HYPER, -(-positions.stop // HYPER))
-
-
-def _tiles(height: int, width: int) -> list[_Tile]:
-    """The tiles of latents with so many rows and columns."""
-
-    def along(length: int) -> Iterator[tuple[slice, slice, slice]]:
-        for start in range(0, length, TILE):
-            stop, first = min(start + TILE, length), max(start - HALO, 0)
-            yield slice(start, stop), slice(first, min(stop + HALO, length)), slice(start - first, stop - first)
-
-    return [_Tile(*zip(*pair, strict=True)) for pair in itertools.product(along(height), along(width))]
+def _tiles(z: Tensor) -> list[Tile]:
+    """Tiles on the grid of z."""
+    return list(tiles(*z.shape[-2:], halo=HALO, area=AREA))
 
 
 @torch.no_grad()
@@ -242,9 +214,10 @@ def choose(
     gain = model.prior.gain(quality)
     weight = model.config.lmbda(quality) * 255**2 / 3
     z, y = z.float().round(), y.float() * gain
-    for tile in _tiles(y.shape[2], y.shape[3]):
-        pixels, window = target(*tile.pixels), (..., *tile.window)
-        tile_z, u = z[(..., *tile.hyper)], y[window].contiguous(memory_format=torch.channels_last)
+    for z_tile in _tiles(z):
+        tile = z_tile.scaled(HYPER)
+        pixels = target(*scaled(tile.outer, PATCH))
+        tile_z, u = z[(..., *z_tile.outer)], y[(..., *tile.outer)].contiguous(memory_format=torch.channels_last)
         with _autocast(pixels):
             y_hat, _ = model.rate(tile_z, u, quality, nearest, as_given)
             for _ in range(times):
@@ -254,7 +227,7 @@ def choose(
                     (gradient,) = torch.autograd.grad((weight * error.square()).sum(), symbols)
                 u = (u + y_hat) / 2 - gradient / (2 * CHOICE_WEIGHT)
                 y_hat, _ = model.rate(tile_z, u, quality, rounding, as_given)
-        y[(..., *tile.core)] = y_hat[(..., *tile.inner)]
+        y[(..., *tile.inner)] = y_hat[(..., *tile.crop)]
     return y.div_(gain)
 
 
@@ -283,21 +256,21 @@ def refine(
     """
     gain = model.prior.gain(quality)
     z, y = z.float().clone(), y.float() * gain
-    tiles = _tiles(y.shape[2], y.shape[3])
-    going = True
-    for number, tile in enumerate(tiles):
-        hyper, outer = (..., *tile.hyper), (..., *tile.window)
-        window = _Window(model, target(*tile.pixels), z[hyper], y[outer], quality, tile.inner)
+    z_tiles, going = _tiles(z), True
+    for number, z_tile in enumerate(z_tiles):
+        tile = z_tile.scaled(HYPER)
+        z_outer, outer = (..., *z_tile.outer), (..., *tile.outer)
+        window = _Window(model, target(*scaled(tile.outer, PATCH)), z[z_outer], y[outer], quality, z_tile)
         objectives: list[float] = []
         for step in range(steps):
             objectives.append(window.step(step / max(steps - 1, 1)))
             if not math.isfinite(objectives[-1]):
                 break
-            going = progress is None or progress(number * steps + step + 1, len(tiles) * steps)
+            going = progress is None or progress(number * steps + step + 1, len(z_tiles) * steps)
             if not going or _stalled(objectives):
                 break
         if math.isfinite(objectives[-1]):
-            z[hyper], y[outer] = window.merged()
+            z[z_outer], y[outer] = window.merged()
         if not going:
             break
     return z, y.div_(gain)
