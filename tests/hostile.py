@@ -1,6 +1,7 @@
 """Input and output that go wrong, one case each: what was tried, what came of it, whether anything was lost.
 
     python tests/hostile.py            prints the table of docs/reliability.md; some cases need root on Linux
+    python tests/hostile.py --memory   prints what a file costs that states a size and holds nothing
 
 A case gives the outcomes of its tries by name: "picture", or the name of the `VaecodecError`; any other exception is a
 failure. tests/test_hostile.py runs the same cases.
@@ -28,7 +29,7 @@ import numpy as np
 from click.testing import CliRunner
 from conftest import TINY, picture
 from PIL import Image
-from support import ROOT, in_mode
+from support import ROOT, in_mode, pack, run_python
 
 import vaecodec
 from vaecodec.cli import main as command_line
@@ -404,8 +405,40 @@ def closed_pipe(folder: Path, codec: Codec) -> Counter[str]:
     return outcomes
 
 
+# --- files that state a size and hold nothing ------------------------------------------------------------------------
+
+STATED = """
+import sys
+import vaecodec
+codec, peak = vaecodec.Codec(), lambda: int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 1000
+try:
+    codec.decompress(bytes.fromhex(sys.argv[1]))
+except vaecodec.BitstreamError:  # once, so that what is loaded once is
+    before = peak()
+try:
+    codec.decompress(bytes.fromhex(sys.argv[2]))
+except vaecodec.BitstreamError as error:
+    print(round(peak() - before), type(error).__name__)
+"""
+
+
+def memory(sides: tuple[int, ...] = (1024, 2048, 4096, 8192)) -> None:
+    """Prints the memory that refusing such files takes, with the default model."""
+    model_id = Codec().stored.model_id
+    print("| stated size | bytes of the file | refused as | memory above the loaded process |")
+    print("| --- | ---: | --- | ---: |")
+    for side in sides:
+        small, large = (pack(width=n, height=n, model_id=model_id, payload=b"") for n in (64, side))
+        result = run_python(STATED, small.hex(), large.hex(), text=True, env={"OMP_NUM_THREADS": "1"}, timeout=600)
+        growth, error = result.stdout.split()
+        print(f"| {side}×{side} | {len(large)} | {error} | {growth} MB |", flush=True)
+
+
 def main() -> None:
-    """Prints the table."""
+    """Prints a table."""
+    if "--memory" in sys.argv:
+        memory()
+        return
     warnings.simplefilter("ignore")
     codec = Codec(TINY)
     print("| input | tries | outcomes |\n| --- | ---: | --- |")

@@ -57,7 +57,7 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
     kinds = rng.choice(["words", "length", "noise", "size", "field", "chunk"], rng.integers(1, 3), replace=False)
     for kind in kinds:
         if kind == "words":
-            for place in rng.integers(0, len(payload), rng.integers(1, 4)):
+            for place in rng.integers(0, len(payload), rng.integers(1, 4)) if payload else ():
                 payload[place] = rng.integers(0, 256)
         elif kind == "length":
             payload = bytearray(
@@ -130,6 +130,7 @@ def main() -> None:
             outcomes = try_mutations(codec, data, share, seed=options.seed + 100 * number, trusted=trusted)
             result["outcomes"][f"{name}, {'symbols trusted' if trusted else 'as it is'}"] = dict(outcomes.most_common())
             result["count"] += outcomes.total()
+            print(name, trusted, dict(outcomes), flush=True)
     result |= {"peak_growth_mb": round(peak_mb() - loaded), "seconds": round(time.perf_counter() - start)}
     text = json.dumps(result, indent=1)
     print(text)

@@ -35,8 +35,9 @@ def examples(count: int) -> settings:
 def run_python(code: str, *args: str, env: dict[str, str] | None = None, **options) -> subprocess.CompletedProcess:
     """Runs code in a fresh interpreter that finds the package; bytes in and out unless `text=True` is among options."""
     variables = os.environ | {"PYTHONPATH": str(ROOT)} | (env or {})
+    options = {"timeout": 120} | options
     return subprocess.run(
-        [sys.executable, "-c", code, *args], env=variables, capture_output=True, timeout=120, check=False, **options
+        [sys.executable, "-c", code, *args], env=variables, capture_output=True, check=False, **options
     )
 
 

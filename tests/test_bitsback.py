@@ -25,12 +25,12 @@ def encode(codec: Codec, rgb: np.ndarray, quality: float = 50, effort: int = 1):
     """Latents coded with bits-back and the account of it, or `None`."""
     made = []
     original = codec.bits_back.encode
-    codec.bits_back.encode = lambda *args, **kwargs: made.append(original(*args, **kwargs)) or made[0]
+    codec.bits_back.encode = lambda *args, **kwargs: made.append(original(*args, **kwargs)) or made[-1]
     try:
         codec.encode(rgb, quality_code(quality), effort=effort, coding=BITS_BACK)
     finally:
         del codec.bits_back.encode
-    return made[0]
+    return made[-1]
 
 
 @given(st.integers(1, 200), st.integers(1, 300), st.floats(1, 100), st.integers(0, 1), st.integers(0, 9))

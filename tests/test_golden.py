@@ -55,6 +55,8 @@ def test_pictures_come_back_in_their_mode(codec, name: str) -> None:
     assert (image.mode, image.size) == (GOOD[name]["decoded_mode"], (GOOD[name]["width"], GOOD[name]["height"]))
     alpha = hashlib.sha256(image.getchannel("A").tobytes()).hexdigest() if image.mode in ("LA", "RGBA") else None
     assert alpha == GOOD[name]["alpha"]
+    metadata = GOOD[name].get("metadata", {})
+    assert {key: value.hex() for key, value in image.info.items() if isinstance(value, bytes)} == metadata
 
 
 @pytest.mark.parametrize("name", BAD)

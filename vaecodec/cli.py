@@ -27,11 +27,13 @@ from vaecodec.console import (
     SUFFIX,
     Group,
     MetadataType,
+    RegionType,
     SizeType,
     human_size,
     say,
 )
 from vaecodec.plan import Plan, into_folder
+from vaecodec.view import SCALES, Region
 
 
 def _plan(
@@ -198,6 +200,14 @@ def compress(
 @click.option(
     "--format", "suffix", metavar="SUFFIX", help="Format of pictures in a folder or on standard output; png by default."
 )
+@click.option("--region", type=RegionType(), help="Only this part: left, top, width and height in pixels.")
+@click.option(
+    "--scale",
+    type=click.Choice(list(SCALES)),
+    default="1",
+    show_default=True,
+    help="A smaller picture, as if the whole were reduced by averaging squares of pixels.",
+)
 @click.option(
     "--max-pixels",
     type=click.IntRange(min=1),
@@ -214,6 +224,8 @@ def compress(
 def decompress(
     paths: tuple[str, ...],
     suffix: str | None,
+    region: Region | None,
+    scale: str,
     max_pixels: int,
     model: str | None,
     folder: Path | None,
@@ -232,6 +244,8 @@ def decompress(
       vaecodec decompress photo.vae photo.png
       vaecodec decompress *.vae -o restored/ --format webp
       vaecodec decompress compressed/ -o restored/ -r -j 4 --resume
+      vaecodec decompress photo.vae part.png --region 400,300,256,256
+      vaecodec decompress compressed/*.vae -o previews/ --scale 1/8 --format jpg
       vaecodec decompress - - < photo.vae > photo.png
     """
     from vaecodec import batch, images, transcode
@@ -247,7 +261,8 @@ def decompress(
         ending = Path(paths[1]).suffix
     task = partial(
         transcode.decompress_file,
-        format_name=images.writes(ending), model=model, max_pixels=max_pixels, force=force, resume=resume,
+        format_name=images.writes(ending), region=region, scale=SCALES[scale], model=model, max_pixels=max_pixels,
+        force=force, resume=resume,
     )  # fmt: skip
     batch.run(task, plan, jobs, lambda report: [human_size(report.written_bytes)], "read")
 

@@ -51,7 +51,11 @@ GOOD = {
     "i16": ("I;16", 65, 64, 14, 55),
     "i": ("I", 15, 16, 15, 45),
     "f": ("F", 16, 15, 16, 35),
+    "metadata": ("RGBA", 40, 24, 21, 60),
 }
+
+METADATA = {"icc_profile": b"a profile", "exif": b"Exif\0\0MM\0*\0\0\0\x08" + bytes(6), "xmp": b"<x:xmpmeta/>"}
+"""As Pillow has it in `image.info`; for the file of that name."""
 
 SAMPLED = {
     "bits-back-q10": ("RGB", 96, 200, 17, 10),
@@ -141,7 +145,9 @@ def make(index: dict, pictures: dict[str, tuple], codec: Codec, coding: int) -> 
         if path.exists():
             print(f"{path.name}: is there and stays")
             continue
-        data = codec.compress(in_mode(mode, width, height, seed), quality=quality, coding=coding)
+        image = in_mode(mode, width, height, seed)
+        image.info |= METADATA if name == "metadata" else {}
+        data = codec.compress(image, quality=quality, coding=coding)
         latents = codec.decode(unpack(data))
         if latents.coding != coding:
             raise SystemExit(f"{name}: could not be coded like that")
@@ -155,6 +161,7 @@ def make(index: dict, pictures: dict[str, tuple], codec: Codec, coding: int) -> 
             "quality": latents.quality, "symbols_crc": latents.symbols_crc, "z": fingerprint(latents.z),
             "y_hat": fingerprint(latents.y_hat),
             "alpha": alpha and hashlib.sha256(image.getchannel("A").tobytes()).hexdigest(),
+            "metadata": {key: image.info[key].hex() for key in METADATA if key in image.info},
         }  # fmt: skip
 
 
