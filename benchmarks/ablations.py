@@ -32,6 +32,7 @@ GROUPS = ("header", "z", "y0", "y1", "y2", "y3")
 def rate_parts(codec, rgb: np.ndarray, code: int) -> tuple[dict[str, float], object]:
     """Bits of each group by the stored tables, and the latents."""
     from vaecodec.ans import Encoder
+    from vaecodec.container import ROUNDED
 
     bits: list[float] = []
     push = Encoder.push
@@ -40,8 +41,10 @@ def rate_parts(codec, rgb: np.ndarray, code: int) -> tuple[dict[str, float], obj
         bits.append(float(np.sum(tables.bits(symbols, numbers))))
         push(encoder, symbols, numbers, tables)
 
-    with mock.patch.object(Encoder, "push", record):
-        latents = codec.encode(rgb, code)
+    latents = codec.encode(rgb, code, coding=ROUNDED)
+    y = latents.y_hat / codec.prior.at(code).gain
+    with mock.patch.object(Encoder, "push", record):  # once more, for the encoder tries several things
+        codec.coder.encode(latents.z, y, latents.size, code, effort=0)
     return dict(zip(GROUPS[1:], reversed(bits), strict=True)), latents
 
 
@@ -51,9 +54,9 @@ def bf16_picture(codec, latents) -> np.ndarray:
 
     forward = codec.model.synthesis.forward
 
-    def in_bf16(y, quality):
+    def in_bf16(*args):
         with torch.autocast(codec.device.type, torch.bfloat16):
-            return forward(y, quality).float()
+            return forward(*args).float()
 
     with mock.patch.object(codec.model.synthesis, "forward", in_bf16):
         return codec.synthesize(latents)

@@ -3,13 +3,15 @@
     python benchmarks/folders.py photos/ -j 2 -o benchmarks/results/folders
 
 Both take turns, so that what else the machine does meets both alike; the fastest run of each counts. Each run is a
-whole run of the command line, from its start to its last file, loading included.
+whole run of the command line, from its start to its last file, loading included. Seconds of the processor tell what
+the same work would take where nothing else runs: an equal share of them for each process.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -17,41 +19,46 @@ import time
 from pathlib import Path
 
 import click
-from common import SETTINGS, Store, model_option, output_option, publish, section
+from common import SETTINGS, Store, markdown_table, model_option, output_option, publish, section
 
 
-def timed(folder: Path, processes: int, threads: int | None, model: str | None) -> float:
-    """Seconds of one run; `None` leaves the threads to the program."""
-    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
-    if threads:
-        environment["OMP_NUM_THREADS"] = str(threads)
+def timed(folder: Path, processes: int, model: str | None) -> tuple[float, float]:
+    """Seconds of one run, and seconds that processors worked for it. Each process gets one thread."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as out:
         command = ["compress", str(folder), "-o", out, "-r", "-j", str(processes), *(["-m", model] if model else [])]
-        start = time.perf_counter()
+        start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
             [sys.executable, "-m", "vaecodec", *command], env=environment, capture_output=True, text=True
         )
-        seconds = time.perf_counter() - start
-        if done.returncode:
-            raise click.ClickException(f"vaecodec {' '.join(command)} failed: {done.stderr.strip().splitlines()[-1]}")
-        return seconds
+        seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise click.ClickException(f"vaecodec {' '.join(command)} failed: {done.stderr.strip().splitlines()[-1]}")
+    return round(seconds, 2), round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 2)
 
 
 def report(part: dict) -> str:
-    """Markdown: one process with one thread, one that has all cores, and several."""
-    alone = min(part["seconds"]["1 process, 1 thread"])
-    lines = [f"{part['files']} files, {part['megabytes']:.1f} MB; {part['machine']}\n"]
-    lines += [
-        "| processes | seconds, fastest of {} | times as fast |".format(len(next(iter(part["seconds"].values()))))
+    """Markdown: both kinds of run, and how they compare."""
+    fastest = {
+        int(count): [min(values) for values in zip(*runs, strict=True)] for count, runs in part["seconds"].items()
+    }
+    alone, alone_cpu = fastest[1]
+    head = ["processes", "seconds", "times as fast", "seconds of processors", "times as fast, undisturbed"]
+    rows = [
+        [str(count), f"{wall:.2f}", f"{alone / wall:.2f}", f"{cpu:.2f}", f"{alone_cpu / (cpu / count):.2f}"]
+        for count, (wall, cpu) in fastest.items()
     ]
-    lines += ["| --- | ---: | ---: |"]
-    lines += [f"| {name} | {min(values):.2f} | {alone / min(values):.2f} |" for name, values in part["seconds"].items()]
-    return "\n".join(lines) + "\n"
+    runs = len(part["seconds"]["1"])
+    return f"{part['files']} files, {part['megabytes']:.1f} MB; {part['machine']}; fastest of {runs} runs\n\n" + (
+        markdown_table(head, rows) + "\n"
+    )
 
 
 @click.command(context_settings=SETTINGS)
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("-j", "--jobs", type=click.IntRange(min=2), default=os.cpu_count(), show_default=True, help="Processes.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=2), default=2, show_default=True, help="Processes, a thread each."
+)
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Runs of each.")
 @model_option
 @output_option("folders")
@@ -64,12 +71,11 @@ def main(folder: Path, jobs: int, repeats: int, model: str | None, output: Path)
     machine = f"{platform.machine()}, {platform.system()}, {os.cpu_count()} cores"
     stamp = {"machine": machine, "files": len(sizes), "megabytes": round(sum(sizes) / 1e6, 3), "jobs": jobs}
     part = section(store.data, "results", stamp)
-    runs = {"1 process, 1 thread": (1, 1), "1 process": (1, None), f"{jobs} processes": (jobs, None)}
-    seconds = part.setdefault("seconds", {name: [] for name in runs})
+    seconds = part.setdefault("seconds", {"1": [], str(jobs): []})
     for number in range(repeats):
-        for name, (processes, threads) in runs.items():
-            if len(seconds[name]) <= number:
-                seconds[name].append(round(timed(folder, processes, threads, model), 2))
+        for processes, runs in seconds.items():
+            if len(runs) <= number:
+                runs.append(timed(folder, int(processes), model))
                 store.save(now=True)
     publish(store, output, report(part))
 

@@ -17,7 +17,7 @@ import click
 import lecture_plot
 import numpy as np
 import torch
-from common import Store, output_option, say, section
+from common import Store, numbers_option, output_option, say, section
 
 from vaecodec.baselines.pca import principal_axes
 from vaecodec.bound import gaussian_kl_bits
@@ -25,7 +25,6 @@ from vaecodec.digits import features, inference, linear, train, uses, weights
 from vaecodec.digits.data import CLASSES, Digits, read_digits
 from vaecodec.digits.model import PIXELS, DigitsConfig, DigitsVAE
 
-LATENTS = (2, 4, 8, 16, 32, 64)
 TEST = 2000
 """Test pictures in claims that compare many models."""
 LN2 = math.log(2)
@@ -37,6 +36,7 @@ class Bench:
 
     Attributes:
         epochs: of each model that is trained here.
+        latents: numbers of them, in claims that compare several.
         hidden: length of their hidden layers.
     """
 
@@ -44,6 +44,7 @@ class Bench:
     test: Digits
     runs: Path
     epochs: float
+    latents: tuple[int, ...] = (2, 4, 8, 16, 32, 64)
     hidden: int = 128
     _models: dict[str, DigitsVAE] = field(default_factory=dict)
 
@@ -56,7 +57,8 @@ class Bench:
             model = DigitsVAE(DigitsConfig(name, latents, hidden=self.hidden, variance=variance))
             loss = autoencoder_loss if kind == "autoencoder" else train.negative_bound
             options = train.FitOptions(epochs=self.epochs)
-            self._models[name] = train.fit(model, self.train, options, loss, folder=self.runs / name)
+            with torch.enable_grad():
+                self._models[name] = train.fit(model, self.train, options, loss, folder=self.runs / name)
         return self._models[name]
 
     def images(self, count: int = TEST) -> torch.Tensor:
@@ -90,8 +92,8 @@ def linear_autoencoder(bench: Bench) -> dict:
     covariance = torch.from_numpy((axes * variance) @ axes.T)
     test = bench.test.images.reshape(-1, PIXELS) / 255 - mean
     result: dict = {"latents": [], "angle_degrees": [], "mse_pca": [], "mse_linear_autoencoder": []}
-    for latents in (2, 4, 8, 16):
-        decoder = linear.fit_linear_autoencoder(covariance, latents, iterations=2000)
+    for latents in (2, 4, 8):
+        decoder = linear.fit_linear_autoencoder(covariance, latents, iterations=400)
         basis = np.linalg.qr(decoder.numpy())[0]
         result["latents"].append(latents)
         pca = torch.from_numpy(axes[:, :latents].copy())
@@ -142,7 +144,7 @@ def rates_and_errors(bench: Bench, kind: str, latents: int) -> dict:
 def against_pca(bench: Bench) -> dict:
     """2: deep autoencoders reconstruct better than PCA, and a VAE's code is shorter at equal error."""
     kinds = ("PCA", "autoencoder", "VAE")
-    return {kind: {str(k): rates_and_errors(bench, kind, k) for k in LATENTS} for kind in kinds}
+    return {kind: {str(k): rates_and_errors(bench, kind, k) for k in bench.latents} for kind in kinds}
 
 
 def observation_noise(bench: Bench) -> dict:
@@ -267,8 +269,8 @@ def inference_per_picture(bench: Bench) -> dict:
 
 def switched_off(bench: Bench) -> dict:
     """8: the KL term switches latents off."""
-    result: dict = {"latents": list(LATENTS), "active": [], "bound_nats": [], "kl_nats": {}}
-    for latents in LATENTS:
+    result: dict = {"latents": list(bench.latents), "active": [], "bound_nats": [], "kl_nats": {}}
+    for latents in bench.latents:
         model = bench.model("vae", latents)
         result["active"].append(int(inference.active_units(means(model, bench.test.images)).sum()))
         with torch.no_grad():
@@ -375,19 +377,22 @@ CLAIMS: dict[str, Callable[[Bench], dict]] = {
     "--figures", type=click.Path(file_okay=False, path_type=Path), default=Path("docs/lecture"), show_default=True
 )
 @click.option("--epochs", default=8.0, show_default=True, help="Of each model that is trained.")
+@numbers_option("--latents", "2,4,8,16,32,64", "Numbers of latents to compare", 1, 512)
 @click.option("--only", help="Comma-separated numbers of claims.")
 @output_option("lecture")
-def main(data: Path, runs: Path, figures: Path, epochs: float, only: str | None, output: Path) -> None:
+def main(data: Path, runs: Path, figures: Path, epochs: float, latents, only: str | None, output: Path) -> None:
     """Measure the ten claims and draw a figure for each."""
     torch.set_flush_denormal(True)
-    bench = Bench(read_digits(data, "train"), read_digits(data, "test"), runs, epochs)
+    bench = Bench(
+        read_digits(data, "train"), read_digits(data, "test"), runs, epochs, tuple(int(float(k)) for k in latents)
+    )
     store = Store(output.with_suffix(".json"))
     used = {"4-gap": ("map", "lossless"), "9-labels": ("digits",)}
     figures.mkdir(parents=True, exist_ok=True)
     for name, claim in CLAIMS.items():
         if only and name.split("-")[0] not in only.split(","):
             continue
-        stamp = {"epochs": epochs, "pictures": [len(bench.train), len(bench.test)]}
+        stamp = {"epochs": epochs, "latents": list(bench.latents), "pictures": [len(bench.train), len(bench.test)]}
         stamp["models"] = {model: weights.load(model).fingerprint for model in used.get(name, ())}
         part = section(store.data, name, stamp)
         if "results" not in part:

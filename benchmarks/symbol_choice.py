@@ -35,15 +35,17 @@ ENDS = ("RDO_WEIGHT_LOW", "RDO_WEIGHT_HIGH")
 
 
 def measure(codec, rgb: np.ndarray, setting: str, quality: float) -> list[float]:
-    """Bits per pixel of the file, PSNR."""
-    from vaecodec import container, metrics, refine
+    """Bits per pixel of the payload, PSNR. Coded by that choice whether it pays or not, unlike with `compress`."""
+    from vaecodec import metrics, refine
+    from vaecodec.container import quality_code
 
     constant = {} if setting in (NEAREST, SHIPPED) else dict.fromkeys(ENDS, float(setting))
     with mock.patch.multiple(refine, **constant) if constant else contextlib.nullcontext():
-        data = codec.compress(rgb, quality=quality, effort=0 if setting == NEAREST else 1)
-    decoded = codec.synthesize(codec.decode(container.unpack(data)))
-    bpp = 8 * len(data) / (rgb.shape[0] * rgb.shape[1])
-    return [round(bpp, 5), round(metrics.psnr_db(rgb, decoded), 4)]
+        code, effort = quality_code(quality), 0 if setting == NEAREST else 1
+        y, z = codec.analyse(rgb, code)
+        latents = codec.coder.encode(z, y, rgb.shape[1::-1], code, effort=effort)
+    bpp = 8 * len(latents.payload) / (rgb.shape[0] * rgb.shape[1])
+    return [round(bpp, 5), round(metrics.psnr_db(rgb, codec.synthesize(latents)), 4)]
 
 
 def curves(rows: dict[str, dict[str, dict]], qualities: list[str]) -> dict[str, Curve]:

@@ -7,6 +7,7 @@ import sys
 import zlib
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from browser import Browser, find_browser
@@ -209,6 +210,25 @@ def test_speed_runs_and_goes_on(tmp_path):
         starts.undo()
 
 
+def test_folders_sets_several_processes_against_one(folder, tmp_path, monkeypatch):
+    import folders
+
+    (folder / "broken.png").unlink()
+    seconds, cpu_seconds = folders.timed(folder, 1, str(TINY))
+    assert seconds > 0 and cpu_seconds > 0
+    calls = []
+    monkeypatch.setattr(folders, "timed", lambda _, n, model: calls.append(n) or (12.0 / n + 1, 12.0 + n))
+    arguments = (folder, "--repeats", 2, "-o", tmp_path / "f")
+    result = run("folders", *arguments)
+    assert result.exit_code == 0 and calls == [1, 2, 1, 2]
+    assert "| 1 | 13.00 | 1.00 | 13.00 | 1.00 |\n| 2 | 7.00 | 1.86 | 14.00 | 1.86 |" in result.output
+    assert run("folders", *arguments).exit_code == 0 and len(calls) == 4  # nothing is measured again
+    with pytest.raises(click.ClickException, match="nothing in it ends in"):
+        monkeypatch.undo()
+        (tmp_path / "none").mkdir()
+        folders.timed(tmp_path / "none", 1, str(TINY))
+
+
 def test_cold_starts_are_set_against_torch_and_decoding():
     import speed
     import speed_report
@@ -295,6 +315,37 @@ def test_symbol_choice_sweeps_weights(tmp_path):
     means = json.loads((tmp_path / "c.json").read_text())["means"]
     assert means["1e+06"]["bpp"] == pytest.approx(means["nearest"]["bpp"])  # an error is dearer than any rate
     assert all(b < n for b, n in zip(means["0.01"]["bpp"], means["nearest"]["bpp"], strict=True))
+
+
+def test_inference_compares_efforts(good, tmp_path, monkeypatch):
+    target = tmp_path / "inference"
+    arguments = (good, "-o", target, "-m", TINY, "--qualities", "10,40,60,90", "--efforts", "1,3")
+    result = run("inference", *arguments)
+    assert result.exit_code == 0, result.output
+    data = json.loads(target.with_suffix(".json").read_text())
+    assert data["pictures"] == ["good.png"] and list(data["efforts"]) == ["0", "1", "3"]
+    none, most = data["efforts"]["0"], data["efforts"]["3"]
+    assert (none["saved_percent"], none["closed_percent"]) == (0, 0)
+    assert most["saved_percent"] > 0 and most["closed_percent"] > 50 and most["bd_rate_percent"] < 0
+    assert max(row["worst_percent"] for row in data["efforts"].values()) <= 0
+    for point in data["measured"]["points"].values():
+        for row in point.values():
+            assert row["objective_bpp"] == pytest.approx(row["rate_bpp"] + row["distortion_bpp"], abs=1e-5)
+    with Image.open(target.with_suffix(".png")) as drawn:
+        assert min(drawn.size) > 300
+    monkeypatch.setattr("inference.measure", lambda *_: pytest.fail("measured again"))
+    assert run("inference", *arguments).exit_code == 0
+
+
+def test_targets_are_counted(good, tmp_path):
+    result = run("targets", good, "-o", tmp_path / "t", "-m", TINY, "--bpp", "0.001,0.4", "--psnr", "20", "-e", "0")
+    assert result.exit_code == 0, result.output
+    points = json.loads((tmp_path / "t.json").read_text())["measured"]["points"]
+    (impossible,), (size,), (psnr,) = (points[key].values() for key in ("0.001 bpp", "0.4 bpp", "20 dB"))
+    assert "cannot be reached" in impossible["unreachable"]
+    assert 0.95 * size["asked"] <= size["bytes"] <= size["asked"] and size["encodes"] <= 8
+    assert psnr["psnr_db"] >= 20
+    assert "1 of 1" in result.output
 
 
 def test_published_check_reports_steps(good, tmp_path, monkeypatch):

@@ -96,7 +96,7 @@ def test_one_result_line_goes_to_stderr() -> None:
 
 
 def test_effort_is_passed_on() -> None:
-    for effort in "01":
+    for effort in "013":
         run("compress", "a.png", f"{effort}.vae", *MODEL, "-e", effort)
         assert Path(f"{effort}.vae").read_bytes() == vaecodec.compress("a.png", effort=int(effort), model=TINY)
 
@@ -302,7 +302,7 @@ USAGE = [
     ["compress", "a.png", "b.vae", "-q", "0"],
     ["compress", "a.png", "b.vae", "-q", "101"],
     ["compress", "a.png", "b.vae", "-q", "high"],
-    ["compress", "a.png", "b.vae", "-e", "2"],
+    ["compress", "a.png", "b.vae", "-e", "10"],
     ["compress", "a.png", "b.vae", "-q", "50", "--psnr", "30"],
     ["compress", "-", "-o", "out"],
     ["compress", ".", "-o", "out"],

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from vaecodec.catalog import ModelInfo, find_model, list_models
 from vaecodec.container import DEFAULT_MAX_PIXELS, Header, read_header
+from vaecodec.effort import DEFAULT_EFFORT, Progress
 from vaecodec.errors import (
     BitstreamError,
     Corrupt,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from vaecodec.codec import Codec
     from vaecodec.images import ImageLike
+    from vaecodec.view import Region
 
 __all__ = [
     "BitstreamError",
@@ -76,7 +78,9 @@ def compress(
     size: float | None = None,
     bpp: float | None = None,
     psnr: float | None = None,
-    effort: int = 1,
+    effort: int = DEFAULT_EFFORT,
+    coding: int | None = None,
+    progress: Progress | None = None,
     model: str | Path | None = None,
 ) -> bytes:
     """A picture as the bytes of a `.vae` file.
@@ -87,7 +91,12 @@ def compress(
         size: instead of a quality, the largest file of at most so many bytes,
         bpp: the same in bits per pixel,
         psnr: or the smallest file of at least so many dB (RGB).
-        effort: 0 rounds latents to the nearest symbols, 1 to those that are best for rate and distortion together.
+        effort: 0 (one pass of the encoder) to 9 (most steps of descent for this picture); see `effort.EFFORTS`. No
+            level gives a picture with a larger λ·D + R than 0, and none makes decoding slower.
+        coding: of the hyperlatents: 0 rounds them, 1 codes them with bits-back where that is possible; `None` takes
+            what gives the smaller file, from effort 2 on, and 0 below.
+        progress: called after each step of the levels from 4 on with how many of how many are done; if it returns
+            `False`, the best so far is taken.
         model: a name from `list_models` or a path; `None` for the default.
 
     Raises:
@@ -96,15 +105,25 @@ def compress(
         TargetError: no quality gives that size or PSNR; the message names the nearest.
         ValueError: quality or effort is out of range, or more than one thing is asked for.
     """
-    return _codec(model).compress(image, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort)
+    return _codec(model).compress(
+        image, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort, coding=coding, progress=progress
+    )
 
 
 def decompress(
-    data: bytes, *, model: str | Path | None = None, max_pixels: int | None = DEFAULT_MAX_PIXELS
+    data: bytes,
+    *,
+    region: Region | None = None,
+    scale: float = 1,
+    model: str | Path | None = None,
+    max_pixels: int | None = DEFAULT_MAX_PIXELS,
 ) -> Image.Image:
     """The picture in the bytes of a `.vae` file, in the size and mode that it had.
 
     Args:
+        region: only this part, (left, top, width, height) in pixels.
+        scale: 1, 1/2, 1/4 or 1/8: a smaller picture, means of squares of 2, 4 or 8 pixels a side. Of a region, all
+            squares that it touches.
         model: for a model that is not installed: its file. By default the file says which one.
         max_pixels: refuse larger pictures; `None` for no limit.
 
@@ -112,11 +131,15 @@ def decompress(
         BitstreamError: the data is not a whole and sound `.vae` file.
         LimitError: the picture is larger than `max_pixels`.
         ModelError: the model that made the file is not installed.
+        ValueError: the region is not within the picture, or there is no such scale.
     """
     from vaecodec.container import unpack
+    from vaecodec.view import reduction_of, squares
 
     header = unpack(data, max_pixels=max_pixels).header
-    return _codec(model or find_model(header.model_id).path).decompress(data, max_pixels=max_pixels)
+    squares((header.width, header.height), region, reduction_of(scale))
+    codec = _codec(model or find_model(header.model_id).path)
+    return codec.decompress(data, region=region, scale=scale, max_pixels=max_pixels)
 
 
 def read_info(data: bytes | str | Path) -> Header:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 import vaecodec
-from vaecodec import catalog, files
+from vaecodec import catalog, container, files
 from vaecodec.commands.compare import compare
 from vaecodec.commands.evaluate import evaluate
 from vaecodec.commands.generate import interpolate, sample
@@ -27,11 +27,13 @@ from vaecodec.console import (
     SUFFIX,
     Group,
     MetadataType,
+    RegionType,
     SizeType,
     human_size,
     say,
 )
 from vaecodec.plan import Plan, into_folder
+from vaecodec.view import SCALES, Region
 
 
 def _plan(
@@ -69,8 +71,9 @@ def _plan(
         files.make_folder(target_folder)
     if resume:
         files.remove_leftovers(plan.targets.values())
-    for name in plan.renamed:
-        say(f"vaecodec: keeps its suffix, since another has the same name: {name}")
+    if plan.renamed:
+        names = ", ".join(plan.renamed[:4]) + ", …" * (len(plan.renamed) > 4)
+        say(f"vaecodec: {len(plan.renamed)} files keep their suffix, as their names are the same without it: {names}")
     return plan
 
 
@@ -139,6 +142,13 @@ def main() -> None:
 )
 @click.option("--psnr", type=click.FloatRange(min=0), metavar="DB", help="Smallest file of at least so many decibels.")
 @EFFORT
+@click.option(
+    "--coding",
+    type=click.Choice(["auto", *container.CODING_NAMES]),
+    default="auto",
+    show_default=True,
+    help="Of the hyperlatents; auto takes, from effort 2 on, what gives the smaller file.",
+)
 @MODEL
 @FOLDER
 @RECURSIVE
@@ -149,6 +159,7 @@ def compress(
     paths: tuple[str, ...],
     metadata: tuple[str, ...],
     effort: int,
+    coding: str,
     model: str | None,
     folder: Path | None,
     recursive: bool,
@@ -181,7 +192,8 @@ def compress(
     plan = _plan(paths, folder, recursive, resume, SUFFIX, is_target, SUFFIX, images.PICTURE_SUFFIXES)
     task = partial(
         transcode.compress_file,
-        asked=asked, metadata=metadata, effort=effort, model=model, force=force, resume=resume,
+        asked=asked, metadata=metadata, effort=effort, coding=container.CODING_NAMES.get(coding), model=model,
+        force=force, resume=resume,
     )  # fmt: skip
 
     def facts(report: transcode.Report) -> list[str]:
@@ -196,6 +208,14 @@ def compress(
 @click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="IN.vae OUT | IN.vae... -o DIR")
 @click.option(
     "--format", "suffix", metavar="SUFFIX", help="Format of pictures in a folder or on standard output; png by default."
+)
+@click.option("--region", type=RegionType(), help="Only this part: left, top, width and height in pixels.")
+@click.option(
+    "--scale",
+    type=click.Choice(list(SCALES)),
+    default="1",
+    show_default=True,
+    help="A smaller picture, as if the whole were reduced by averaging squares of pixels.",
 )
 @click.option(
     "--max-pixels",
@@ -213,6 +233,8 @@ def compress(
 def decompress(
     paths: tuple[str, ...],
     suffix: str | None,
+    region: Region | None,
+    scale: str,
     max_pixels: int,
     model: str | None,
     folder: Path | None,
@@ -231,6 +253,8 @@ def decompress(
       vaecodec decompress photo.vae photo.png
       vaecodec decompress *.vae -o restored/ --format webp
       vaecodec decompress compressed/ -o restored/ -r -j 4 --resume
+      vaecodec decompress photo.vae part.png --region 400,300,256,256
+      vaecodec decompress compressed/*.vae -o previews/ --scale 1/8 --format jpg
       vaecodec decompress - - < photo.vae > photo.png
     """
     from vaecodec import batch, images, transcode
@@ -246,7 +270,8 @@ def decompress(
         ending = Path(paths[1]).suffix
     task = partial(
         transcode.decompress_file,
-        format_name=images.writes(ending), model=model, max_pixels=max_pixels, force=force, resume=resume,
+        format_name=images.writes(ending), region=region, scale=SCALES[scale], model=model, max_pixels=max_pixels,
+        force=force, resume=resume,
     )  # fmt: skip
     batch.run(task, plan, jobs, lambda report: [human_size(report.written_bytes)], "read")
 

@@ -6,16 +6,21 @@ decompress:  container ── LatentCoder.decode ── y_hat ── synthesis �
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
-from vaecodec import container, images, metrics
+from vaecodec import container, descent, images, metrics
 from vaecodec.bitsback import BitsBackCoder
+from vaecodec.bound import Bound
 from vaecodec.catalog import DEFAULT_MODEL
-from vaecodec.container import DEFAULT_QUALITY, quality_code
+from vaecodec.container import DEFAULT_QUALITY, QUALITY_MAX, quality_code
+from vaecodec.effort import DEFAULT_EFFORT, EFFORTS, Progress, check_effort
 from vaecodec.errors import ModelError, Unsupported
 from vaecodec.images import ImageLike, Planes
 from vaecodec.latents import LatentCoder, Latents
@@ -23,11 +28,12 @@ from vaecodec.memory import enough_memory
 from vaecodec.tables import FRACTIONS
 from vaecodec.targets import Goal, search
 from vaecodec.tiles import TILE_AREA
-from vaecodec.transforms import Region, Transforms
+from vaecodec.transforms import Transforms
+from vaecodec.view import Region, reduction_of, squares
 from vaecodec.weights import load_model
 
-EFFORTS = (0, 1)
-DEFAULT_EFFORT = 1
+LARGE_PIXELS = 2**24
+"""Above this the encoder makes one coding and no others to compare it with, which would take their memory too."""
 
 
 class Codec:
@@ -73,6 +79,7 @@ class Codec:
         psnr: float | None = None,
         effort: int = DEFAULT_EFFORT,
         coding: int | None = None,
+        progress: Progress | None = None,
     ) -> bytes:
         """A picture as the bytes of a `.vae` file.
 
@@ -82,9 +89,14 @@ class Codec:
             size: instead of a quality, the largest file of at most so many bytes,
             bpp: the same in bits per pixel,
             psnr: or the smallest file of at least so many dB (RGB).
-            effort: 0 rounds latents to the nearest symbols, 1 to those that are best for rate and distortion together.
+            effort: 0 to 9, see `effort.EFFORTS`. 0 rounds latents to the nearest symbols, 1 tries those that are best
+                for rate and distortion together, 2 and 3 choose them by the distortion's gradient, and from 4 on steps
+                of descent improve latents before that. No level gives a picture with a larger λ·D + R than 0; above
+                `LARGE_PIXELS` they are not compared.
+            progress: told of the steps of levels from 4 on, see `effort.Progress`; it can end them early.
             coding: of the hyperlatents, one of `container.CODINGS`: 0 rounds them, 1 codes them with bits-back where
-                that is possible; `None` takes what gives the smaller file.
+                that is possible; `None` takes what gives the smaller file; below effort 2 and above `LARGE_PIXELS` that
+                is not tried, and it is 0.
 
         Raises:
             ImageError: the picture cannot be used.
@@ -92,9 +104,15 @@ class Codec:
             TargetError: no quality gives that size or PSNR.
             ValueError: quality or effort is out of range, or more than one thing is asked for.
         """
-        planes = images.take_apart(images.open_image(image))
         return self.compress_planes(
-            planes, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort, coding=coding
+            images.planes_of(image),
+            quality=quality,
+            size=size,
+            bpp=bpp,
+            psnr=psnr,
+            effort=effort,
+            coding=coding,
+            progress=progress,
         )
 
     @enough_memory()
@@ -108,20 +126,20 @@ class Codec:
         psnr: float | None = None,
         effort: int = DEFAULT_EFFORT,
         coding: int | None = None,
+        progress: Progress | None = None,
     ) -> bytes:
         """`compress` for a picture that has been taken apart already."""
-        if effort not in EFFORTS:
-            raise ValueError(f"effort {effort} is not one of {', '.join(map(str, EFFORTS))}")
+        check_effort(effort)
         if sum(asked is not None for asked in (quality, size, bpp, psnr)) > 1:
             raise ValueError("ask for one of quality, size, bpp and psnr")
         if bpp is not None:
             size = bpp * planes.rgb[..., 0].size / 8
         if size is None and psnr is None:
             code = quality_code(DEFAULT_QUALITY if quality is None else quality)
-            return self._pack(planes, self.encode(planes.rgb, code, effort=effort, coding=coding))
+            return self._pack(planes, self.encode(planes.rgb, code, effort=effort, coding=coding, progress=progress))
 
         def encode(code: int) -> tuple[float, bytes]:
-            latents = self.encode(planes.rgb, code, effort=effort, coding=coding)
+            latents = self.encode(planes.rgb, code, effort=effort, coding=coding, progress=progress)
             data = self._pack(planes, latents)
             value = len(data) if psnr is None else metrics.psnr_db(planes.rgb, self.synthesize(latents))
             return value, data
@@ -145,46 +163,108 @@ class Codec:
         )
 
     @enough_memory()
-    def decompress(self, data: bytes, *, max_pixels: int | None = container.DEFAULT_MAX_PIXELS) -> Image.Image:
+    def decompress(
+        self,
+        data: bytes,
+        *,
+        region: Region | None = None,
+        scale: float = 1,
+        max_pixels: int | None = container.DEFAULT_MAX_PIXELS,
+    ) -> Image.Image:
         """The picture in the bytes of a `.vae` file.
 
+        Args:
+            region: only this part, (left, top, width, height) in pixels.
+            scale: 1, 1/2, 1/4 or 1/8: a smaller picture, means of squares of 2, 4 or 8 pixels a side. Of a region, all
+                squares that it touches.
+            max_pixels: refuse pictures that are larger, as a whole; `None` for no limit.
+
         Raises:
+            ValueError: the region is not within the picture, or there is no such scale.
             BitstreamError: the data is not a whole and sound `.vae` file.
             LimitError: it holds more than `max_pixels` pixels, or more than there is memory for.
             ModelError: another model made it.
         """
         file = container.unpack(data, max_pixels=max_pixels)
-        rgb = self.synthesize(self.decode(file))
+        size, reduction = (file.header.width, file.header.height), reduction_of(scale)
+        wanted = squares(size, region, reduction)
+        rgb = self.synthesize(self.decode(file), region=region, reduction=reduction)
         alpha = file.chunks.get(container.ALPHA)
-        size = (file.header.width, file.header.height)
         if alpha is not None:
-            alpha = images.unpack_alpha(alpha, size)
+            alpha = images.reduced(images.unpack_alpha(alpha, size), wanted, reduction)
         return images.put_together(rgb, alpha, file.header.mode, file.chunks)
 
     # --- pixels and latents
 
     @torch.no_grad()
     def encode(
-        self, rgb: np.ndarray, quality: int, *, effort: int = DEFAULT_EFFORT, coding: int | None = None
+        self,
+        rgb: np.ndarray,
+        quality: int,
+        *,
+        effort: int = DEFAULT_EFFORT,
+        coding: int | None = None,
+        progress: Progress | None = None,
     ) -> Latents:
-        """Infers, rounds and codes the latents of `[H, W, 3]` uint8 at a quality code.
+        """Infers, improves, rounds and codes the latents of `[H, W, 3]` uint8 at a quality code.
 
         Args:
-            effort, coding: see `compress`. Bits-back is not possible for low pictures (see `BitsBackCoder.encode`).
+            effort, coding, progress: see `compress`. Bits-back is not possible for low pictures (see
+                `BitsBackCoder.encode`).
         """
-        y, z = self.analyse(rgb, quality)
-        rounded = self.coder.encode(z, y, (rgb.shape[1], rgb.shape[0]), quality, effort=effort)
+        large, least = rgb.shape[0] * rgb.shape[1] > LARGE_PIXELS, math.inf
+        for candidate in self._tries(rgb, quality, effort, progress, only_last=large):
+            latents = self.coder.encode(*candidate[:2], rgb.shape[1::-1], quality, effort=candidate[2])
+            objective = 0.0 if large or not effort else self.objective(rgb, latents)
+            if objective < least:
+                rounded, inferred, optimised, least = latents, candidate[:2], candidate[2], objective
+        if coding is None and (large or not EFFORTS[effort].both_codings):
+            coding = container.ROUNDED
         if coding == container.ROUNDED or self.bits_back is None:
             return rounded
-        made = self.bits_back.encode(rounded, z, y, effort=effort)
-        if made and (coding == container.BITS_BACK or len(made[0].payload) < len(rounded.payload)):
-            return made[0]
-        return rounded
+        made = self.bits_back.encode(rounded, *inferred, effort=optimised)
+        if made is None:
+            return rounded
+        smaller = len(made[0].payload) < len(rounded.payload)
+        if smaller and effort:
+            smaller = self.objective(rgb, made[0]) <= least
+        return made[0] if smaller or coding == container.BITS_BACK else rounded
+
+    def _tries(
+        self, rgb: np.ndarray, quality: int, effort: int, progress: Progress | None, *, only_last: bool
+    ) -> Iterator[tuple[Tensor, Tensor, int]]:
+        """What the level makes of latents as they are inferred, each with how to round it; level 0's first."""
+        y, z = self.analyse(rgb, quality)
+        condition = torch.tensor([quality / QUALITY_MAX], device=self.device)
+        target = lambda rows, columns: self._to_tensor(rgb[rows, columns])
+        level = EFFORTS[effort]
+        improved = level.choices or level.steps
+        if not (only_last and (improved or level.optimised)):
+            yield z, y, 0
+        if level.choices:
+            y = descent.choose(self.model, target, z, y, condition, level.choices)
+        if level.steps:
+            z, y = descent.refine(self.model, target, z, y, condition, level.steps, progress)
+        if improved and not (only_last and level.optimised):
+            yield z, y, 0
+        if level.optimised:
+            yield z, y, 1
+
+    def _to_tensor(self, rgb: np.ndarray) -> Tensor:
+        """`[H, W, 3]` uint8 to `[1, 3, H, W]` float32 in [0, 1]."""
+        return torch.from_numpy(np.array(rgb)).to(self.device).permute(2, 0, 1)[None].float() / 255
 
     def analyse(self, rgb: np.ndarray, quality: int) -> tuple[torch.Tensor, torch.Tensor]:
         """What the encoder infers of `[H, W, 3]` uint8 at a quality code: y, normalised, and z, neither rounded."""
         y = self.transforms.analyse(rgb, quality)
         return y, self.transforms.hyper_analyse(y, quality)
+
+    def objective(self, rgb: np.ndarray, latents: Latents) -> float:
+        """λ·D + R in bits per pixel, of the bytes that are written and the 8-bit picture that a decoder shows."""
+        mse = metrics.mse(self.synthesize(latents), rgb) / 255**2
+        rate = 8 * len(latents.payload) / (rgb.shape[0] * rgb.shape[1])
+        bound = Bound(torch.tensor([mse]), {"payload": torch.tensor([rate], dtype=torch.float64)})
+        return float(bound.objective(self.model.config.lmbda(torch.tensor([latents.quality / QUALITY_MAX]))))
 
     @torch.no_grad()
     def decode(self, file: container.VaeFile) -> Latents:

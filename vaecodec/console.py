@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 
 from vaecodec import files
 from vaecodec.catalog import list_models
+from vaecodec.effort import DEFAULT_EFFORT, EFFORTS
 from vaecodec.errors import BitstreamError, ModelError, VaecodecError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_CORRUPT, EXIT_MODEL, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
@@ -112,6 +113,16 @@ class SizeType(click.ParamType):
         self.fail(f"{value!r} is not a size such as 20000, 20k or 1.5M", param, ctx)
 
 
+class RegionType(click.ParamType):
+    name = "X,Y,W,H"
+
+    def convert(self, value, param, ctx) -> tuple[int, int, int, int]:
+        with contextlib.suppress(ValueError):
+            x, y, width, height = (int(part) for part in value.split(","))
+            return x, y, width, height
+        self.fail(f"{value!r} is not four whole numbers such as 0,0,640,480", param, ctx)
+
+
 def _complete_model(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
     names = [CompletionItem(model.name) for model in list_models() if model.name.startswith(begun)]
     return names or [CompletionItem(begun, type="file")]
@@ -126,10 +137,11 @@ MODEL = click.option(
 EFFORT = click.option(
     "-e",
     "--effort",
-    type=click.IntRange(0, 1),
-    default=1,
+    type=click.IntRange(0, len(EFFORTS) - 1),
+    default=DEFAULT_EFFORT,
     show_default=True,
-    help="0 rounds latents, 1 weighs rate against distortion for each.",
+    help="0 encodes in one pass; 1 weighs rate against distortion; 2 and 3 do so by the picture's gradient; 4 to 9 "
+    f"improve the latents, in {EFFORTS[4].steps} to {EFFORTS[-1].steps} steps. Decoding takes the same at all.",
 )
 FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 FOLDER = click.option(

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from vaecodec import images, metrics
-from vaecodec.codec import DEFAULT_EFFORT, Codec
+from vaecodec.codec import Codec
+from vaecodec.effort import DEFAULT_EFFORT
 from vaecodec.errors import ImageError
 from vaecodec.images import PICTURE_SUFFIXES
 

@@ -17,13 +17,14 @@ ICC profile, Exif and XMP are kept beside the picture, as Pillow has them in `im
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from vaecodec.container import ALPHA_MODES, EXIF, ICC, MAX_SIDE, XMP
@@ -64,6 +65,19 @@ class Planes:
     metadata: dict[bytes, bytes] = field(default_factory=dict)
 
 
+@contextlib.contextmanager
+def pixel_limit(pixels: int) -> Iterator[None]:
+    """Within it, Pillow warns of pictures with more pixels than that, and refuses those with twice as many.
+
+    Pillow's own limit is a third of what this package decodes. It is the process's, not the thread's.
+    """
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, pixels
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
 @enough_memory()
 def open_image(source: ImageLike, *, max_pixels: int | None = None) -> Image.Image:
     """A Pillow image from a path, a Pillow image or a uint8 array `[H, W]`, `[H, W, 2]`, `[H, W, 3]` or `[H, W, 4]`.
@@ -101,6 +115,15 @@ def open_image(source: ImageLike, *, max_pixels: int | None = None) -> Image.Ima
 
 
 @enough_memory()
+def planes_of(source: ImageLike) -> Planes:
+    """`open_image` and `take_apart`; an array `[H, W, 3]` takes neither, nor the memory for it."""
+    plain = isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape[2:] == (3,)
+    if plain and source.size and max(source.shape) <= MAX_SIDE:
+        return Planes(source, None, "RGB", None)
+    return take_apart(open_image(source))
+
+
+@enough_memory()
 def take_apart(image: Image.Image, metadata: Collection[str] = tuple(METADATA)) -> Planes:
     """Applies the Exif orientation and splits a picture by the table above.
 
@@ -116,7 +139,8 @@ def take_apart(image: Image.Image, metadata: Collection[str] = tuple(METADATA)) 
     if min(image.size) == 0:
         raise ImageError("the picture has no pixels")
     try:
-        image = ImageOps.exif_transpose(image)
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # otherwise it would only copy
+            image = ImageOps.exif_transpose(image)
         found = {METADATA[kind][0]: image.info.get(METADATA[kind][1]) for kind in metadata}
         found = {chunk: value.encode() if isinstance(value, str) else value for chunk, value in found.items()}
         return replace(_take_apart(image), metadata={k: bytes(v) for k, v in found.items() if v})
@@ -136,7 +160,8 @@ def _take_apart(image: Image.Image) -> Planes:
         pixels = np.asarray(image)
         return Planes(pixels[..., :3], pixels[..., 3] if transparent else None, mode, lost)
     if image.mode in _KEPT_BY_RGB:
-        return Planes(np.asarray(image.convert("RGB")), None, mode, _KEPT_BY_RGB[image.mode])
+        rgb = image if image.mode == "RGB" else image.convert("RGB")
+        return Planes(np.asarray(rgb), None, mode, _KEPT_BY_RGB[image.mode])
     if image.mode in ("RGBA", "RGBa", "LA", "La"):
         lost = "premultiplication" if image.mode.endswith("a") else None
         pixels = np.asarray(image.convert(mode).convert("RGBA"))
@@ -205,6 +230,15 @@ def _in_mode(image: Image.Image, alpha: np.ndarray | None, mode: str) -> Image.I
     if mode == "I;16":
         return Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
     return grey.convert(mode)
+
+
+def reduced(plane: np.ndarray, squares: tuple[slice, slice], reduction: int) -> np.ndarray:
+    """The same part, and as much smaller, of a plane `[H, W]` uint8 as `view.squares` tells."""
+    rows, columns = squares
+    height, width = plane.shape
+    box = [s * reduction for s in (columns.start, rows.start, columns.stop, rows.stop)]
+    box[2:] = min(box[2], width), min(box[3], height)
+    return np.asarray(Image.fromarray(plane).reduce(reduction, tuple(box)))
 
 
 def pack_alpha(alpha: np.ndarray) -> bytes:

@@ -14,6 +14,7 @@ import vaecodec
 from vaecodec.container import HEADER_BYTES, MAGIC, quality_of, read_chunks
 from vaecodec.errors import NotAVaeFile, VaecodecError
 from vaecodec.images import METADATA
+from vaecodec.view import REDUCTIONS
 
 FORMAT = "VAE"
 _OPENS_AS = {"P": "RGB", "PA": "RGBA"}
@@ -43,6 +44,21 @@ class VaeImageFile(ImageFile.ImageFile):
         self.info["quality"] = quality_of(header.quality)
         self.info |= {key: chunks[kind] for kind, key in METADATA.values() if kind in chunks}
         self.tile = [ImageFile._Tile("vae", (0, 0, *self._size), 0, None)]
+        self._reduction = 1
+
+    def draft(self, mode: str | None, size: tuple[int, int] | None):
+        """Decodes smaller, by 2, 4 or 8, as long as that is not below a size; `thumbnail` asks for it.
+
+        Returns:
+            As for JPEG: the mode, which stays, and the box of the picture within the smaller one.
+        """
+        if not self.tile or self._reduction != 1 or size is None:
+            return None
+        ratio = min(self.width // max(size[0], 1), self.height // max(size[1], 1))
+        self._reduction = max(reduction for reduction in REDUCTIONS if reduction <= max(ratio, 1))
+        box = (0, 0, self.width / self._reduction, self.height / self._reduction)
+        self._size = tuple(-(-side // self._reduction) for side in self.size)
+        return self.mode, box
 
     def load(self):
         """Decodes the pixels.
@@ -54,7 +70,7 @@ class VaeImageFile(ImageFile.ImageFile):
             self.fp.seek(0)
             limit = Image.MAX_IMAGE_PIXELS and 2 * Image.MAX_IMAGE_PIXELS
             try:
-                decoded = vaecodec.decompress(self.fp.read(), max_pixels=limit)
+                decoded = vaecodec.decompress(self.fp.read(), scale=1 / self._reduction, max_pixels=limit)
             except VaecodecError as error:
                 raise OSError(str(error)) from error
             self.im, self._mode, self.tile = decoded.im, decoded.mode, []

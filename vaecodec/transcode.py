@@ -13,8 +13,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import vaecodec
-from vaecodec import catalog, container, files, images
+from vaecodec import catalog, container, files, images, interruption
+from vaecodec.effort import DEFAULT_EFFORT
 from vaecodec.errors import BitstreamError, ImageError, TargetError, VaecodecError
+from vaecodec.view import Region, reduction_of, squares
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ def compress_file(
     *,
     asked: dict[str, float | None],
     metadata: Collection[str] = tuple(images.METADATA),
-    effort: int = 1,
+    effort: int = DEFAULT_EFFORT,
+    coding: int | None = None,
     model: str | None = None,
     force: bool = False,
     resume: bool = False,
@@ -57,6 +60,7 @@ def compress_file(
         source, target: paths, or `-` for a standard stream.
         asked: at most one of quality, size, bpp and psnr, as `vaecodec.compress` takes them.
         metadata: kinds to keep.
+        effort, coding: see `vaecodec.compress`.
         force: overwrite a target that exists.
         resume: leave a target alone that is whole, not older than its source, and what would be made now as far as a
             header tells: of the same model, and of the same quality or within the size that is asked for. Any other is
@@ -70,9 +74,13 @@ def compress_file(
     if resume and (header := _compressed(source, target, asked, model)):
         return _skipped(source, target, (header.width, header.height), start)
     data = files.read(source)
-    planes = images.take_apart(images.open_image(io.BytesIO(data)), metadata)
+    with images.pixel_limit(container.DEFAULT_MAX_PIXELS):
+        planes = images.take_apart(images.open_image(io.BytesIO(data)), metadata)
     try:
-        packed = vaecodec._codec(model).compress_planes(planes, **asked, effort=effort)
+        with interruption.keeping_the_best(source, effort) as progress:
+            packed = vaecodec._codec(model).compress_planes(
+                planes, **asked, effort=effort, coding=coding, progress=progress
+            )
     except VaecodecError:
         raise
     except ValueError as error:
@@ -87,6 +95,8 @@ def decompress_file(
     target: str,
     *,
     format_name: str,
+    region: Region | None = None,
+    scale: float = 1,
     model: str | None = None,
     max_pixels: int | None = container.DEFAULT_MAX_PIXELS,
     force: bool = False,
@@ -98,17 +108,22 @@ def decompress_file(
         source, target: paths, or `-` for a standard stream.
         format_name: of the picture, as Pillow names formats.
         resume: leave a target alone that can be read, has the right size and is not older than its source.
-        model, max_pixels, force: as elsewhere.
+        region, scale, model, max_pixels, force: as elsewhere.
 
     Raises:
         VaecodecError: with the reason; nothing has been written.
     """
     start = time.perf_counter()
     files.check_target(target, force=force or resume)
-    if resume and (size := _restored(source, target)):
+    if resume and (size := _restored(source, target, region, scale)):
         return _skipped(source, target, size, start)
     data = files.read(source)
-    image = vaecodec.decompress(data, model=model, max_pixels=max_pixels)
+    try:
+        image = vaecodec.decompress(data, region=region, scale=scale, model=model, max_pixels=max_pixels)
+    except VaecodecError:
+        raise
+    except ValueError as error:
+        raise ImageError(str(error)) from error
     buffer = io.BytesIO()
     try:
         image.save(buffer, format_name, **images.save_options(image, format_name))
@@ -144,16 +159,18 @@ def _compressed(source: str, target: str, asked: dict[str, float | None], model:
     return header if done else None
 
 
-def _restored(source: str, target: str) -> tuple[int, int] | None:
+def _restored(source: str, target: str, region: Region | None, scale: float) -> tuple[int, int] | None:
     """The size of a target that is done; see `decompress_file`."""
     if not _is_newer(source, target):
         return None
     try:
         header = vaecodec.read_info(source)
-        image = images.open_image(target)
-    except (OSError, VaecodecError):
+        rows, columns = squares((header.width, header.height), region, reduction_of(scale))
+        with images.pixel_limit(header.pixels):
+            image = images.open_image(target)
+    except (OSError, VaecodecError, ValueError):
         return None
-    return image.size if image.size == (header.width, header.height) else None
+    return image.size if image.size == (columns.stop - columns.start, rows.stop - rows.start) else None
 
 
 def _skipped(source: str, target: str, size: tuple[int, int], start: float) -> Report:

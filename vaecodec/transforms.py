@@ -13,13 +13,10 @@ from torch import Tensor
 from vaecodec.container import QUALITY_MAX
 from vaecodec.model import HYPER, PATCH, ImageVAE
 from vaecodec.tiles import TILE_AREA, Area, gather, scaled, tiles
+from vaecodec.view import Region, squares
 
 HYPER_ANALYSIS_HALO = 2
 """In positions of z: a 3x3 at half of z's grid and one on it reach three halves of a position."""
-REDUCTIONS = (1, 2, 4, 8)
-
-Region = tuple[int, int, int, int]
-"""Left, top, width, height in pixels."""
 
 
 class Transforms:
@@ -83,15 +80,13 @@ class Transforms:
             y_hat: `[1, M, H, W]` numbers of any type,
             unit: and `[1, M, 1, 1]` how many of them are one unit of the normalised latents.
             size: (width, height) of the picture.
-            region: the part that is wanted; all of it unless told.
-            reduction: 1, 2, 4 or 8: squares of so many pixels a side, aligned to the picture's upper left corner,
-                become one: their mean. Those at the lower and right edges count in what the generator drew beyond.
+            region, reduction: what is wanted, see `view.squares`. Squares at the lower and right edges count in what
+                the generator drew beyond them.
 
         Returns:
-            `[height, width, 3]` uint8 of all squares that the region touches.
+            `[height, width, 3]` uint8.
         """
-        left, top, width, height = region or (0, 0, *size)
-        wanted = [slice(a // reduction, -(-(a + n) // reduction)) for a, n in ((top, height), (left, width))]
+        wanted = squares(size, region, reduction)
         side = PATCH // reduction
         within = tuple(slice(s.start // side, -(-s.stop // side)) for s in wanted)
         rgb = np.empty((*(s.stop - s.start for s in wanted), 3), np.uint8)

@@ -138,6 +138,8 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def _serve(task: Task, jobs: Connection, parent: Connection, threads: int) -> None:
+    for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):  # sent to all at once; the parent's end is the workers' end
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     given = os.environ.get("OMP_NUM_THREADS", "")
     os.environ["OMP_NUM_THREADS"] = str(min(int(given), threads) if given.isdigit() else threads)  # torch comes later

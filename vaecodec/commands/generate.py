@@ -22,7 +22,15 @@ OUTPUT = click.option("-o", "--output", required=True, metavar="FILE", help="PNG
 @OUTPUT
 @FORCE
 def sample(qualities: str, number: int, size, seed: int, model: str | None, output: str, force: bool) -> None:
-    """Pictures from the model's own prior: z, then y step by step, then the synthesis."""
+    """Draw pictures from the model's prior.
+
+    First z, then y step by step, then the synthesis.
+
+    \b
+    Examples:
+      vaecodec sample -o samples.png
+      vaecodec sample --qualities 20,80 -n 4 --size 512 384 --seed 7 -o samples.png
+    """
     files.check_target(output, force=force)
     try:
         values = [float(q) for q in qualities.split(",")]
@@ -61,9 +69,13 @@ def sample(qualities: str, number: int, size, seed: int, model: str | None, outp
 def interpolate(
     first: str, second: str, quality: float, steps: int, side: int, model: str | None, output: str, force: bool
 ) -> None:
-    """From one photograph to another: along a line and a sphere in the latents, and, beside them, in pixels.
+    """Go from one photograph to another.
 
-    B is cut to the shape of A.
+    Along a line and a sphere in the latents, and, beside them, in pixels. B is cut to the shape of A.
+
+    \b
+    Example:
+      vaecodec interpolate a.png b.png --steps 7 -o between.png
     """
     files.check_target(output, force=force)
     import numpy as np

@@ -23,12 +23,15 @@ def _model(default: str):
 
 @click.group()
 def digits() -> None:
-    """The lecture's VAE: small grey pictures and a vector of latents.
+    """Use the lecture's VAE.
+
+    Its pictures are small and grey, its latents a vector.
 
     \b
-    vaecodec digits sample -o digits.png
-    vaecodec digits traverse --label 3 -o threes.png
-    vaecodec digits pack t10k-images-idx3-ubyte.gz digits.vpk
+    Examples:
+      vaecodec digits sample -o digits.png
+      vaecodec digits traverse --label 3 -o threes.png
+      vaecodec digits pack t10k-images-idx3-ubyte.gz digits.vpk
     """
 
 

@@ -10,18 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vaecodec import container
 from vaecodec.ans import Decoder, Encoder
-from vaecodec.codec import DEFAULT_EFFORT, Codec
+from vaecodec.codec import Codec
 from vaecodec.container import QUALITY_MAX
 from vaecodec.digits.data import CLASSES, SIDE
 from vaecodec.digits.weights import load
+from vaecodec.effort import DEFAULT_EFFORT, Progress
 from vaecodec.errors import Corrupt, ImageError, ModelError, Unsupported
 from vaecodec.exact import RAW_BITS
 from vaecodec.latents import Latents, symbols_crc
 from vaecodec.tables import FRACTIONS, LEVELS_PER_OCTAVE, LOG2_SCALE_MIN, SCALE_LEVELS
+from vaecodec.view import Region, squares
 
 COARSEST, FINEST = 3, -2
 """Log2 of how much wider than the model's widths the latents are quantised, at the lowest and the highest quality."""
@@ -42,13 +45,19 @@ class DigitsCodec(Codec):
 
     @torch.no_grad()
     def encode(
-        self, rgb: np.ndarray, quality: int, *, effort: int = DEFAULT_EFFORT, coding: int | None = None
+        self,
+        rgb: np.ndarray,
+        quality: int,
+        *,
+        effort: int = DEFAULT_EFFORT,
+        coding: int | None = None,
+        progress: Progress | None = None,
     ) -> Latents:
         """Infers, rounds and codes the latents of a grey picture of 28 by 28, `[28, 28, 3]` uint8.
 
         Args:
             quality: code.
-            effort: 0 tells no label; 1 tells one where that raises the bound, the best of all.
+            effort: 0 tells no label; the others tell one where that raises the bound, the best of all.
 
         Raises:
             ImageError: it is another picture.
@@ -107,19 +116,23 @@ class DigitsCodec(Codec):
         return latents
 
     @torch.no_grad()
-    def synthesize(self, latents: Latents) -> np.ndarray:
-        """The picture `[28, 28, 3]` uint8 that latents stand for."""
+    def synthesize(self, latents: Latents, *, region: Region | None = None, reduction: int = 1) -> np.ndarray:
+        """The picture `[28, 28, 3]` uint8 that latents stand for, or a part of it, or a smaller one; see `view`."""
+        wanted = squares(latents.size, region, reduction)
         label = int(latents.z)
         z = self._z(latents.y_hat.view(1, -1), latents.quality)
         grey = self.model.picture(z, torch.tensor([-1 if label == NO_LABEL else label]))[0]
-        grey = grey.mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+        if reduction > 1:
+            edge = (0, -SIDE % reduction)
+            grey = F.avg_pool2d(F.pad(grey[None, None], edge * 2, mode="replicate"), reduction)[0, 0]
+        grey = grey.mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()[wanted]
         return np.repeat(grey[..., None], 3, axis=2)
 
     def _latents(self, label: int, symbols: np.ndarray, quality: int, payload: bytes) -> Latents:
-        """`Latents` whose z is the label, and whose y_hat are the latents in symbols."""
+        """`Latents` whose z is the label, and whose y_hat are the symbols."""
         groups = [(np.array([label]), np.array([0])), (symbols, np.zeros_like(symbols))]
-        z, y_hat = (torch.from_numpy(symbols.astype(np.float64)).view(1, -1, 1, 1) for symbols, _ in groups)
-        return Latents((SIDE, SIDE), quality, z, y_hat, payload, symbols_crc(groups))
+        z, y = (torch.from_numpy(values.astype(np.int32)).view(1, -1, 1, 1) for values, _ in groups)
+        return Latents((SIDE, SIDE), quality, z, y * FRACTIONS, payload, symbols_crc(groups))
 
     def _log2_widths(self, quality: int) -> np.ndarray:
         """On a grid of 1/1024."""

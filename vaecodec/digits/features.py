@@ -52,7 +52,7 @@ def classifier() -> nn.Module:
 
 def inputs(images: np.ndarray | Tensor) -> Tensor:
     """`[N, 28, 28]` grey levels as `classifier` takes them."""
-    return torch.as_tensor(np.array(images)).flatten(1).float() * INPUT_UNIT
+    return torch.as_tensor(images).flatten(1).float() * INPUT_UNIT
 
 
 def _batches(count: int, batch: int, epochs: float, seed: int) -> Iterator[Tensor]:

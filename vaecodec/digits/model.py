@@ -61,7 +61,7 @@ CONFIGS = {
     config.name: config
     for config in (
         DigitsConfig("map", 2, hidden=128, variance=0.05),
-        DigitsConfig("conditional", 8, labels=True, hidden=128, variance=0.05),
+        DigitsConfig("conditional", 4, labels=True, hidden=128, variance=0.08),
         DigitsConfig("lossless", 40, "tables"),
     )
 }
@@ -82,12 +82,12 @@ class Output(RawHead):
 
 
 class Network(nn.Module):
-    """Two hidden layers; the label, where there is one, enters beside the input."""
+    """Two hidden layers; the label, where there is one, enters both."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int, *, labels: bool):
         super().__init__()
         self.first = Dense(inputs, hidden)
-        self.label = Dense(CLASSES, hidden) if labels else None
+        self.labels = nn.ModuleList(Dense(CLASSES, hidden) for _ in range(2 * labels))
         self.first_relu = Clip(relu=True)
         self.second = Dense(hidden, hidden)
         self.second_relu = Clip(relu=True)
@@ -95,10 +95,9 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """`[B, inputs]`, one-hot `[B, 10]` to `[B, outputs]`."""
-        x = self.first(x)
-        if self.label is not None:
-            x = x + self.label(label)
-        return self.output(self.second_relu(self.second(self.first_relu(x))))
+        first, second = [layer(label) for layer in self.labels] or (0, 0)
+        x = self.first_relu(self.first(x) + first)
+        return self.output(self.second_relu(self.second(x) + second))
 
 
 def one_hot(labels: Tensor) -> Tensor:

@@ -182,7 +182,7 @@ def pack(images: np.ndarray, stored: StoredDigits, progress: Progress = lambda d
         ModelError: the model does not code losslessly.
     """
     images = np.ascontiguousarray(as_images(images))
-    payload, account = encode(images, stored.exact_vae(), progress)
+    payload, account = encode(images, stored.exact_vae, progress)
     header = HEADER.pack(
         MAGIC, VERSION, SIDE, 0, stored.model_id, len(images), len(payload), zlib.crc32(payload), zlib.crc32(images)
     )
@@ -242,7 +242,7 @@ def unpack(
         raise ModelError(
             f"the pack was made by model {header.model_id.hex()}, this is {stored.name} ({stored.model_id.hex()})"
         )
-    images = decode(payload, header.count, stored.exact_vae(), progress)
+    images = decode(payload, header.count, stored.exact_vae, progress)
     if zlib.crc32(images) != header.images_crc:
         raise Corrupt("the pictures do not match their checksum")
     return images

@@ -48,7 +48,7 @@ class FitOptions:
 
 RECIPES = {
     "map": FitOptions(epochs=20),
-    "conditional": FitOptions(epochs=30, unlabelled=0.05),
+    "conditional": FitOptions(epochs=20, unlabelled=0.03),
     "lossless": FitOptions(epochs=24),
 }
 """How the shipped models were trained."""

@@ -7,6 +7,7 @@ which it codes losslessly, and its float weights are those integers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -66,8 +67,9 @@ class StoredDigits(StoredModel):
         model.load_state_dict(self.weights())
         return model.eval().requires_grad_(False)
 
+    @cached_property
     def exact_vae(self) -> exact.ExactVAE:
-        """The networks in integers.
+        """The networks in integers, with all tables.
 
         Raises:
             ModelError: the model does not code losslessly.

@@ -1,0 +1,211 @@
+"""Inference beyond one pass: what each level guarantees, what more steps bring, and how they end early."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from conftest import TINY, picture
+from PIL import Image
+from skimage import data as photographs
+
+from vaecodec import descent
+from vaecodec.bound import nearest
+from vaecodec.cli import main
+from vaecodec.codec import Codec
+from vaecodec.container import QUALITY_MAX, quality_code
+from vaecodec.effort import EFFORTS, SHOWN_FROM, check_effort
+from vaecodec.interruption import keeping_the_best
+
+
+def crop(name: str, width: int, height: int, left: int = 60, top: int = 40) -> np.ndarray:
+    return np.ascontiguousarray(getattr(photographs, name)()[top : top + height, left : left + width, :3])
+
+
+PICTURES = {
+    "astronaut": crop("astronaut", 128, 96),
+    "coffee": crop("coffee", 100, 130),
+    "cat": crop("chelsea", 67, 49),
+    "drawn": picture(97, 64),
+    "dot": picture(1, 1),
+}
+
+
+@pytest.fixture(scope="module")
+def light() -> Codec:
+    return Codec()
+
+
+def objective(codec: Codec, rgb: np.ndarray, quality: float, effort: int, steps: int = 300) -> float:
+    """λ·D + R of what is written, ended after a number of steps."""
+    ended = lambda done, _: done < steps
+    return codec.objective(rgb, codec.encode(rgb, quality_code(quality), effort=effort, progress=ended))
+
+
+# --- levels
+
+
+def test_levels_rise() -> None:
+    steps = [level.steps for level in EFFORTS]
+    assert len(steps) == 10 and steps[:SHOWN_FROM] == [0] * SHOWN_FROM and steps == sorted(steps) and steps[-1] <= 300
+    assert [level.choices for level in EFFORTS[:SHOWN_FROM]] == sorted(level.choices for level in EFFORTS[:SHOWN_FROM])
+    for effort in (-1, 10, 2.5):
+        with pytest.raises(ValueError, match="0 to 9"):
+            check_effort(effort)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("quality", [1, 40, 100])
+def test_no_level_is_worse_than_none(tiny, name: str, quality: float) -> None:
+    base = objective(tiny, PICTURES[name], quality, 0)
+    for effort in (1, 2, 3, 4):
+        assert objective(tiny, PICTURES[name], quality, effort, steps=5) <= base
+
+
+def test_the_first_level_is_not_worse_where_choosing_symbols_is(light) -> None:
+    """At the lowest qualities the weights of the choice are set for small files, and it may cost more than it saves."""
+    original = crop("astronaut", 256, 224, 0, 0)
+    for quality in (2, 5, 8):
+        assert objective(light, original, quality, 1) <= objective(light, original, quality, 0)
+
+
+@pytest.mark.parametrize("quality", [30.0, 70.0])
+def test_steps_pay(light, quality: float) -> None:
+    original = PICTURES["astronaut"]
+    base, chosen, refined = (objective(light, original, quality, effort) for effort in (0, 3, 5))
+    assert chosen < 0.997 * base
+    assert refined < 0.99 * base
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee", "cat", "drawn"])
+def test_descent_lowers_the_discrete_bound(light, name: str) -> None:
+    """Of the float prior at the nearest symbols, before anything is coded or compared."""
+    rgb = PICTURES[name]
+    x = light._to_tensor(rgb)
+    height, width = rgb.shape[:2]
+    padded = torch.nn.functional.pad(x, (0, -width % 16, 0, -height % 16), mode="replicate")
+    quality = torch.tensor([0.5])
+    with torch.no_grad():
+        y, z = light.model.infer(padded, quality)
+        refined = descent.refine(light.model, lambda rows, columns: x[:, :, rows, columns], z, y, quality, 16)
+
+        def cost(z: torch.Tensor, y: torch.Tensor) -> float:
+            picture, bound = light.model.bound(padded, z, y, quality, nearest)
+            error = (picture[:, :, :height, :width].clamp(0, 1) - x).square().mean()
+            bits = bound.total_bpp * padded[0, 0].numel() / (height * width)
+            return float(light.model.config.lmbda(quality) * 255**2 * error + bits)
+
+        assert cost(*refined) < cost(z, y)
+
+
+def test_files_are_the_same_every_time(tiny) -> None:
+    few = lambda done, _: done < 4
+    for effort in (3, 4):
+        files = [tiny.compress(PICTURES["cat"], effort=effort, progress=few) for _ in range(2)]
+        assert files[0] == files[1]
+
+
+def test_refined_files_decode_to_the_symbols_that_were_coded(tiny) -> None:
+    rgb = PICTURES["cat"]
+    shown = np.asarray(tiny.decompress(tiny.compress(rgb, quality=60, effort=3)))
+    latents = tiny.encode(rgb, quality_code(60), effort=3)
+    assert np.array_equal(shown, tiny.synthesize(latents))
+
+
+# --- tiles
+
+
+def refined(codec: Codec, rgb: np.ndarray, quality: float, steps: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Latents of a picture whose sides are multiples of 16, before and after."""
+    x, condition = codec._to_tensor(rgb), torch.tensor([quality_code(quality) / QUALITY_MAX])
+    with torch.no_grad():
+        y, z = codec.model.infer(x, condition)
+    after = descent.refine(codec.model, lambda rows, columns: x[:, :, rows, columns], z, y, condition, steps)
+    return [z, y], list(after)
+
+
+@pytest.mark.parametrize("effort", [3, 4])
+def test_tiles_are_as_good_as_one(tiny, monkeypatch, effort: int) -> None:
+    rgb, costs = crop("coffee", 208, 144), {}
+    monkeypatch.setattr("vaecodec.codec.EFFORTS", (*EFFORTS[:4], replace(EFFORTS[4], steps=10)))
+    base = objective(tiny, rgb, 50, 0)
+    for area in (256, 4):
+        monkeypatch.setattr(descent, "AREA", area)
+        costs[area] = objective(tiny, rgb, 50, effort)
+    assert costs[4] < base
+    assert costs[4] == pytest.approx(costs[256], rel=0.01)
+
+
+def test_what_is_held_does_not_move(tiny, monkeypatch) -> None:
+    """An interruption in the second tile leaves the third one as the encoder inferred it."""
+    monkeypatch.setattr(descent, "AREA", 4)
+    rgb = crop("coffee", 384, 128)
+    x, condition = tiny._to_tensor(rgb), torch.tensor([0.5])
+    with torch.no_grad():
+        y, z = tiny.model.infer(x, condition)
+    target = lambda rows, columns: x[:, :, rows, columns]
+    told = []
+
+    def progress(done: int, total: int) -> bool:
+        told.append((done, total))
+        return done < 7
+
+    after_z, after_y = descent.refine(tiny.model, target, z, y, condition, 5, progress)
+    assert told == [(done, 15) for done in range(1, 8)]
+    assert torch.allclose(after_y[..., 16:], y[..., 16:], atol=1e-5) and torch.equal(after_z[..., 4:], z[..., 4:])
+    assert not torch.allclose(after_y[..., :8], y[..., :8], atol=1e-3)
+    assert not torch.allclose(after_y[..., 8:16], y[..., 8:16], atol=1e-3)
+
+
+def test_a_bound_that_is_no_number_leaves_latents_alone(tiny, monkeypatch) -> None:
+    monkeypatch.setattr(descent._Window, "step", lambda self, share: float("nan"))
+    (z, y), (after_z, after_y) = refined(tiny, crop("coffee", 64, 64), 50, 3)
+    assert torch.equal(after_z, z) and torch.allclose(after_y, y, atol=1e-5)
+
+
+# --- interruption
+
+
+def test_the_best_so_far_is_taken(tiny) -> None:
+    rgb, calls = PICTURES["astronaut"], []
+    latents = tiny.encode(rgb, quality_code(50), effort=9, progress=lambda *step: calls.append(step) or len(calls) < 3)
+    assert calls == [(1, EFFORTS[9].steps), (2, EFFORTS[9].steps), (3, EFFORTS[9].steps)]
+    assert tiny.objective(rgb, latents) <= objective(tiny, rgb, 50, 0)
+
+
+def test_ctrl_c_keeps_the_best_and_a_second_one_gives_up(capsys) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), keeping_the_best("a.png", 9) as progress:
+        assert progress(1, 10)
+        signal.raise_signal(signal.SIGINT)
+        assert not progress(2, 10)
+        assert "a.png: the best so far is taken; Ctrl-C again" in capsys.readouterr().err
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+    with keeping_the_best("a.png", SHOWN_FROM - 1) as progress:
+        assert progress is None and signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("interrupts", [1, 2])
+def test_ctrl_c_on_the_command_line(tmp_path: Path, monkeypatch, interrupts: int) -> None:
+    source, target = tmp_path / "a.png", tmp_path / "a.vae"
+    Image.fromarray(PICTURES["cat"]).save(source)
+    step, steps = descent._Window.step, []
+
+    def interrupted(window, share: float) -> float:
+        steps.append(share)
+        if len(steps) == 2:
+            for _ in range(interrupts):
+                signal.raise_signal(signal.SIGINT)
+        return step(window, share)
+
+    monkeypatch.setattr(descent._Window, "step", interrupted)
+    result = CliRunner().invoke(main, ["compress", str(source), str(target), "-m", str(TINY), "-e", "4"])
+    assert "the best so far is taken" in result.stderr
+    assert len(steps) == 2
+    assert (result.exit_code, target.exists()) == ((0, True) if interrupts == 1 else (130, False))

@@ -1,0 +1,49 @@
+"""What each level of `--effort` does, in one table. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Effort:
+    """A level.
+
+    Attributes:
+        optimised: symbols are weighed by their code lengths (`refine.rdo_round`), besides being rounded to the nearest.
+        choices: how often symbols are chosen by the gradient of the distortion (`descent.choose`).
+        steps: of descent on the bound, at most (`descent.refine`).
+        both_codings: hyperlatents are coded both ways, and the smaller file is taken, unless one is asked for.
+    """
+
+    optimised: bool = False
+    choices: int = 0
+    steps: int = 0
+    both_codings: bool = True
+
+
+EFFORTS = (
+    Effort(both_codings=False),
+    Effort(optimised=True, both_codings=False),
+    Effort(choices=1),
+    Effort(choices=4),
+    Effort(optimised=True, steps=12),
+    Effort(optimised=True, steps=20),
+    Effort(optimised=True, steps=32),
+    Effort(optimised=True, steps=50),
+    Effort(optimised=True, steps=80),
+    Effort(optimised=True, steps=150),
+)
+DEFAULT_EFFORT = 2
+SHOWN_FROM = 4
+"""Levels from here on take long enough for a progress bar."""
+
+Progress = Callable[[int, int], bool]
+"""Told how many steps of how many are done; returns whether to go on. If not, the best so far is taken."""
+
+
+def check_effort(effort: int) -> None:
+    """Raises `ValueError` for what is no level."""
+    if effort not in range(len(EFFORTS)):
+        raise ValueError(f"effort {effort} is not a whole number from 0 to {len(EFFORTS) - 1}")
