@@ -235,7 +235,7 @@ class Codec:
     ) -> Iterator[tuple[Tensor, Tensor, int]]:
         """What the level makes of latents as they are inferred, each with how to round it; level 0's first."""
         y, z = self.analyse(rgb, quality)
-        condition = torch.tensor([quality / QUALITY_MAX], device=self.device)
+        condition = torch.tensor([quality / QUALITY_MAX], dtype=torch.float32, device=self.device)
         target = lambda rows, columns: self._to_tensor(rgb[rows, columns])
         level = EFFORTS[effort]
         improved = level.choices or level.steps
