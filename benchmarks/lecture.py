@@ -50,7 +50,7 @@ class Bench:
 
     def model(self, kind: str, latents: int, variance: float = 0.02) -> DigitsVAE:
         """A `vae`, or the same networks as a plain `autoencoder`: squared error only, and no noise."""
-        name = f"{kind}-{latents}-{self.epochs:g}"
+        name = f"{kind}-{latents}-{variance:g}-{self.epochs:g}"
         if name not in self._models:
             say(f"training {name}")
             torch.manual_seed(0)
@@ -133,7 +133,7 @@ def rates_and_errors(bench: Bench, kind: str, latents: int) -> dict:
         widths = codes[0].std(0) if kind == "autoencoder" else np.exp2(steps)
     error = lambda z: float((decode(z) - x).square().mean())
     curve = []
-    for octave in np.arange(3, -5.5, -0.5):
+    for octave in np.arange(6, -5.5, -0.5):
         step = widths * 2**octave
         symbols = [np.rint(code / step).astype(np.int64) for code in codes]
         curve.append((code_bits(*symbols), error(symbols[1] * step)))
@@ -269,16 +269,19 @@ def inference_per_picture(bench: Bench) -> dict:
 
 def switched_off(bench: Bench) -> dict:
     """8: the KL term switches latents off."""
-    result: dict = {"latents": list(bench.latents), "active": [], "bound_nats": [], "kl_nats": {}}
-    for latents in bench.latents:
-        model = bench.model("vae", latents)
-        result["active"].append(int(inference.active_units(means(model, bench.test.images)).sum()))
-        with torch.no_grad():
-            q = model.infer(bench.images())
-            result["bound_nats"].append(float(inference.bound_nats(model, bench.images(), q, 5).mean()))
-            zero = torch.zeros_like(q[0])
-            kl = gaussian_kl_bits(*q, zero, zero).mean(0) * LN2
-        result["kl_nats"][str(latents)] = sorted(kl.tolist(), reverse=True)
+    result: dict = {"latents": list(bench.latents), "variance": {}}
+    for variance in (0.02, 0.1):
+        part: dict = {"active": [], "bound_nats": [], "kl_nats": []}
+        for latents in bench.latents:
+            model = bench.model("vae", latents, variance)
+            part["active"].append(int(inference.active_units(means(model, bench.test.images)).sum()))
+            with torch.no_grad():
+                q = model.infer(bench.images())
+                part["bound_nats"].append(float(inference.bound_nats(model, bench.images(), q, 5).mean()))
+                zero = torch.zeros_like(q[0])
+                kl = gaussian_kl_bits(*q, zero, zero).mean(0) * LN2
+            part["kl_nats"].append(sorted(kl.tolist(), reverse=True))
+        result["variance"][f"{variance:g}"] = part
     return result
 
 

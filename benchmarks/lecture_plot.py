@@ -71,7 +71,7 @@ def pca(r: dict):
         right.plot(bits, _psnr(mse), color=COLOURS[kind], label=f"{kind}, best K at each rate", linewidth=2)
     _powers(left, latents)
     left.set_ylabel("PSNR of the reconstruction, dB")
-    right.set(xlabel="bits a picture, quantised code", ylabel="PSNR, dB", xlim=(0, 160), ylim=(9, 26))
+    right.set(xlabel="bits a picture, quantised code", ylabel="PSNR, dB", xlim=(0, 120), ylim=(9, 22))
     left.legend()
     right.legend()
     return figure
@@ -175,19 +175,22 @@ def latents(r: dict):
     """8."""
     figure, (left, middle, right) = _axes(3, 3.6)
     left.plot(r["latents"], r["latents"], color="0.7", label="all")
-    left.plot(r["latents"], r["active"], "o-", color="C0", label="active")
+    for (variance, part), colour in zip(r["variance"].items(), ("C0", "C1"), strict=True):
+        label = f"η = {variance}"
+        left.plot(r["latents"], part["active"], "o-", color=colour, label=label)
+        gain = np.subtract(part["bound_nats"], part["bound_nats"][0])
+        middle.plot(r["latents"], gain, "o-", color=colour, label=label)
+        values = part["kl_nats"][-1]
+        right.plot(np.arange(1, len(values) + 1), values, ".-", color=colour, label=label)
     left.set_yscale("log", base=2)
     left.set_yticks(r["latents"], [str(v) for v in r["latents"]])
     left.set_ylabel("latents that say something")
-    left.legend()
-    middle.plot(r["latents"], r["bound_nats"], "o-", color="C0")
-    middle.set_ylabel("F, nats a picture")
+    middle.set_ylabel(f"F over that of K = {r['latents'][0]}, nats")
     for axis in (left, middle):
         _powers(axis, r["latents"])
-    for k, values in list(r["kl_nats"].items())[2:]:
-        right.plot(np.arange(1, len(values) + 1), values, ".-", label=f"K = {k}")
-    right.set(xlabel="latents, by KL", ylabel="KL of a latent, nats")
-    right.legend()
+    right.set(xlabel=f"latents of K = {r['latents'][-1]}, by KL", ylabel="KL of a latent, nats")
+    for axis in (left, middle, right):
+        axis.legend()
     return figure
 
 

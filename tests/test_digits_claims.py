@@ -16,6 +16,7 @@ from vaecodec.digits import features, inference, train, uses
 from vaecodec.digits.data import Digits
 from vaecodec.digits.linear import LinearGaussian, fit_linear_autoencoder, largest_angle_degrees
 from vaecodec.digits.model import PIXELS, DigitsConfig, DigitsVAE, kl_bits
+from vaecodec.errors import ModelError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 pytest.importorskip("matplotlib")
@@ -258,6 +259,8 @@ def test_training_goes_on_where_it_was(tmp_path: Path) -> None:
     steps: list[float] = []
     train.fit(fresh(), data, options, folder=tmp_path, report=lambda progress, loss: steps.append(progress))
     assert steps == [1.0]  # the second epoch only
+    with pytest.raises(ModelError, match="the run of another model"):
+        train.fit(DigitsVAE(DigitsConfig("y", 3, hidden=8)), data, options, folder=tmp_path)
 
 
 def test_every_claim_has_a_figure(tmp_path: Path) -> None:

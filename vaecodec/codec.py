@@ -95,7 +95,8 @@ class Codec:
                 `LARGE_PIXELS` they are not compared.
             progress: told of the steps of levels from 4 on, see `effort.Progress`; it can end them early.
             coding: of the hyperlatents, one of `container.CODINGS`: 0 rounds them, 1 codes them with bits-back where
-                that is possible; `None` takes what gives the smaller file, and 0 above `LARGE_PIXELS`.
+                that is possible; `None` takes what gives the smaller file; below effort 2 and above `LARGE_PIXELS` that
+                is not tried, and it is 0.
 
         Raises:
             ImageError: the picture cannot be used.
@@ -217,7 +218,9 @@ class Codec:
             objective = 0.0 if large or not effort else self.objective(rgb, latents)
             if objective < least:
                 rounded, inferred, optimised, least = latents, candidate[:2], candidate[2], objective
-        if coding == container.ROUNDED or self.bits_back is None or (coding is None and large):
+        if coding is None and (large or not EFFORTS[effort].both_codings):
+            coding = container.ROUNDED
+        if coding == container.ROUNDED or self.bits_back is None:
             return rounded
         made = self.bits_back.encode(rounded, *inferred, effort=optimised)
         if made is None:

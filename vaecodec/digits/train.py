@@ -18,6 +18,7 @@ from torch import Tensor
 from vaecodec.digits import weights
 from vaecodec.digits.data import Digits, read_digits
 from vaecodec.digits.model import CONFIGS, DigitsVAE
+from vaecodec.errors import ModelError
 from vaecodec.training import checkpoint
 from vaecodec.training.loop import CHECKPOINT, CHECKPOINT_S, rate_fraction
 from vaecodec.training.optim import apply_gradients, build_optimizers, set_rate, update_average
@@ -49,7 +50,7 @@ class FitOptions:
 RECIPES = {
     "map": FitOptions(epochs=20),
     "conditional": FitOptions(epochs=20, unlabelled=0.03),
-    "lossless": FitOptions(epochs=24),
+    "lossless": FitOptions(epochs=20),
 }
 """How the shipped models were trained."""
 
@@ -87,8 +88,12 @@ def fit(
 
     Args:
         folder: for a checkpoint every few minutes, from which the same call goes on, and a log.
+
+    Raises:
+        ModelError: the checkpoint that is there is one of another model.
     """
     torch.manual_seed(options.seed)
+    options = replace(options, batch=min(options.batch, len(data)))
     ema = copy.deepcopy(model).requires_grad_(False)
     optimizers = build_optimizers(model, "adamw", options.rate)
     images, labels = torch.from_numpy(data.images.copy()), torch.from_numpy(data.labels.copy()).long()
@@ -97,7 +102,10 @@ def fit(
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / CHECKPOINT).exists():
-            step = checkpoint.load(folder / CHECKPOINT, model, ema, optimizers)["step"]
+            try:
+                step = checkpoint.load(folder / CHECKPOINT, model, ema, optimizers)["step"]
+            except (RuntimeError, ValueError) as error:
+                raise ModelError(f"{folder}: holds the run of another model") from error
     recent, saved = [], time.monotonic()
 
     def save() -> None:
