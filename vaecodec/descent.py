@@ -34,6 +34,8 @@ from vaecodec.tiles import Tile, scaled, tiles
 
 AREA, HALO = 256, 1
 """Positions of z (64x64 pixels) that are improved together, about, and how many around them are held."""
+LARGE = 2**12
+"""Positions of z above which tiles are a quarter as large."""
 STEP, LAST_STEP = 0.3, 0.1
 """Share of a Newton step, at the beginning and at the end."""
 LONGEST = 0.2
@@ -197,8 +199,9 @@ class _Window:
 
 
 def _tiles(z: Tensor) -> list[Tile]:
-    """Tiles on the grid of z."""
-    return list(tiles(*z.shape[-2:], halo=HALO, area=AREA))
+    """Tiles on the grid of z; smaller ones in a large picture, which has to be in memory beside their gradients."""
+    rows, columns = z.shape[-2:]
+    return list(tiles(rows, columns, halo=HALO, area=AREA if rows * columns <= LARGE else AREA // 4))
 
 
 @torch.no_grad()
