@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 pytest.importorskip("matplotlib")
 import lecture
 import lecture_plot
+import lecture_text
 
 LN2 = math.log(2)
 
@@ -264,14 +265,18 @@ def test_training_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_every_claim_has_a_figure(tmp_path: Path) -> None:
-    """The results that are committed draw."""
+    """The results that are committed draw, and are what the text beside them says."""
     import json
 
-    assert set(lecture.CLAIMS) == set(lecture_plot.FIGURES)
-    results = json.loads((Path(__file__).parents[1] / "benchmarks" / "results" / "lecture.json").read_text())
-    for name in lecture.CLAIMS:
-        lecture_plot.draw(name, results[name]["results"], tmp_path / f"{name}.png")
+    assert set(lecture.CLAIMS) == {"0-shipped", *lecture_plot.FIGURES} == set(lecture_text.PARAGRAPHS)
+    folder = Path(__file__).parents[1] / "benchmarks" / "results"
+    results = json.loads((folder / "lecture.json").read_text())
+    assert results
+    for name in set(results) & set(lecture_plot.FIGURES):
+        part = results[name]
+        lecture_plot.draw(name, part["results"], tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").stat().st_size > 5000
+    assert (folder / "lecture.md").read_text() == lecture_text.describe(results)
 
 
 def test_strokes_have_ten_balanced_labels() -> None:

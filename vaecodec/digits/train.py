@@ -48,9 +48,9 @@ class FitOptions:
 
 
 RECIPES = {
-    "map": FitOptions(epochs=20),
-    "conditional": FitOptions(epochs=20, unlabelled=0.03),
-    "lossless": FitOptions(epochs=20),
+    "map": FitOptions(epochs=12),
+    "conditional": FitOptions(epochs=13, unlabelled=0.03),
+    "lossless": FitOptions(epochs=18),
 }
 """How the shipped models were trained."""
 
