@@ -35,12 +35,12 @@ def vae() -> DigitsVAE:
 
 @pytest.fixture(scope="module")
 def told() -> DigitsVAE:
-    return small_model(4, labels=True, variance=0.02, epochs=25).requires_grad_(False)
+    return small_model(4, labels=True, variance=0.02, epochs=60).requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
 def untold() -> DigitsVAE:
-    return small_model(4, variance=0.02, epochs=25).requires_grad_(False)
+    return small_model(4, variance=0.02, epochs=60).requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_a_linear_autoencoder_is_pca() -> None:
 
 # 2
 def test_a_deep_autoencoder_reconstructs_better_than_pca(tmp_path: Path) -> None:
-    bench = lecture.Bench(strokes(1280), strokes(200, seed=1), tmp_path, epochs=80, hidden=48)
+    bench = lecture.Bench(strokes(1280), strokes(200, seed=1), tmp_path, epochs=200, hidden=48)
     errors = {kind: lecture.rates_and_errors(bench, kind, 2) for kind in ("PCA", "autoencoder")}
     assert errors["autoencoder"]["mse_unquantised"] < 0.9 * errors["PCA"]["mse_unquantised"]
     for curve in errors.values():
@@ -188,7 +188,7 @@ def test_the_kl_term_switches_latents_off() -> None:
 
 # 9
 def test_generated_pictures_have_the_label_that_was_asked_for(told) -> None:
-    judge = features.train_classifier(strokes(1280), epochs=12)
+    judge = features.train_classifier(strokes(1280), epochs=60)
     test = strokes(300, seed=4)
     assert features.accuracy(judge, features.inputs(test.images), torch.from_numpy(test.labels).long()) > 0.9
     for label in (0, 3, 7):
@@ -247,7 +247,7 @@ def test_m2_sums_over_labels_and_learns_from_few() -> None:
         expected = (q * each.view(10, 4).T).sum(1) + (q * q.log()).sum(1)
     torch.testing.assert_close(unlabelled.detach(), expected, rtol=1e-4, atol=1e-2)
     data = strokes(1000)
-    features.train_m2(model, data, features.few_labels(data.labels, 50), epochs=12, batch=50)
+    features.train_m2(model, data, features.few_labels(data.labels, 50), epochs=40, batch=50)
     test = strokes(300, seed=3)
     assert features.accuracy(model.classifier, features.inputs(test.images), torch.from_numpy(test.labels).long()) > 0.6
 
