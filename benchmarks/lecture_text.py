@@ -46,7 +46,7 @@ def noise(r: dict) -> str:
     lowest = min(values[-1] for distance, values in r["log_p"].items() if float(distance))
     best = r["variance"][int(np.argmax(r["bound_mnist"]))]
     return (
-        f"Linear-Gaussian model at η = {r['variance'][-1]:.0e}: log p(x) is {on:.1f} nats on the line, and beside it down "
+        f"Linear-Gaussian model at η = {r['variance'][-1]:.0e}: log p(x) is {on:.1f} nats on the line, beside it down "
         f"to {lowest:.3g}. MNIST, K = 8: F is best at η = {best:.3g} of those tried; the squared error is "
         f"{r['mse_mnist']:.4f}."
     )
@@ -62,9 +62,9 @@ def gap(r: dict) -> str:
         difference = f"{d['gap']:.2f} ± {d['standard_error']:.2f}"
         rows.append([name, str(d["pictures"]), f"{d['log_p']:.1f}", f"{d['bound']:.1f}", difference])
     return (
-        f"Linear-Gaussian model: the two sides differ by {exact:.0e} nats at most. Model `map`, by integrals on a grid: "
-        f"by {grid:.1e}. log p(x) by 1,000 importance samples differs from the integral by {sampled.mean():.2f} nats on "
-        f"average, {sampled.max():.2f} at most. Deep models, nats a picture:\n\n"
+        f"Linear-Gaussian model: the two sides differ by {exact:.0e} nats at most. Model `map`, integrals on a grid: "
+        f"by {grid:.1e}. log p(x) by 1,000 importance samples differs from the integral by {sampled.mean():.2f} nats "
+        f"on average, {sampled.max():.2f} at most. Deep models, nats a picture:\n\n"
         + markdown_table(["model", "pictures", "log p(x), 1,000 samples", "F", "log p(x) − F"], rows)
     )
 

@@ -12,7 +12,7 @@ import torch
 from digits_support import small_model, strokes
 
 from vaecodec.bound import gaussian_kl_bits, gaussian_observation_bits
-from vaecodec.digits import features, inference, train, uses
+from vaecodec.digits import features, inference, train
 from vaecodec.digits.data import Digits
 from vaecodec.digits.linear import LinearGaussian, fit_linear_autoencoder, largest_angle_degrees
 from vaecodec.digits.model import PIXELS, DigitsConfig, DigitsVAE, kl_bits
@@ -21,8 +21,6 @@ from vaecodec.errors import ModelError
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 pytest.importorskip("matplotlib")
 import lecture
-import lecture_plot
-import lecture_text
 
 LN2 = math.log(2)
 
@@ -186,35 +184,6 @@ def test_the_kl_term_switches_latents_off() -> None:
     assert inference.active_units(means).tolist() == [True, False]
 
 
-# 9
-def test_generated_pictures_have_the_label_that_was_asked_for(told) -> None:
-    judge = features.train_classifier(strokes(1280), epochs=60)
-    test = strokes(300, seed=4)
-    assert features.accuracy(judge, features.inputs(test.images), torch.from_numpy(test.labels).long()) > 0.9
-    for label in (0, 3, 7):
-        made = uses.sample(told, 100, label)
-        found = judge(features.inputs(made * 255)).argmax(1)
-        assert float((found == label).double().mean()) > 0.8
-    recognised = uses.recognise(told, test.images)
-    assert (recognised == test.labels).mean() > 0.6
-
-
-def test_style_and_content_separate(told, untold) -> None:
-    """A probe finds the label in z where the model had to keep it there, and hardly where it was told."""
-    known, test = strokes(1280), strokes(500, seed=4)
-    found = []
-    for model in (told, untold):
-        z = []
-        for part in (known, test):
-            with torch.no_grad():
-                labels = torch.from_numpy(part.labels).long() if model.config.labels else None
-                z.append(lecture.quadratic(model.infer(torch.from_numpy(part.images), labels)[0]))
-        x, y = features.standardise(*z)
-        probe = features.linear_classifier(x, torch.from_numpy(known.labels).long())
-        found.append(features.accuracy(probe, y, torch.from_numpy(test.labels).long()))
-    assert found[0] < found[1] - 0.15
-
-
 # 10
 def test_a_linear_classifier_separates_what_is_separable() -> None:
     torch.manual_seed(0)
@@ -233,26 +202,6 @@ def test_few_labels_are_balanced() -> None:
     assert (np.bincount(labels[chosen]) == 5).all()
 
 
-def test_m2_sums_over_labels_and_learns_from_few() -> None:
-    torch.manual_seed(0)
-    model = features.M2(DigitsVAE(DigitsConfig("m2", 2, "bernoulli", labels=True, hidden=32)), weight=50.0)
-    images = torch.from_numpy(strokes(4).images)
-    torch.manual_seed(1)
-    unlabelled = model.unlabelled(images)
-    torch.manual_seed(1)
-    with torch.no_grad():  # by hand, with the same noise
-        q = model.classifier(features.inputs(images)).softmax(1)
-        labels = torch.arange(10).repeat_interleave(4)
-        each = model.vae(images.repeat(10, 1, 1), labels).total_bpp * PIXELS * LN2 + math.log(10)
-        expected = (q * each.view(10, 4).T).sum(1) + (q * q.log()).sum(1)
-    torch.testing.assert_close(unlabelled.detach(), expected, rtol=1e-4, atol=1e-2)
-    data = strokes(1000)
-    features.train_m2(model, data, features.few_labels(data.labels, 50), epochs=40, batch=50)
-    test = strokes(300, seed=3)
-    assert features.accuracy(model.classifier, features.inputs(test.images), torch.from_numpy(test.labels).long()) > 0.6
-
-
-# training and figures
 def test_training_goes_on_where_it_was(tmp_path: Path) -> None:
     data, options = strokes(320), train.FitOptions(epochs=2, batch=32)
     fresh = lambda: (torch.manual_seed(0), DigitsVAE(DigitsConfig("x", 2, hidden=8)))[1]
@@ -262,21 +211,6 @@ def test_training_goes_on_where_it_was(tmp_path: Path) -> None:
     assert steps == [1.0]  # the second epoch only
     with pytest.raises(ModelError, match="the run of another model"):
         train.fit(DigitsVAE(DigitsConfig("y", 3, hidden=8)), data, options, folder=tmp_path)
-
-
-def test_every_claim_has_a_figure(tmp_path: Path) -> None:
-    """The results that are committed draw, and are what the text beside them says."""
-    import json
-
-    assert set(lecture.CLAIMS) == {"0-shipped", *lecture_plot.FIGURES} == set(lecture_text.PARAGRAPHS)
-    folder = Path(__file__).parents[1] / "benchmarks" / "results"
-    results = json.loads((folder / "lecture.json").read_text())
-    assert results
-    for name in set(results) & set(lecture_plot.FIGURES):
-        part = results[name]
-        lecture_plot.draw(name, part["results"], tmp_path / f"{name}.png")
-        assert (tmp_path / f"{name}.png").stat().st_size > 5000
-    assert (folder / "lecture.md").read_text() == lecture_text.describe(results)
 
 
 def test_strokes_have_ten_balanced_labels() -> None:
