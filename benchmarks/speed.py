@@ -39,7 +39,7 @@ from common import (
 )
 from speed_report import DECODE, TORCH
 
-SIZES_MPX = "0.1,0.4,1,2,5,12,25,50"
+SIZES_MPX = "0.1,0.4,1,2,5,12,25,50,100"
 ASPECT = 1.5
 EMPTY_START = "python -c pass"
 COLD_MPX = 768 * 512 / 1e6
@@ -258,7 +258,7 @@ def cold_starts(model: str | None, image: np.ndarray, repeats: int = 5) -> dict[
     help="CPUs that a codec may use.",
 )
 @click.option(
-    "--limit", "limit_s", type=float, default=300.0, show_default=True, help="Seconds that one measurement may take."
+    "--limit", "limit_s", type=float, default=900.0, show_default=True, help="Seconds that one measurement may take."
 )
 @click.option("--bpp", type=float, default=1.0, show_default=True, help="Bits per pixel at which codecs are timed.")
 def main(

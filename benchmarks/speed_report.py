@@ -41,6 +41,7 @@ def report(data: dict) -> str:
             speeds = [f"{row['megapixels'] / row[key]:.2f}" for key in ("encode_s", "decode_s")]
             cells = [size, name, f"{row['bpp']:.2f}", *speeds, f"{row['peak_mb']:.0f}", *cells]
             lines.append(f"| {' | '.join(cells)} |")
+    lines += per_megapixel(data)
     for direction in ("encode", "decode"):
         rows = {
             s: r[f"{direction}_stages_s"]
@@ -80,6 +81,29 @@ def report(data: dict) -> str:
                 f"\nA cold decompress takes {ratio:.2f} times as long as importing torch and decoding together."
             )
     return "\n".join(lines) + "\n"
+
+
+def per_megapixel(data: dict) -> list[str]:
+    """Lines of a table: whether time and memory stay in proportion to the picture, from one megapixel on."""
+    sizes = [size for size in data["sizes"] if float(size) >= 1]
+    rows = []
+    for name, part in data["codecs"].items():
+        one = part["runs"].get("1", {})
+        for size in sizes if "encode_s" in one else ():
+            if "encode_s" not in (run := part["runs"].get(size, {})):
+                continue
+            area = run["megapixels"] / one["megapixels"]
+            ratios = [f"{run[key] / one[key] / area:.2f}" for key in ("encode_s", "decode_s")]
+            bytes_a_pixel = (run["peak_mb"] - run["start_mb"]) / run["megapixels"]
+            rows.append(f"| {name} | {size} | {' | '.join(ratios)} | {run['peak_mb']:.0f} | {bytes_a_pixel:.0f} |")
+    if not rows:
+        return []
+    return [
+        "\n### Time per megapixel, against that at one megapixel, and memory\n",
+        "| codec | megapixels | encode | decode | peak MB | of that, bytes a pixel |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        *rows,
+    ]
 
 
 def draw(data: dict, path: Path) -> None:

@@ -38,9 +38,9 @@ TABLE_CROPS, TEST_CROPS, CROP = 300, 24, 256
     help="Where the codecs go; pretrained/baselines by default.",
 )
 @click.option("--crops", default=100_000, show_default=True, type=click.IntRange(min=1), help="Crops for each twin.")
-@click.option("--batch", default=32, show_default=True, type=click.IntRange(min=1))
+@click.option("--batch", default=16, show_default=True, type=click.IntRange(min=1))
 @click.option(
-    "--crop", default=64, show_default=True, type=click.IntRange(min=64), help="Pixels a side; a multiple of 16."
+    "--crop", default=128, show_default=True, type=click.IntRange(min=64), help="Pixels a side; a multiple of 16."
 )
 @click.option("--seconds", type=float, help="Stop each twin after so long, with a checkpoint.")
 @click.option("--twin", "twins", type=click.Choice(TWINS), multiple=True, help="Only this one; both by default.")

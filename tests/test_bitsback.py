@@ -7,15 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from conftest import GOLDEN, TINY_BITS_BACK, picture
 from hypothesis import given
 from hypothesis import strategies as st
 from mutations import try_mutations
+from PIL import Image
 from support import examples, flips, in_mode, with_fields
 from test_determinism import SETTINGS, check, digest, run_child
 
+import vaecodec
 from vaecodec import bitsback
 from vaecodec.ans import Stack
+from vaecodec.cli import main
 from vaecodec.codec import Codec
 from vaecodec.container import BITS_BACK, ROUNDED, quality_code, unpack
 from vaecodec.errors import BitstreamError, Unsupported
@@ -122,6 +126,22 @@ def test_the_smaller_file_is_taken(tiny_bits_back, quality: float) -> None:
     sizes = [len(tiny_bits_back.compress(original, quality=quality, coding=c)) for c in (ROUNDED, BITS_BACK)]
     assert len(tiny_bits_back.compress(original, quality=quality)) == min(sizes)
     assert len(set(sizes)) == 2
+
+
+def test_low_levels_do_not_try(tiny_bits_back) -> None:
+    original = picture(100, 200)
+    for effort in (0, 1):
+        files = [tiny_bits_back.compress(original, effort=effort, coding=coding) for coding in (None, ROUNDED)]
+        assert files[0] == files[1]
+
+
+@pytest.mark.parametrize(("name", "coding"), [("rounded", ROUNDED), ("bits-back", BITS_BACK)])
+def test_the_command_codes_as_it_is_told(tmp_path: Path, name: str, coding: int) -> None:
+    source, target = tmp_path / "a.png", tmp_path / "a.vae"
+    Image.fromarray(picture(70, 150)).save(source)
+    arguments = ["compress", str(source), str(target), "-m", str(TINY_BITS_BACK), "--coding", name]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    assert vaecodec.read_info(target).coding == coding
 
 
 def test_pictures_look_the_same_with_both_codings(tiny_bits_back) -> None:

@@ -303,7 +303,7 @@ def test_a_terminal_gets_a_bar_and_one_summary() -> None:
     os.close(ours)
     text = shown.decode()
     assert process.wait() == 1
-    assert "100 %|" in text and "4/4 files, 1 failed" in text and " MB, " in text and " left" in text
+    assert "100 %|" in text and "4/4 files, 1 failed" in text and " MB, 4/4" in text and " left" in text
     assert " → out/a.vae" not in text
     lines = [line.split("\r")[-1] for line in text.splitlines()]
     assert [line for line in lines if line.startswith("3 files  ")]

@@ -25,7 +25,21 @@ import soak
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 def test_a_soak_finds_nothing_wrong(tmp_path) -> None:
     models = ["-m", TINY, "-m", TINY_BITS_BACK]
-    arguments = ["--minutes", 0.01, "--threads", 2, "--largest", 60, *models, "--json", tmp_path / "a.json"]
+    arguments = [
+        "--minutes",
+        0.01,
+        "--threads",
+        2,
+        "--largest",
+        60,
+        "-e",
+        0,
+        "-e",
+        2,
+        *models,
+        "--json",
+        tmp_path / "a.json",
+    ]
     result = CliRunner().invoke(soak.main, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
     figures = json.loads((tmp_path / "a.json").read_text())

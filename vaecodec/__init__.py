@@ -79,6 +79,7 @@ def compress(
     bpp: float | None = None,
     psnr: float | None = None,
     effort: int = DEFAULT_EFFORT,
+    coding: int | None = None,
     progress: Progress | None = None,
     model: str | Path | None = None,
 ) -> bytes:
@@ -92,6 +93,8 @@ def compress(
         psnr: or the smallest file of at least so many dB (RGB).
         effort: 0 (one pass of the encoder) to 9 (most steps of descent for this picture); see `effort.EFFORTS`. No
             level gives a picture with a larger λ·D + R than 0, and none makes decoding slower.
+        coding: of the hyperlatents: 0 rounds them, 1 codes them with bits-back where that is possible; `None` takes
+            what gives the smaller file, from effort 2 on, and 0 below.
         progress: called after each step of the levels from 4 on with how many of how many are done; if it returns
             `False`, the best so far is taken.
         model: a name from `list_models` or a path; `None` for the default.
@@ -103,7 +106,7 @@ def compress(
         ValueError: quality or effort is out of range, or more than one thing is asked for.
     """
     return _codec(model).compress(
-        image, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort, progress=progress
+        image, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort, coding=coding, progress=progress
     )
 
 

@@ -124,7 +124,7 @@ class _Bar(contextlib.AbstractContextManager):
 
         self.packed, self.total = packed, len(plan.targets)
         self.sizes = {source: self._bytes(source) for source in plan.targets}
-        form = "{percentage:3.0f} %|{bar}| {n:.1f}/{total:.1f} MB, {postfix}, {remaining} left"
+        form = "{percentage:3.0f} %|{bar}| {n:.1f}/{total:.1f} MB{postfix}, {remaining} left"
         self.bar = tqdm(
             total=sum(self.sizes.values()), bar_format=form, file=sys.stderr, dynamic_ncols=True, leave=False
         )

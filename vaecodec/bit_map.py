@@ -28,7 +28,8 @@ def position_bits(codec: Codec, latents: Latents) -> np.ndarray:
         latents: as `codec.decode` gives them.
 
     Returns:
-        `[H, W]` float64; the payload has their sum of bits, but for what the coder adds.
+        `[H, W]` float64; the payload has their sum of bits, but for what the coder adds. The prior sees the whole
+        picture at once here, so memory grows with it.
     """
     quality, z, y = latents.quality, latents.z, latents.y_hat * FRACTIONS
     upper = 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 import vaecodec
-from vaecodec import catalog, files
+from vaecodec import catalog, container, files
 from vaecodec.commands.compare import compare
 from vaecodec.commands.evaluate import evaluate
 from vaecodec.commands.generate import interpolate, sample
@@ -142,6 +142,13 @@ def main() -> None:
 )
 @click.option("--psnr", type=click.FloatRange(min=0), metavar="DB", help="Smallest file of at least so many decibels.")
 @EFFORT
+@click.option(
+    "--coding",
+    type=click.Choice(["auto", *container.CODING_NAMES]),
+    default="auto",
+    show_default=True,
+    help="Of the hyperlatents; auto takes, from effort 2 on, what gives the smaller file.",
+)
 @MODEL
 @FOLDER
 @RECURSIVE
@@ -152,6 +159,7 @@ def compress(
     paths: tuple[str, ...],
     metadata: tuple[str, ...],
     effort: int,
+    coding: str,
     model: str | None,
     folder: Path | None,
     recursive: bool,
@@ -184,7 +192,8 @@ def compress(
     plan = _plan(paths, folder, recursive, resume, SUFFIX, is_target, SUFFIX, images.PICTURE_SUFFIXES)
     task = partial(
         transcode.compress_file,
-        asked=asked, metadata=metadata, effort=effort, model=model, force=force, resume=resume,
+        asked=asked, metadata=metadata, effort=effort, coding=container.CODING_NAMES.get(coding), model=model,
+        force=force, resume=resume,
     )  # fmt: skip
 
     def facts(report: transcode.Report) -> list[str]:

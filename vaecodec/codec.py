@@ -32,6 +32,9 @@ from vaecodec.transforms import Transforms
 from vaecodec.view import Region, reduction_of, squares
 from vaecodec.weights import load_model
 
+LARGE_PIXELS = 2**24
+"""Above this the encoder makes one coding and no others to compare it with, which would take their memory too."""
+
 
 class Codec:
     """A model, loaded once, to be used often, from several threads too.
@@ -88,10 +91,12 @@ class Codec:
             psnr: or the smallest file of at least so many dB (RGB).
             effort: 0 to 9, see `effort.EFFORTS`. 0 rounds latents to the nearest symbols, 1 tries those that are best
                 for rate and distortion together, 2 and 3 choose them by the distortion's gradient, and from 4 on steps
-                of descent improve latents before that. No level gives a picture with a larger λ·D + R than 0.
+                of descent improve latents before that. No level gives a picture with a larger λ·D + R than 0; above
+                `LARGE_PIXELS` they are not compared.
             progress: told of the steps of levels from 4 on, see `effort.Progress`; it can end them early.
             coding: of the hyperlatents, one of `container.CODINGS`: 0 rounds them, 1 codes them with bits-back where
-                that is possible; `None` takes what gives the smaller file.
+                that is possible; `None` takes what gives the smaller file; below effort 2 and above `LARGE_PIXELS` that
+                is not tried, and it is 0.
 
         Raises:
             ImageError: the picture cannot be used.
@@ -99,9 +104,15 @@ class Codec:
             TargetError: no quality gives that size or PSNR.
             ValueError: quality or effort is out of range, or more than one thing is asked for.
         """
-        planes = images.take_apart(images.open_image(image))
         return self.compress_planes(
-            planes, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort, coding=coding, progress=progress
+            images.planes_of(image),
+            quality=quality,
+            size=size,
+            bpp=bpp,
+            psnr=psnr,
+            effort=effort,
+            coding=coding,
+            progress=progress,
         )
 
     @enough_memory()
@@ -201,14 +212,14 @@ class Codec:
             effort, coding, progress: see `compress`. Bits-back is not possible for low pictures (see
                 `BitsBackCoder.encode`).
         """
-        y, z = self.analyse(rgb, quality)
-        size = rgb.shape[1::-1]
-        least = math.inf
-        for candidate in self._tries(rgb, z, y, quality, effort, progress):
-            latents = self.coder.encode(*candidate[:2], size, quality, effort=candidate[2])
-            objective = self.objective(rgb, latents) if effort else 0.0
+        large, least = rgb.shape[0] * rgb.shape[1] > LARGE_PIXELS, math.inf
+        for candidate in self._tries(rgb, quality, effort, progress, only_last=large):
+            latents = self.coder.encode(*candidate[:2], rgb.shape[1::-1], quality, effort=candidate[2])
+            objective = 0.0 if large or not effort else self.objective(rgb, latents)
             if objective < least:
                 rounded, inferred, optimised, least = latents, candidate[:2], candidate[2], objective
+        if coding is None and (large or not EFFORTS[effort].both_codings):
+            coding = container.ROUNDED
         if coding == container.ROUNDED or self.bits_back is None:
             return rounded
         made = self.bits_back.encode(rounded, *inferred, effort=optimised)
@@ -220,18 +231,21 @@ class Codec:
         return made[0] if smaller or coding == container.BITS_BACK else rounded
 
     def _tries(
-        self, rgb: np.ndarray, z: Tensor, y: Tensor, quality: int, effort: int, progress: Progress | None
+        self, rgb: np.ndarray, quality: int, effort: int, progress: Progress | None, *, only_last: bool
     ) -> Iterator[tuple[Tensor, Tensor, int]]:
-        """What the level makes of latents as they were inferred, each with how to round it; level 0's first."""
-        condition = torch.tensor([quality / QUALITY_MAX], device=self.device)
+        """What the level makes of latents as they are inferred, each with how to round it; level 0's first."""
+        y, z = self.analyse(rgb, quality)
+        condition = torch.tensor([quality / QUALITY_MAX], dtype=torch.float32, device=self.device)
         target = lambda rows, columns: self._to_tensor(rgb[rows, columns])
         level = EFFORTS[effort]
-        yield z, y, 0
+        improved = level.choices or level.steps
+        if not (only_last and (improved or level.optimised)):
+            yield z, y, 0
         if level.choices:
             y = descent.choose(self.model, target, z, y, condition, level.choices)
         if level.steps:
             z, y = descent.refine(self.model, target, z, y, condition, level.steps, progress)
-        if level.choices or level.steps:
+        if improved and not (only_last and level.optimised):
             yield z, y, 0
         if level.optimised:
             yield z, y, 1

@@ -34,6 +34,7 @@ ALPHA_MODES = ("LA", "RGBA", "PA")
 
 ROUNDED, BITS_BACK = CODINGS = (0, 1)
 """How the hyperlatents are coded: rounded, or in part sampled and coded with bits-back (see `bitsback`)."""
+CODING_NAMES = {"rounded": ROUNDED, "bits-back": BITS_BACK}
 
 ALPHA, ICC, EXIF, XMP = b"ALPH", b"ICCP", b"EXIF", b"XMP "
 CHUNK_TYPES = (ALPHA, ICC, EXIF, XMP)

@@ -34,6 +34,8 @@ from vaecodec.tiles import Tile, scaled, tiles
 
 AREA, HALO = 256, 1
 """Positions of z (64x64 pixels) that are improved together, about, and how many around them are held."""
+LARGE = 2**12
+"""Positions of z above which tiles are a quarter as large."""
 STEP, LAST_STEP = 0.3, 0.1
 """Share of a Newton step, at the beginning and at the end."""
 LONGEST = 0.2
@@ -197,8 +199,9 @@ class _Window:
 
 
 def _tiles(z: Tensor) -> list[Tile]:
-    """Tiles on the grid of z."""
-    return list(tiles(*z.shape[-2:], halo=HALO, area=AREA))
+    """Tiles on the grid of z; smaller ones in a large picture, which has to be in memory beside their gradients."""
+    rows, columns = z.shape[-2:]
+    return list(tiles(rows, columns, halo=HALO, area=AREA if rows * columns <= LARGE else AREA // 4))
 
 
 @torch.no_grad()
@@ -228,7 +231,7 @@ def choose(
                 u = (u + y_hat) / 2 - gradient / (2 * CHOICE_WEIGHT)
                 y_hat, _ = model.rate(tile_z, u, quality, rounding, as_given)
         y[(..., *tile.inner)] = y_hat[(..., *tile.crop)]
-    return y / gain
+    return y.div_(gain)
 
 
 @torch.no_grad()
@@ -273,7 +276,7 @@ def refine(
             z[z_outer], y[outer] = window.merged()
         if not going:
             break
-    return z, y / gain
+    return z, y.div_(gain)
 
 
 def _stalled(objectives: list[float]) -> bool:

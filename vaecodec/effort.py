@@ -14,16 +14,18 @@ class Effort:
         optimised: symbols are weighed by their code lengths (`refine.rdo_round`), besides being rounded to the nearest.
         choices: how often symbols are chosen by the gradient of the distortion (`descent.choose`).
         steps: of descent on the bound, at most (`descent.refine`).
+        both_codings: hyperlatents are coded both ways, and the smaller file is taken, unless one is asked for.
     """
 
     optimised: bool = False
     choices: int = 0
     steps: int = 0
+    both_codings: bool = True
 
 
 EFFORTS = (
-    Effort(),
-    Effort(optimised=True),
+    Effort(both_codings=False),
+    Effort(optimised=True, both_codings=False),
     Effort(choices=1),
     Effort(choices=4),
     Effort(optimised=True, steps=12),

@@ -14,12 +14,12 @@ from vaecodec.container import unpack
 from vaecodec.model import PATCH
 
 
-def bits_per_pixel(codec: object, data: bytes) -> np.ndarray | None:
+def bits_per_pixel(codec: Codec, data: bytes) -> np.ndarray | None:
     """`[rows, columns]` bits a pixel in squares of `PATCH` pixels a side, for the bytes of a file.
 
     `None` for a codec whose latents lie nowhere in the picture, such as that of the digits.
     """
-    if not isinstance(codec, Codec):
+    if getattr(codec, "coder", None) is None:
         return None
     return position_bits(codec, codec.decode(unpack(data, max_pixels=None))) / PATCH**2
 

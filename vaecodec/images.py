@@ -115,6 +115,15 @@ def open_image(source: ImageLike, *, max_pixels: int | None = None) -> Image.Ima
 
 
 @enough_memory()
+def planes_of(source: ImageLike) -> Planes:
+    """`open_image` and `take_apart`; an array `[H, W, 3]` takes neither, nor the memory for it."""
+    plain = isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape[2:] == (3,)
+    if plain and source.size and max(source.shape) <= MAX_SIDE:
+        return Planes(source, None, "RGB", None)
+    return take_apart(open_image(source))
+
+
+@enough_memory()
 def take_apart(image: Image.Image, metadata: Collection[str] = tuple(METADATA)) -> Planes:
     """Applies the Exif orientation and splits a picture by the table above.
 

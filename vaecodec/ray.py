@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from vaecodec import images
 from vaecodec.container import DEFAULT_MAX_PIXELS
+from vaecodec.effort import DEFAULT_EFFORT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,7 +43,7 @@ class Compress:
         self,
         *,
         model: str | Path | None = None,
-        effort: int = 1,
+        effort: int = DEFAULT_EFFORT,
         metadata: Collection[str] = tuple(images.METADATA),
         max_pixels: int = DEFAULT_MAX_PIXELS,
         threads: int = 1,

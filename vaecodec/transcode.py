@@ -49,6 +49,7 @@ def compress_file(
     asked: dict[str, float | None],
     metadata: Collection[str] = tuple(images.METADATA),
     effort: int = DEFAULT_EFFORT,
+    coding: int | None = None,
     model: str | None = None,
     force: bool = False,
     resume: bool = False,
@@ -59,6 +60,7 @@ def compress_file(
         source, target: paths, or `-` for a standard stream.
         asked: at most one of quality, size, bpp and psnr, as `vaecodec.compress` takes them.
         metadata: kinds to keep.
+        effort, coding: see `vaecodec.compress`.
         force: overwrite a target that exists.
         resume: leave a target alone that is whole, not older than its source, and what would be made now as far as a
             header tells: of the same model, and of the same quality or within the size that is asked for. Any other is
@@ -76,7 +78,9 @@ def compress_file(
         planes = images.take_apart(images.open_image(io.BytesIO(data)), metadata)
     try:
         with interruption.keeping_the_best(source, effort) as progress:
-            packed = vaecodec._codec(model).compress_planes(planes, **asked, effort=effort, progress=progress)
+            packed = vaecodec._codec(model).compress_planes(
+                planes, **asked, effort=effort, coding=coding, progress=progress
+            )
     except VaecodecError:
         raise
     except ValueError as error:

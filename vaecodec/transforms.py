@@ -34,7 +34,7 @@ class Transforms:
         self._synthesis_halo = -(-model.config.synthesis_blocks // 2)
 
     def _condition(self, quality: int) -> Tensor:
-        return torch.tensor([quality / QUALITY_MAX], device=self.device)
+        return torch.tensor([quality / QUALITY_MAX], dtype=torch.float32, device=self.device)
 
     @torch.no_grad()
     def analyse(self, rgb: np.ndarray, quality: int) -> Tensor:

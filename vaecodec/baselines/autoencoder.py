@@ -11,6 +11,7 @@ term buys is the distance between their curves. There is no hyperprior and no co
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,13 +36,22 @@ MIDDLE = 0.5
 
 
 class FactorisedPrior(nn.Module):
-    """p(y): an independent Gaussian a channel, with the gains by which latents become symbols."""
+    """p(y): independent channels, each a mixture of Gaussians about one mean, and the gains that make latents symbols.
+
+    Coefficients of pictures are mostly small and sometimes large: a single Gaussian a channel would make the encoder
+    pay for tails that the fitted tables later code cheaply.
+    """
+
+    START_LOG2_SCALES = (-2.0, -0.5, 1.0)
+    """Of the components, for latents of unit variance."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.log2_gain = QualityTable(config.quality_knots, config.y_channels)
-        self.mean = nn.Parameter(torch.zeros(config.y_channels))
-        self.log2_scale = nn.Parameter(torch.zeros(config.y_channels))
+        channels, start = config.y_channels, torch.tensor(self.START_LOG2_SCALES)
+        self.log2_gain = QualityTable(config.quality_knots, channels)
+        self.mean = nn.Parameter(torch.zeros(channels))
+        self.mixture_log2_scale = nn.Parameter(start[:, None, None, None].repeat(1, channels, 1, 1))
+        self.mixture_logit = nn.Parameter(torch.zeros(len(start), channels, 1, 1))
 
     def gain(self, quality: Tensor) -> Tensor:
         """`[B, M, 1, 1]` symbols per unit of the latents."""
@@ -49,8 +59,13 @@ class FactorisedPrior(nn.Module):
 
     def bits(self, symbols: Tensor, gain: Tensor) -> Tensor:
         """Code length of noisy symbols, elementwise."""
-        mean, log2_scale = (v[:, None, None] for v in (self.mean, self.log2_scale))
-        return gaussian_bits(symbols - mean * gain, bounded_log2_scale(log2_scale + torch.log2(gain)))
+        deviation = symbols - self.mean[:, None, None] * gain
+        log2_gain, weights = torch.log2(gain), torch.log_softmax(self.mixture_logit, 0)
+        nats = [
+            weight - math.log(2) * gaussian_bits(deviation, bounded_log2_scale(log2_scale + log2_gain))
+            for weight, log2_scale in zip(weights, self.mixture_log2_scale, strict=True)
+        ]
+        return torch.logsumexp(torch.stack(nats), 0) / -math.log(2)
 
 
 class Pair(ImageVAE):
@@ -99,14 +114,17 @@ class AutoencoderCodec:
     qualities = (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
     quality_range = (1, 100)
     whole_qualities = False
-    common_step = LogSteps(6.0, 0.02)
+    common_step = LogSteps(40.0, 0.2)
     """Of the autoencoder, times its relative steps; the VAE's gains are steps already."""
 
     def __init__(self, pair: Pair, quantiser: Quantiser, statistics: Statistics, version: str = "?"):
         self.pair, self.quantiser, self.version = pair.eval().requires_grad_(False), quantiser, version
         self.coder = CoefficientCoder(statistics, optimise=quantiser.optimise)
         self.name = "VAE, factorised prior" if pair.kl else "Autoencoder"
-        self.settings = f"{sum(p.numel() for p in pair.parameters())} weights, {quantiser.how}, a table a channel, ANS"
+        networks = (pair.analysis, pair.synthesis)
+        weights, common = sum(p.numel() for network in networks for p in network.parameters()), self.common_step
+        span = "" if pair.kl else f" times {common.largest:g} to {common.smallest:g}"
+        self.settings = f"{weights} weights, {quantiser.how}{span}, a table a channel, ANS"
 
     def steps(self, code: int) -> np.ndarray:
         """`[M]` steps at a quality code."""
@@ -148,7 +166,8 @@ class AutoencoderCodec:
 
     def save(self, path: Path, version: str) -> None:
         """Writes what `load` reads; networks in half precision, and no pickle."""
-        tensors = {f"pair.{k}": v.detach().half().contiguous() for k, v in self.pair.state_dict().items()}
+        networks = {k: v for k, v in self.pair.state_dict().items() if not k.startswith("prior.")}
+        tensors = {f"pair.{k}": v.detach().half().contiguous() for k, v in networks.items()}
         statistics = self.coder.statistics.tensors() | {"steps": self.quantiser.steps}
         tensors |= {f"coding.{k}": torch.from_numpy(np.ascontiguousarray(v)) for k, v in statistics.items()}
         about = {"kl": self.pair.kl, "optimise": self.quantiser.optimise, "how": self.quantiser.how}
@@ -171,7 +190,8 @@ class AutoencoderCodec:
                 about = json.loads((file.metadata() or {})["about"])
             part = lambda prefix: {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             pair = Pair(ModelConfig(**about["config"]), kl=about["kl"])
-            pair.load_state_dict({k: v.float() for k, v in part("pair.").items()})
+            pair.analysis.load_state_dict({k: v.float() for k, v in part("pair.analysis.").items()})
+            pair.synthesis.load_state_dict({k: v.float() for k, v in part("pair.synthesis.").items()})
             coding = {k: v.numpy() for k, v in part("coding.").items()}
             quantiser = Quantiser(coding.pop("steps"), about["optimise"], about["how"])
             return cls(pair, quantiser, Statistics.of(coding), about["version"])

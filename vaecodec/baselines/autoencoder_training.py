@@ -42,8 +42,8 @@ class PairOptions:
     """
 
     crops: int = 100_000
-    batch: int = 32
-    crop: int = 64
+    batch: int = 16
+    crop: int = 128
     rate: float = 1.0
     ema: float = 0.998
     patches: int = 40_000

@@ -20,7 +20,7 @@ from vaecodec.digits.data import Digits, read_digits
 from vaecodec.digits.model import CONFIGS, DigitsVAE
 from vaecodec.errors import ModelError
 from vaecodec.training import checkpoint
-from vaecodec.training.loop import CHECKPOINT, CHECKPOINT_S, rate_fraction
+from vaecodec.training.loop import CHECKPOINT, CHECKPOINT_S, flushed_denormals, rate_fraction
 from vaecodec.training.optim import apply_gradients, build_optimizers, set_rate, update_average
 
 
@@ -165,9 +165,9 @@ def run(
     """What `vaecodec digits train` does: reads a set, trains a model of `CONFIGS` on it, and stores it."""
     data = read_digits(folder, "train")
     options = replace(RECIPES[name], seed=seed, **({} if epochs is None else {"epochs": epochs}))
-    torch.set_flush_denormal(True)
     torch.manual_seed(seed)
-    model = fit(DigitsVAE(CONFIGS[name]), data, options, folder=checkpoints, report=report)
+    with flushed_denormals():
+        model = fit(DigitsVAE(CONFIGS[name]), data, options, folder=checkpoints, report=report)
     if export:
         weights.save(model, export, latent_steps(model, data) if model.config.labels else None)
     return model
