@@ -17,11 +17,10 @@ from conftest import picture
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
-import vaecodec
 from vaecodec import container
 from vaecodec import latents as latents_module
 
-ROOT = Path(vaecodec.__file__).parents[1]
+ROOT = Path(__file__).parents[1]
 
 MODES = ("L", "RGB", "LA", "RGBA", "1", "CMYK", "YCbCr", "HSV", "I;16", "P", "I", "F", "PA")
 """All modes of a header, written out: that list is part of the format and never changes its order."""
