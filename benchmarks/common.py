@@ -119,7 +119,7 @@ def read_pictures(paths: tuple[Path, ...]) -> Folder:
             result.left_out[str(path)] = "another picture has the same name"
             continue
         try:
-            planes = images.take_apart(images.open_image(path))
+            planes = images.planes_of(path)
         except ImageError as error:
             result.failed[path.name] = str(error).removeprefix(f"{path}: ")
             continue

@@ -22,8 +22,8 @@ from common import Store, numbers_option, output_option, publish, say, section
 
 from vaecodec.baselines.pca import principal_axes
 from vaecodec.bound import gaussian_kl_bits
-from vaecodec.digits import features, inference, linear, pack, train, uses, weights
-from vaecodec.digits.data import CLASSES, Digits, read_digits
+from vaecodec.digits import CLASSES, features, inference, linear, pack, train, uses, weights
+from vaecodec.digits.data import Digits, read_digits
 from vaecodec.digits.model import PIXELS, DigitsConfig, DigitsVAE
 
 TEST = 2000

@@ -61,7 +61,7 @@ def core_seconds(name: str, model: str | None, source: str, megapixels: float, p
         import torch
 
         torch.set_num_threads(1)
-    photo = images.take_apart(images.open_image(source)).rgb
+    photo = images.planes_of(source).rgb
     quality, image = to_psnr(codec, resized(photo, 0.2), psnr_db), resized(photo, megapixels)
     data = codec.compress(image, quality)
 

@@ -60,7 +60,7 @@ def there_and_back(codec, image: Image.Image, quality: float, effort: int) -> st
 
     planes = images.take_apart(image)
     latents = codec.encode(planes.rgb, quality_code(quality), effort=effort)
-    data = codec.compress_planes(planes, quality=quality, effort=effort)
+    data = codec.compress(planes, quality=quality, effort=effort)
     file = unpack(data)
     if file.payload != latents.payload:
         return "encoded twice, two payloads"

@@ -151,7 +151,7 @@ def _measured(name: str, model: str | None, source: str, megapixels: float, qual
     codec, ours = makers(model)[name](), name.startswith("vaecodec")
     if "torch" in sys.modules:  # codecs without it shall not pay for its import
         sys.modules["torch"].set_num_threads(threads)
-    image = resized(images.take_apart(images.open_image(source)).rgb, megapixels)
+    image = resized(images.planes_of(source).rgb, megapixels)
     small = resized(image, min(megapixels, 0.1))
     codec.decompress(codec.compress(small, quality))  # what is done once does not count
     before = _peak_mb()
@@ -276,7 +276,7 @@ def main(
     from vaecodec.compare import to_size
     from vaecodec.errors import TargetError
 
-    rgb = images.take_apart(images.open_image(image)).rgb
+    rgb = images.planes_of(image).rgb
     wanted, store = chosen(collect_codecs(model), codecs), Store(output.with_suffix(".json"))
     stamp = {
         "machine": f"{platform.machine()}, {platform.system()}",

@@ -68,7 +68,7 @@ def main(image: Path, bpp: float, model: str | None, codecs: str | None, crop: i
     from vaecodec.errors import ImageError
 
     try:
-        rgb = images.take_apart(images.open_image(image)).rgb
+        rgb = images.planes_of(image).rgb
     except ImageError as error:
         raise click.ClickException(str(error)) from error
     size = max(1, int(bpp * rgb.shape[0] * rgb.shape[1] / 8))

@@ -41,3 +41,15 @@ def tiny_bits_back():
     from vaecodec.codec import Codec
 
     return Codec(TINY_BITS_BACK)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """A window of a headless Chromium."""
+    from browser import Browser, find_browser
+
+    executable = find_browser()
+    if executable is None:
+        pytest.skip("no Chromium is installed")
+    with Browser(executable, tmp_path_factory.mktemp("profile")) as window:
+        yield window

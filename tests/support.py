@@ -13,12 +13,14 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+from click.testing import CliRunner, Result
 from conftest import picture
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from vaecodec import container
 from vaecodec import latents as latents_module
+from vaecodec.cli import main
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,6 +40,14 @@ def run_python(code: str, *args: str, env: dict[str, str] | None = None, **optio
     return subprocess.run(
         [sys.executable, "-c", code, *args], env=variables, capture_output=True, check=False, **options
     )
+
+
+def run_command(*args: object, **options) -> Result:
+    """Runs `vaecodec` in this process; anything but a clean exit fails the test."""
+    result = CliRunner().invoke(main, [str(arg) for arg in args], **options)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
 
 
 def assert_no_torch(code: str, *args: str) -> None:

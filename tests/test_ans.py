@@ -12,7 +12,7 @@ from reference import ans as reference
 from safetensors.numpy import load_file
 from support import examples
 
-from vaecodec.ans import MAX_MAGNITUDE, Decoder, Encoder, Tables
+from vaecodec.ans import MAX_MAGNITUDE, Decoder, Encoder, Stack, Tables
 from vaecodec.errors import Corrupt
 from vaecodec.tables import FRACTIONS, gaussian_tables
 
@@ -156,6 +156,24 @@ def test_what_is_left_over_is_noticed() -> None:
     decoder.pop(numbers, TABLES)
     with pytest.raises(Corrupt, match="more than"):
         decoder.finish()
+
+
+def test_what_is_borrowed_can_be_given_back() -> None:
+    symbols, numbers = draw_group(8, 3000, 0)
+    stack = Stack(encode([(symbols, numbers)]))
+    whole, bits = stack.getvalue(), stack.bits
+    wanted = np.repeat(np.arange(40, 50, dtype=np.uint16) * FRACTIONS, 40)
+    sample = stack.borrow(wanted, TABLES)
+    assert bits - stack.bits == pytest.approx(TABLES.bits(sample.astype(np.int64), wanted).sum(), abs=2)
+    stack.give_back(sample, wanted, TABLES)
+    assert stack.getvalue() == whole
+
+
+def test_a_stack_that_has_too_little_lends_nothing_and_stays_as_it_was() -> None:
+    stack = Stack(encode([draw_group(9, 60, 0)]))
+    whole = stack.getvalue()
+    assert stack.borrow(np.full(5000, 45 * FRACTIONS, np.uint16), TABLES) is None
+    assert stack.getvalue() == whole
 
 
 @pytest.mark.parametrize("change", [1, -1])

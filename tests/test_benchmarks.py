@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
-from browser import Browser, find_browser
 from click.testing import CliRunner
 from conftest import TINY, picture
 from PIL import Image
@@ -450,15 +449,6 @@ def test_sheet_shows_pictures_unscaled():
 def test_names_cannot_break_the_page():
     text = page(entries(), "a <b> & c")
     assert text.count("</script>") == 1 and "a &lt;b&gt; &amp; c" in text
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    executable = find_browser()
-    if executable is None:
-        pytest.skip("no Chromium is installed")
-    with Browser(executable, tmp_path_factory.mktemp("profile")) as window:
-        yield window
 
 
 @pytest.fixture

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.shell_completion import ShellComplete
-from click.testing import CliRunner, Result
+from click.testing import Result
 from conftest import TINY
 from PIL import Image
 from skimage import data as photographs
 from support import ROOT, alpha_plane, assert_no_torch, in_mode, run_python, with_fields
+from support import run_command as run
 
 import vaecodec
 from vaecodec import catalog, files
@@ -54,14 +55,6 @@ def installed(tmp_path: Path, monkeypatch) -> Path:
     monkeypatch.setattr(catalog, "FOLDERS", (models,))
     monkeypatch.setattr(vaecodec, "_codecs", {})
     return models
-
-
-def run(*args: str, **options) -> Result:
-    """Runs a command; anything but a clean exit fails the test."""
-    result = CliRunner().invoke(main, [str(arg) for arg in args], **options)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 def fails(code: int, says: str, *args: str, **options) -> Result:

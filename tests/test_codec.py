@@ -50,7 +50,7 @@ def same_latents(a: latents_module.Latents, b: latents_module.Latents) -> bool:
 def test_every_picture_comes_back(tiny, mode, width, height, quality, effort, seed) -> None:
     planes = images.take_apart(in_mode(mode, width, height, seed))
     latents = tiny.encode(planes.rgb, quality_code(quality), effort=effort)
-    data = tiny.compress_planes(planes, quality=quality, effort=effort)
+    data = tiny.compress(planes, quality=quality, effort=effort)
     file = unpack(data)
     assert file.payload == latents.payload
     assert same_latents(tiny.decode(file), latents)

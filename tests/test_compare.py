@@ -7,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import Browser, find_browser
-from click.testing import CliRunner, Result
 from conftest import TINY, TINY_BITS_BACK, picture
 from PIL import Image
+from support import run_command as run
 
 import vaecodec
 from vaecodec import metrics
 from vaecodec.bit_map import position_bits
-from vaecodec.cli import main
 from vaecodec.codec import Codec
 from vaecodec.compare import Entry, heat, most_bits, sheet
 from vaecodec.compare_page import page
@@ -34,13 +32,6 @@ def folder(tmp_path: Path, monkeypatch) -> Path:
     for quality in (20, 80):
         Path(f"{quality}.vae").write_bytes(vaecodec.compress("a.png", quality=quality, model=TINY))
     return tmp_path
-
-
-def run(*args: object) -> Result:
-    result = CliRunner().invoke(main, [str(arg) for arg in args])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 # --- where the bits went
@@ -143,15 +134,6 @@ def test_evaluate_writes_a_page_of_all_pictures() -> None:
 
 
 # --- in a browser
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    executable = find_browser()
-    if executable is None:
-        pytest.skip("no Chromium is installed")
-    with Browser(executable, tmp_path_factory.mktemp("profile")) as window:
-        yield window
 
 
 def test_the_page_of_compare_divides_and_shows_bits(browser, folder: Path) -> None:

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import examples, flips, run_python
 
-from vaecodec.ans import COUNT_BITS
+from vaecodec.ans import COUNT_BITS, MAX_MAGNITUDE, Stack
 from vaecodec.digits import exact, pack, weights
 from vaecodec.digits.data import format_idx, parse_idx
 from vaecodec.digits.model import DigitsConfig, DigitsVAE, kl_bits
@@ -209,6 +209,18 @@ def test_fields_that_lie(tiny, golden, where: slice, value: bytes, error: type) 
 def test_what_follows_the_end_is_refused(tiny, golden) -> None:
     with pytest.raises(Corrupt, match="4 bytes follow"):
         pack.unpack(golden + b"\0\0\0\0", tiny)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_latents_that_cannot_be_given_back_are_refused(tiny, vae, sign: int) -> None:
+    """The prior's table is wider than a posterior's, so that what it just holds may be too far from a mean."""
+    z = np.full(vae.latents, sign * (int(vae.latent_tables.radii[exact.PRIOR]) + MAX_MAGNITUDE), np.int32)
+    stack = Stack()
+    stack.push(np.full(28 * 28, -128, np.int32), vae.pixel_numbers(z[None]).reshape(-1), vae.pixel_tables)
+    stack.push(z, np.full_like(z, exact.PRIOR), vae.latent_tables)
+    stack.push_bits(1, 1)
+    with pytest.raises(Corrupt, match="out of range"):
+        pack.decode(stack.getvalue(), 1, vae)
 
 
 def test_sets_of_another_kind_are_refused(tiny) -> None:

@@ -12,14 +12,13 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from conftest import TINY, picture
 from PIL import Image
 from support import ROOT, assert_no_torch
+from support import run_command as run
 
 import vaecodec
 from vaecodec import files, workers
-from vaecodec.cli import main
 from vaecodec.errors import VaecodecError
 from vaecodec.plan import into_folder
 
@@ -39,13 +38,6 @@ def folder(tmp_path: Path, monkeypatch) -> Path:
     Path("photos/notes.txt").write_text("no picture")
     Path("photos/.hidden.png").write_text("not looked at")
     return tmp_path
-
-
-def run(*args: object) -> Result:
-    result = CliRunner().invoke(main, [str(arg) for arg in args])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 def tree(root: str) -> dict[str, bytes]:

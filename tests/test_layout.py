@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from support import run_python
 
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "vaecodec"
@@ -63,6 +64,15 @@ def reached(module: str) -> set[str]:
 @pytest.mark.parametrize("module", NO_TORCH)
 def test_what_reads_headers_imports_no_torch(module: str) -> None:
     assert not {name for name in reached(module) if name.split(".")[0] in ("torch", "safetensors")}
+
+
+def test_the_command_line_starts_light() -> None:
+    """Help, headers and completion wait for nothing that they do not need."""
+    heavy = "numpy", "PIL", "torch", "safetensors", "tqdm", "constriction"
+    result = run_python(
+        f"import sys, vaecodec.cli\nprint([name for name in {heavy} if name in sys.modules])", text=True
+    )
+    assert result.stdout.strip() == "[]", result.stderr
 
 
 @pytest.mark.parametrize("module", NETWORKS)

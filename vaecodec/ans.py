@@ -25,6 +25,9 @@ MAX_MAGNITUDE = 2**25 - 1
 CHUNK = 2**20
 """Symbols that are sorted and coded at a time."""
 
+RESERVE_BITS = 64
+"""What has to be left on a stack when a sample has been popped from it, so that nothing was made up."""
+
 _Categorical = constriction.stream.model.Categorical
 _Uniform = constriction.stream.model.Uniform
 
@@ -247,3 +250,30 @@ class Stack(Decoder, Encoder):
     def bits(self) -> int:
         """How much is on the stack; what is popped beyond that is made up and cannot be returned."""
         return self._coder.num_valid_bits()
+
+    def borrow(self, numbers: np.ndarray, tables: Tables) -> np.ndarray | None:
+        """Pops `[n]` int32 symbols as a sample of tables `numbers`, from what has been pushed.
+
+        `None`, and the stack as it was, where it holds too little for them, or gives one that is beyond its table.
+        """
+        before = self._coder.clone()
+        try:
+            sample = self.pop(numbers, tables)
+        except Corrupt:
+            sample = None
+        within = sample is not None and (np.abs(sample) <= tables.radii[numbers // tables.fractions]).all()
+        if not within or self.bits < RESERVE_BITS:
+            self._coder = before
+            return None
+        return sample
+
+    def give_back(self, symbols: np.ndarray, numbers: np.ndarray, tables: Tables) -> None:
+        """The inverse of `borrow`, by the decoder.
+
+        Raises:
+            Corrupt: a symbol is none that can have been borrowed.
+        """
+        try:
+            self.push(symbols, numbers, tables)
+        except ValueError as error:
+            raise Corrupt("the payload holds a latent that is out of range") from error

@@ -30,35 +30,56 @@ from vaecodec.tiles import Area, gather, scaled
 
 POSTERIOR_HALO = 2
 """How far the posterior's networks look, in positions of z: a 3x3 at half of z's grid and one on it."""
-RESERVE_BITS = 64
-"""What has to be left on the stack when z has been popped, so that nothing was made up."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """What bits-back coding did for one picture; in bits.
+    """What bits-back coding did for one picture, in bits; what can be derived is computed when it is asked for.
 
     Attributes:
         rows: of z that are sampled, of how many.
         pushed, returned: by which the stack grew when z was pushed under p(z), and shrank when it was popped under
             q(z | y).
-        log2_p, log2_q: of the z that was sampled.
-        kl: KL(q ‖ p), its mean over all z that could have been sampled.
-        rounded_z: code length of the z of the lower rows, the part that had nothing to be hidden in.
+        q, p: both.
+        under_q, under_p: the sampled z as symbols of each.
+        below: the rounded z of the lower rows.
+        tables: of all.
     """
 
     rows: tuple[int, int]
     pushed: int
     returned: int
-    log2_p: float
-    log2_q: float
-    kl: float
-    rounded_z: float
+    q: ExactPrediction
+    p: ExactPrediction
+    under_q: Group
+    under_p: Group
+    below: Group
+    tables: Tables
 
     @property
     def net(self) -> int:
         """What the sampled z cost."""
         return self.pushed - self.returned
+
+    @property
+    def log2_q(self) -> float:
+        """Of the z that was sampled."""
+        return -_length(self.under_q, self.tables)
+
+    @property
+    def log2_p(self) -> float:
+        """Of the z that was sampled."""
+        return -_length(self.under_p, self.tables)
+
+    @property
+    def kl(self) -> float:
+        """KL(q ‖ p), the mean of what `net` should be, over all z that could have been sampled."""
+        return kl_bits(self.q, self.p, self.tables)
+
+    @property
+    def rounded_z(self) -> float:
+        """Code length of the z of the lower rows, the part that had nothing to be hidden in."""
+        return _length(self.below, self.tables)
 
 
 class BitsBackCoder:
@@ -108,14 +129,10 @@ class BitsBackCoder:
         p = self.posterior.predict_z(quality)
         numbers = flatten(q.numbers).numpy()
         supply = stack.bits
-        try:
-            sample = stack.pop(numbers, tables)
-        except Corrupt:
+        sample = stack.borrow(numbers, tables)
+        if sample is None:
             return None
         returned = supply - stack.bits
-        length = tables.bits(sample.astype(np.int64), numbers).sum()
-        if length + RESERVE_BITS > supply or (np.abs(sample) > tables.radii[numbers // tables.fractions]).any():
-            return None
 
         symbols = torch.from_numpy(sample).double().view(q.numbers.shape).to(self.coder.device) + q.offset / FRACTIONS
         z_above = symbols / FINE
@@ -130,10 +147,12 @@ class BitsBackCoder:
             rows=(upper, z.shape[2]),
             pushed=pushed,
             returned=returned,
-            log2_p=-_length(z_group, tables),
-            log2_q=-float(length),
-            kl=kl_bits(q, p, tables),
-            rounded_z=_length(below[0], tables),
+            q=q,
+            p=p,
+            under_q=(sample, numbers),
+            under_p=z_group,
+            below=below[0],
+            tables=tables,
         )
         latents = Latents(
             rounded.size,
@@ -165,10 +184,7 @@ class BitsBackCoder:
         symbols = reader.take(p.numbers.expand(self.coder.z_shape(shape))) + p.offset / FRACTIONS
         above = self.coder.read_y(reader, symbols / FINE, shape, quality)
         q = self._posterior(Cells.part(above.merged(), 0), quality)
-        try:
-            stack.push(*group(symbols - q.offset / FRACTIONS, q.numbers), self.coder.tables)
-        except ValueError as error:
-            raise Corrupt("the payload holds a hyperlatent that is out of range") from error
+        stack.give_back(*group(symbols - q.offset / FRACTIONS, q.numbers), self.coder.tables)
         z_below, below = self.coder.read(reader, (rows - upper * HYPER, columns), quality)
         reader.finish(header.symbols_crc)
         return Latents(

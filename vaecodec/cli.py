@@ -18,12 +18,7 @@ from vaecodec.commands.inspect import info, models, test
 from vaecodec.commands.train import train
 from vaecodec.console import (
     EFFORT,
-    FOLDER,
-    FORCE,
-    JOBS,
     MODEL,
-    RECURSIVE,
-    RESUME,
     SUFFIX,
     Group,
     MetadataType,
@@ -31,6 +26,7 @@ from vaecodec.console import (
     SizeType,
     human_size,
     say,
+    several,
 )
 from vaecodec.plan import Plan, into_folder
 from vaecodec.view import SCALES, Region
@@ -150,11 +146,7 @@ def main() -> None:
     help="Of the hyperlatents; auto takes, from effort 2 on, what gives the smaller file.",
 )
 @MODEL
-@FOLDER
-@RECURSIVE
-@JOBS
-@RESUME
-@FORCE
+@several
 def compress(
     paths: tuple[str, ...],
     metadata: tuple[str, ...],
@@ -225,11 +217,7 @@ def compress(
     help="Refuse larger pictures.",
 )
 @MODEL
-@FOLDER
-@RECURSIVE
-@JOBS
-@RESUME
-@FORCE
+@several
 def decompress(
     paths: tuple[str, ...],
     suffix: str | None,

@@ -69,9 +69,10 @@ class Codec:
 
     # --- pictures and bytes
 
+    @enough_memory()
     def compress(
         self,
-        image: ImageLike,
+        image: ImageLike | Planes,
         *,
         quality: float | None = None,
         size: float | None = None,
@@ -84,7 +85,7 @@ class Codec:
         """A picture as the bytes of a `.vae` file.
 
         Args:
-            image: a path, a Pillow image, or a uint8 array `[H, W]` or `[H, W, 2 to 4]`.
+            image: a path, a Pillow image, a uint8 array `[H, W]` or `[H, W, 2 to 4]`, or `images.Planes`.
             quality: 1 to 100; need not be whole. 50 if nothing is asked for.
             size: instead of a quality, the largest file of at most so many bytes,
             bpp: the same in bits per pixel,
@@ -104,34 +105,10 @@ class Codec:
             TargetError: no quality gives that size or PSNR.
             ValueError: quality or effort is out of range, or more than one thing is asked for.
         """
-        return self.compress_planes(
-            images.planes_of(image),
-            quality=quality,
-            size=size,
-            bpp=bpp,
-            psnr=psnr,
-            effort=effort,
-            coding=coding,
-            progress=progress,
-        )
-
-    @enough_memory()
-    def compress_planes(
-        self,
-        planes: Planes,
-        *,
-        quality: float | None = None,
-        size: float | None = None,
-        bpp: float | None = None,
-        psnr: float | None = None,
-        effort: int = DEFAULT_EFFORT,
-        coding: int | None = None,
-        progress: Progress | None = None,
-    ) -> bytes:
-        """`compress` for a picture that has been taken apart already."""
         check_effort(effort)
         if sum(asked is not None for asked in (quality, size, bpp, psnr)) > 1:
             raise ValueError("ask for one of quality, size, bpp and psnr")
+        planes = images.planes_of(image)
         if bpp is not None:
             size = bpp * planes.rgb[..., 0].size / 8
         if size is None and psnr is None:
@@ -275,16 +252,20 @@ class Codec:
             ModelError: another model made the file.
         """
         header = file.header
-        if header.model_id != self.stored.model_id:
-            raise ModelError(
-                f"the file was made by model {header.model_id.hex()}, "
-                f"this is {self.name} ({self.stored.model_id.hex()})"
-            )
+        self._check_model(header)
         if header.coding == container.BITS_BACK:
             if self.bits_back is None:
                 raise Unsupported(f"the file is coded with bits-back, for which its model {self.name} has no posterior")
             return self.bits_back.decode(file.payload, header)
         return self.coder.decode(file.payload, header)
+
+    def _check_model(self, header: container.Header) -> None:
+        """Raises `ModelError` for a file that another model made."""
+        if header.model_id != self.stored.model_id:
+            raise ModelError(
+                f"the file was made by model {header.model_id.hex()}, "
+                f"this is {self.name} ({self.stored.model_id.hex()})"
+            )
 
     def synthesize(self, latents: Latents, *, region: Region | None = None, reduction: int = 1) -> np.ndarray:
         """The picture that latents stand for, or a part of it, or a smaller one; see `Transforms.synthesise`."""

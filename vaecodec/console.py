@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-from click.shell_completion import CompletionItem
 
 from vaecodec import files
 from vaecodec.catalog import list_models
+from vaecodec.container import METADATA, QUALITIES
 from vaecodec.effort import DEFAULT_EFFORT, EFFORTS
 from vaecodec.errors import BitstreamError, ModelError, VaecodecError
 
@@ -90,14 +90,14 @@ class Group(click.Group):
 
 
 class MetadataType(click.ParamType):
-    name = "all|none|icc,exif,xmp"
+    name = f"all|none|{','.join(METADATA)}"
 
     def convert(self, value, param, ctx) -> tuple[str, ...]:
-        kinds = {"all": ("icc", "exif", "xmp"), "none": ()}.get(value) if isinstance(value, str) else value
+        kinds = {"all": tuple(METADATA), "none": ()}.get(value) if isinstance(value, str) else value
         if kinds is None:
             kinds = tuple(value.split(","))
-            if not set(kinds) <= {"icc", "exif", "xmp"}:
-                self.fail(f"{value!r} is not all, none or some of icc,exif,xmp", param, ctx)
+            if not set(kinds) <= set(METADATA):
+                self.fail(f"{value!r} is not all, none or some of {','.join(METADATA)}", param, ctx)
         return kinds
 
 
@@ -113,6 +113,22 @@ class SizeType(click.ParamType):
         self.fail(f"{value!r} is not a size such as 20000, 20k or 1.5M", param, ctx)
 
 
+def parse_qualities(text: str) -> list[float]:
+    """The numbers of `--qualities`.
+
+    Raises:
+        click.UsageError: they are none, or out of range.
+    """
+    low, high = QUALITIES
+    try:
+        values = [float(q) for q in text.split(",")]
+    except ValueError:
+        raise click.UsageError(f"--qualities {text}: not a list of numbers") from None
+    if not all(low <= value <= high for value in values):
+        raise click.UsageError(f"--qualities: from {low:g} to {high:g}")
+    return values
+
+
 class RegionType(click.ParamType):
     name = "X,Y,W,H"
 
@@ -123,7 +139,9 @@ class RegionType(click.ParamType):
         self.fail(f"{value!r} is not four whole numbers such as 0,0,640,480", param, ctx)
 
 
-def _complete_model(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+def _complete_model(context: click.Context, parameter: click.Parameter, begun: str) -> list:
+    from click.shell_completion import CompletionItem
+
     names = [CompletionItem(model.name) for model in list_models() if model.name.startswith(begun)]
     return names or [CompletionItem(begun, type="file")]
 
@@ -157,3 +175,10 @@ JOBS = click.option(
     help="Processes, which share the cores among them; 0 for one a core.",
 )
 RESUME = click.option("--resume", is_flag=True, help="Skip what is done and whole; do, and overwrite, the rest.")
+
+
+def several(command: Callable) -> Callable:
+    """The options of commands that work on several files."""
+    for option in (FORCE, RESUME, JOBS, RECURSIVE, FOLDER):
+        command = option(command)
+    return command

@@ -39,6 +39,8 @@ CODING_NAMES = {"rounded": ROUNDED, "bits-back": BITS_BACK}
 ALPHA, ICC, EXIF, XMP = b"ALPH", b"ICCP", b"EXIF", b"XMP "
 CHUNK_TYPES = (ALPHA, ICC, EXIF, XMP)
 """Chunks that this version knows, each at most once and in this order."""
+METADATA = {"icc": (ICC, "icc_profile"), "exif": (EXIF, "exif"), "xmp": (XMP, "xmp")}
+"""Kinds of metadata, by what users call them: chunk type, and key of Pillow's `image.info`."""
 
 
 def quality_code(quality: float) -> int:

@@ -52,13 +52,13 @@ def evaluate(
     """
     for path in paths:
         try:
-            planes = images.take_apart(images.open_image(path))
+            planes = images.planes_of(path)
         except ImageError as error:
             failed(path, error)
             continue
         for quality in qualities:
             start = time.perf_counter()
-            data = codec.compress_planes(planes, quality=quality, effort=effort)
+            data = codec.compress(planes, quality=quality, effort=effort)
             middle = time.perf_counter()
             decoded = np.asarray(codec.decompress(data).convert("RGB"))
             end = time.perf_counter()

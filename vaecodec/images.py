@@ -27,7 +27,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
-from vaecodec.container import ALPHA_MODES, EXIF, ICC, MAX_SIDE, XMP
+from vaecodec.container import ALPHA_MODES, MAX_SIDE, METADATA
 from vaecodec.errors import Corrupt, ImageError, LimitError
 from vaecodec.memory import enough_memory
 
@@ -42,8 +42,6 @@ PICTURE_SUFFIXES = (
     ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
 )  # fmt: skip
 """What is taken for a picture in a folder, in small letters. Some need a plug-in of Pillow's (`.heic`, `.jxl`)."""
-METADATA = {"icc": (ICC, "icc_profile"), "exif": (EXIF, "exif"), "xmp": (XMP, "xmp")}
-"""Kinds of metadata: chunk type, and key of `image.info`."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +113,10 @@ def open_image(source: ImageLike, *, max_pixels: int | None = None) -> Image.Ima
 
 
 @enough_memory()
-def planes_of(source: ImageLike) -> Planes:
-    """`open_image` and `take_apart`; an array `[H, W, 3]` takes neither, nor the memory for it."""
+def planes_of(source: ImageLike | Planes) -> Planes:
+    """`open_image` and `take_apart`; an array `[H, W, 3]` takes neither, nor the memory for it, nor do `Planes`."""
+    if isinstance(source, Planes):
+        return source
     plain = isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape[2:] == (3,)
     if plain and source.size and max(source.shape) <= MAX_SIDE:
         return Planes(source, None, "RGB", None)

@@ -11,9 +11,8 @@ from typing import IO
 from PIL import Image, ImageFile
 
 import vaecodec
-from vaecodec.container import HEADER_BYTES, MAGIC, quality_of, read_chunks
+from vaecodec.container import HEADER_BYTES, MAGIC, METADATA, quality_of, read_chunks
 from vaecodec.errors import NotAVaeFile, VaecodecError
-from vaecodec.images import METADATA
 from vaecodec.view import REDUCTIONS
 
 FORMAT = "VAE"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vaecodec import images
-from vaecodec.container import DEFAULT_MAX_PIXELS
+from vaecodec.container import DEFAULT_MAX_PIXELS, METADATA
 from vaecodec.effort import DEFAULT_EFFORT
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Compress:
         *,
         model: str | Path | None = None,
         effort: int = DEFAULT_EFFORT,
-        metadata: Collection[str] = tuple(images.METADATA),
+        metadata: Collection[str] = tuple(METADATA),
         max_pixels: int = DEFAULT_MAX_PIXELS,
         threads: int = 1,
         **asked: float,
@@ -80,7 +80,7 @@ class Compress:
             data = Path(source).read_bytes() if isinstance(source, str) else source
             image = images.open_image(io.BytesIO(data), max_pixels=self._max_pixels)
             planes = images.take_apart(image, self._metadata)
-            compressed = self._codec.compress_planes(planes, **self._options)
+            compressed = self._codec.compress(planes, **self._options)
         except Exception as error:  # whatever it is, the job goes on
             return None, None, f"{type(error).__name__}: {error}"
         return compressed, 8 * len(compressed) / planes.rgb[..., 0].size, None

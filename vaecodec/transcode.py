@@ -47,7 +47,7 @@ def compress_file(
     target: str,
     *,
     asked: dict[str, float | None],
-    metadata: Collection[str] = tuple(images.METADATA),
+    metadata: Collection[str] = tuple(container.METADATA),
     effort: int = DEFAULT_EFFORT,
     coding: int | None = None,
     model: str | None = None,
@@ -78,9 +78,7 @@ def compress_file(
         planes = images.take_apart(images.open_image(io.BytesIO(data)), metadata)
     try:
         with interruption.keeping_the_best(source, effort) as progress:
-            packed = vaecodec._codec(model).compress_planes(
-                planes, **asked, effort=effort, coding=coding, progress=progress
-            )
+            packed = vaecodec._codec(model).compress(planes, **asked, effort=effort, coding=coding, progress=progress)
     except VaecodecError:
         raise
     except ValueError as error:

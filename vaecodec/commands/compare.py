@@ -89,7 +89,7 @@ def _picture(path: str) -> np.ndarray:
     from vaecodec import images
 
     with files.naming(path):
-        return images.take_apart(images.open_image(path)).rgb
+        return images.planes_of(path).rgb
 
 
 def _file(path: str, model: str | None) -> tuple[np.ndarray, int, np.ndarray | None]:

@@ -11,7 +11,7 @@ import click
 
 import vaecodec
 from vaecodec import files
-from vaecodec.console import EFFORT, EXIT_FAILED, FORCE, MODEL, one_line, say
+from vaecodec.console import EFFORT, EXIT_FAILED, FORCE, MODEL, one_line, parse_qualities, say
 from vaecodec.errors import ImageError
 
 
@@ -59,12 +59,7 @@ def evaluate(
       vaecodec evaluate photos/ --qualities 20,50,80 --html photos.html
       vaecodec evaluate photos/ -m mine.safetensors --json mine.json
     """
-    try:
-        values = sorted({float(q) for q in qualities.split(",")})
-    except ValueError:
-        raise click.UsageError(f"--qualities {qualities}: not a list of numbers") from None
-    if not values or not all(1 <= value <= 100 for value in values):
-        raise click.UsageError("--qualities: from 1 to 100")
+    values = sorted(set(parse_qualities(qualities)))
     from vaecodec import evaluation
     from vaecodec.gallery import Gallery
 

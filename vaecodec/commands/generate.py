@@ -8,7 +8,7 @@ import click
 
 import vaecodec
 from vaecodec import files
-from vaecodec.console import FORCE, MODEL, say
+from vaecodec.console import FORCE, MODEL, parse_qualities, say
 
 OUTPUT = click.option("-o", "--output", required=True, metavar="FILE", help="PNG to write; - for standard output.")
 
@@ -32,12 +32,7 @@ def sample(qualities: str, number: int, size, seed: int, model: str | None, outp
       vaecodec sample --qualities 20,80 -n 4 --size 512 384 --seed 7 -o samples.png
     """
     files.check_target(output, force=force)
-    try:
-        values = [float(q) for q in qualities.split(",")]
-    except ValueError:
-        raise click.UsageError(f"--qualities {qualities}: not a list of numbers") from None
-    if not all(1 <= value <= 100 for value in values):
-        raise click.UsageError("--qualities: from 1 to 100")
+    values = parse_qualities(qualities)
     import numpy as np
 
     from vaecodec import generate, sheets

@@ -10,7 +10,7 @@ import click
 import vaecodec
 from vaecodec import catalog, files
 from vaecodec.console import MODEL, human_size, one_line, run
-from vaecodec.container import EXIF, HEADER_BYTES, ICC, XMP, Header, quality_of, read_chunks
+from vaecodec.container import HEADER_BYTES, METADATA, Header, quality_of, read_chunks
 from vaecodec.errors import BitstreamError
 
 
@@ -60,7 +60,7 @@ def _metadata(data: bytes, header: Header) -> dict[str, int]:
         chunks = read_chunks(body, header.chunks)
     except BitstreamError:
         return {}
-    return {name: len(chunks[kind]) for name, kind in (("icc", ICC), ("exif", EXIF), ("xmp", XMP)) if kind in chunks}
+    return {name: len(chunks[kind]) for name, (kind, _) in METADATA.items() if kind in chunks}
 
 
 @click.command()

@@ -10,7 +10,7 @@ import click
 
 from vaecodec import files
 from vaecodec.console import FORCE, human_size, say
-from vaecodec.digits.data import CLASSES, SIDE
+from vaecodec.digits import CLASSES, SIDE
 
 OUTPUT = click.option("-o", "--output", required=True, metavar="FILE", help="PNG to write; - for standard output.")
 SEED = click.option("--seed", default=0, show_default=True, help="Of the random numbers.")

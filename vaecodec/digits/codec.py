@@ -17,10 +17,10 @@ from vaecodec import container
 from vaecodec.ans import Decoder, Encoder
 from vaecodec.codec import Codec
 from vaecodec.container import QUALITY_MAX
-from vaecodec.digits.data import CLASSES, SIDE
+from vaecodec.digits import CLASSES, SIDE
 from vaecodec.digits.weights import load
 from vaecodec.effort import DEFAULT_EFFORT, Progress
-from vaecodec.errors import Corrupt, ImageError, ModelError, Unsupported
+from vaecodec.errors import Corrupt, ImageError, Unsupported
 from vaecodec.exact import RAW_BITS
 from vaecodec.latents import Latents, symbols_crc
 from vaecodec.tables import FRACTIONS, LEVELS_PER_OCTAVE, LOG2_SCALE_MIN, SCALE_LEVELS
@@ -93,11 +93,7 @@ class DigitsCodec(Codec):
             ModelError: another model made the file.
         """
         header = file.header
-        if header.model_id != self.stored.model_id:
-            raise ModelError(
-                f"the file was made by model {header.model_id.hex()}, "
-                f"this is {self.name} ({self.stored.model_id.hex()})"
-            )
+        self._check_model(header)
         if (header.width, header.height) != (SIDE, SIDE):
             raise Corrupt(
                 f"the header gives a picture of the model {self.name} a size of {header.width}x{header.height}"

@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from vaecodec import files
+from vaecodec.digits import CLASSES, SIDE
 from vaecodec.errors import ImageError
 
-SIDE = 28
-CLASSES = 10
 UNSIGNED_BYTES = 8
 MAX_IDX_BYTES = 2**30
 """More than this no set is unpacked to."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vaecodec.ans import COUNT_BITS, Tables
-from vaecodec.digits.data import SIDE
+from vaecodec.digits import SIDE
 from vaecodec.digits.model import INPUT_UNIT, LOG2_SCALE_MIN, LOG2_SCALE_START, MEAN_LIMIT, PIXELS, DigitsVAE
 from vaecodec.digits.observation import LEVELS, NODES
 from vaecodec.exact import ACTIVATION_BITS, ACTIVATION_MAX, RAW_BITS, convert_layers, in_integers

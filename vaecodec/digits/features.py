@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vaecodec.digits.data import CLASSES, Digits
+from vaecodec.digits import CLASSES
+from vaecodec.digits.data import Digits
 from vaecodec.digits.model import INPUT_UNIT, PIXELS, DigitsVAE, Network
 
 LN2 = math.log(2)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vaecodec.blocks import Pointwise
 from vaecodec.bound import Bound, clamp_inwards, gaussian_kl_bits
-from vaecodec.digits.data import CLASSES, SIDE
+from vaecodec.digits import CLASSES, SIDE
 from vaecodec.digits.observation import OBSERVATIONS
 from vaecodec.prior import Clip, RawHead
 

@@ -31,7 +31,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecodec.ans import Stack
-from vaecodec.digits.data import SIDE, as_images
+from vaecodec.digits import SIDE
+from vaecodec.digits.data import as_images
 from vaecodec.digits.exact import PIXEL_RADIUS, PRIOR, ExactVAE, images_of, symbols_of
 from vaecodec.digits.weights import StoredDigits
 from vaecodec.errors import Corrupt, LimitError, ModelError, NotAVaeFile, Truncated, Unsupported
@@ -44,8 +45,6 @@ MAX_COUNT = 2**32 - 1
 DEFAULT_MAX_IMAGES = 2**17
 """The largest set that is unpacked unless the caller says otherwise; training sets have 60,000."""
 LARGEST_BATCH = 64
-RESERVE_BITS = 64
-"""What has to be left on the stack when z has been popped, so that nothing was made up."""
 Progress = Callable[[int], None]
 """Is told how many more pictures are done."""
 
@@ -110,12 +109,8 @@ def encode(images: np.ndarray, vae: ExactVAE, progress: Progress = lambda done: 
         x = images[batch]
         q = vae.posterior(x)
         means, numbers = q.means.reshape(-1), q.numbers.reshape(-1)
-        before = stack.getvalue()
-        sample = _sample(stack, numbers, vae)
-        if sample is None:
-            stack, symbols = Stack(before), np.zeros_like(means)
-        else:
-            symbols = sample
+        sample = stack.borrow(numbers, vae.latent_tables)
+        symbols = np.zeros_like(means) if sample is None else sample
         z = means + symbols
         pixels, tables = symbols_of(x), vae.pixel_numbers(z.reshape(q.means.shape)).reshape(-1)
         stack.push(pixels, tables, vae.pixel_tables)
@@ -131,16 +126,6 @@ def encode(images: np.ndarray, vae: ExactVAE, progress: Progress = lambda done: 
     payload = stack.getvalue()
     sums = map(float, (pixel_bits, prior_bits, posterior_bits, initial_bits))
     return payload, Account(len(images), *sums, 8 * len(payload))
-
-
-def _sample(stack: Stack, numbers: np.ndarray, vae: ExactVAE) -> np.ndarray | None:
-    """Pops z − mean under q; `None` where the stack has too few bits, or an escape for us (once in 2^24)."""
-    try:
-        sample = stack.pop(numbers, vae.latent_tables)
-    except Corrupt:
-        return None
-    sound = stack.bits >= RESERVE_BITS and (np.abs(sample) <= vae.latent_tables.radii[numbers]).all()
-    return sample if sound else None
 
 
 def decode(payload: bytes, count: int, vae: ExactVAE, progress: Progress = lambda done: None) -> np.ndarray:
@@ -163,7 +148,7 @@ def decode(payload: bytes, count: int, vae: ExactVAE, progress: Progress = lambd
         q = vae.posterior(x)
         symbols = z - q.means.reshape(-1)
         if lent:
-            stack.push(symbols, q.numbers.reshape(-1), vae.latent_tables)
+            stack.give_back(symbols, q.numbers.reshape(-1), vae.latent_tables)
         elif symbols.any():
             raise Corrupt("the payload holds latents that are not those of its pictures")
         progress(len(x))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vaecodec.baselines.pca import principal_axes
-from vaecodec.digits.data import CLASSES
+from vaecodec.digits import CLASSES
 from vaecodec.digits.model import DigitsVAE, kl_bits
 from vaecodec.generate import between
 
