@@ -44,7 +44,7 @@ def rate_parts(codec, rgb: np.ndarray, code: int) -> tuple[dict[str, float], obj
     latents = codec.encode(rgb, code, coding=ROUNDED)
     y = latents.y_hat / codec.prior.at(code).gain
     with mock.patch.object(Encoder, "push", record):  # once more, for the encoder tries several things
-        codec.coder.encode(latents.z, y, latents.size, code, effort=0)
+        codec.coder.encode(latents.z, y, latents.size, code)
     return dict(zip(GROUPS[1:], reversed(bits), strict=True)), latents
 
 

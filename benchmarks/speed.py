@@ -67,7 +67,7 @@ def stages() -> Iterator[dict[str, float]]:
     watched = {
         "transform": [(model.Analysis, "forward"), (model.HyperAnalysis, "forward"), (model.Synthesis, "forward")],
         "prior": [(exact.ExactPrior, "at"), (exact.ExactPrior, "hyper"), (exact.ExactPrior, "predict_y")],
-        "choice of symbols": [(latents.LatentCoder, "_rdo_round")],
+        "choice of symbols": [(latents.RateDistortionChoice, "__call__")],
         "coding": [(ans.Encoder, "push"), (ans.Encoder, "getvalue"), (ans.Decoder, "pop")],
         "file": [(container, "pack"), (container, "unpack")],
     }

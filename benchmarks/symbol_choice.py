@@ -38,12 +38,14 @@ def measure(codec, rgb: np.ndarray, setting: str, quality: float) -> list[float]
     """Bits per pixel of the payload, PSNR. Coded by that choice whether it pays or not, unlike with `compress`."""
     from vaecodec import metrics, refine
     from vaecodec.container import quality_code
+    from vaecodec.latents import RateDistortionChoice, nearest
 
     constant = {} if setting in (NEAREST, SHIPPED) else dict.fromkeys(ENDS, float(setting))
     with mock.patch.multiple(refine, **constant) if constant else contextlib.nullcontext():
-        code, effort = quality_code(quality), 0 if setting == NEAREST else 1
+        code = quality_code(quality)
+        choice = nearest if setting == NEAREST else RateDistortionChoice(codec.coder.tables, code)
         y, z = codec.analyse(rgb, code)
-        latents = codec.coder.encode(z, y, rgb.shape[1::-1], code, effort=effort)
+        latents = codec.coder.encode(z, y, rgb.shape[1::-1], code, choice)
     bpp = 8 * len(latents.payload) / (rgb.shape[0] * rgb.shape[1])
     return [round(bpp, 5), round(metrics.psnr_db(rgb, codec.synthesize(latents)), 4)]
 

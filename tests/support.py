@@ -157,3 +157,10 @@ def flips(data: bytes):
         raw = bytearray(data)
         raw[bit // 8] ^= 1 << bit % 8
         yield bytes(raw)
+
+
+def symbol_choice(codec, quality: int, effort: int):
+    """How level 0 or 1 chooses symbols at a quality code."""
+    if not effort:
+        return latents_module.nearest
+    return latents_module.RateDistortionChoice(codec.coder.tables, quality)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mutations import SMALL, bits_back_original, original, try_mutations
 from PIL import Image
 from skimage import data as photographs
-from support import MODES, alpha_plane, assert_no_torch, examples, flips, in_mode, pack, with_fields
+from support import MODES, alpha_plane, assert_no_torch, examples, flips, in_mode, pack, symbol_choice, with_fields
 
 import vaecodec
 from vaecodec import images
@@ -66,7 +66,7 @@ def test_latents_far_beyond_any_picture_come_back(tiny, effort: int) -> None:
     rng = np.random.default_rng(0)
     z = torch.from_numpy(rng.integers(-(2**15), 2**15 + 1, (1, 8, 2, 2))).double()
     y = torch.from_numpy(rng.normal(size=(1, 32, 5, 7)) * 10.0 ** rng.integers(-3, 7, (1, 32, 5, 7)))
-    latents = tiny.coder.encode(z, y, (100, 70), 20_000, effort=effort)
+    latents = tiny.coder.encode(z, y, (100, 70), 20_000, symbol_choice(tiny, 20_000, effort))
     data = pack(
         width=100, height=70, quality=20_000, model_id=tiny.stored.model_id, payload=latents.payload,
         symbols_crc=latents.symbols_crc,

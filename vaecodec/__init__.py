@@ -94,7 +94,7 @@ def compress(
         effort: 0 (one pass of the encoder) to 9 (most steps of descent for this picture); see `effort.EFFORTS`. No
             level gives a picture with a larger λ·D + R than 0, and none makes decoding slower.
         coding: of the hyperlatents: 0 rounds them, 1 codes them with bits-back where that is possible; `None` takes
-            what gives the smaller file, from effort 2 on, and 0 below.
+            what gives the smaller file, from effort 3 on, and 0 below.
         progress: called after each step of the levels from 4 on with how many of how many are done; if it returns
             `False`, the best so far is taken.
         model: a name from `list_models` or a path; `None` for the default.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,7 +12,7 @@ from vaecodec.ans import Stack
 from vaecodec.bitsback import row_bits
 from vaecodec.codec import Codec
 from vaecodec.container import BITS_BACK
-from vaecodec.latents import Latents
+from vaecodec.latents import LatentCoder, Latents, nearest
 from vaecodec.model import HYPER
 from vaecodec.posterior import FINE
 from vaecodec.prior import Cells
@@ -31,19 +33,19 @@ def position_bits(codec: Codec, latents: Latents) -> np.ndarray:
         `[H, W]` float64; the payload has their sum of bits, but for what the coder adds. The prior sees the whole
         picture at once here, so memory grows with it.
     """
-    quality, z, y = latents.quality, latents.z, latents.y_hat * FRACTIONS
+    quality, z, y_hat = latents.quality, latents.z, latents.y_hat
     upper = 0
     if latents.coding == BITS_BACK:
         upper = Stack(latents.payload).pop_bits(row_bits(z.shape[2]))
     cut, parts = upper * HYPER, []
     if upper:
         posterior = codec.bits_back.posterior
-        above, fine = y[:, :, :cut], z[:, :, :upper] * FINE
-        p, q = posterior.predict_z(quality), posterior.predict(Cells.split(above)[0], quality)
+        above, fine = y_hat[:, :, :cut], z[:, :, :upper] * FINE
+        p, q = posterior.predict_z(quality), posterior.predict(Cells.part(above, 0) * FRACTIONS, quality)
         cost = _lengths(codec, fine - p.offset / FRACTIONS, p.numbers)
         cost -= _lengths(codec, fine - q.offset / FRACTIONS, q.numbers)
         parts.append(_shared(cost, above) + _y_bits(codec, z[:, :, :upper], above, quality))
-    state, below = codec.prior.at(quality), y[:, :, cut:]
+    state, below = codec.prior.at(quality), y_hat[:, :, cut:]
     cost = _lengths(codec, z[:, :, upper:] - state.z.offset / FRACTIONS, state.z.numbers)
     parts.append(_shared(cost, below) + _y_bits(codec, z[:, :, upper:], below, quality))
     return torch.cat(parts).cpu().numpy()
@@ -64,17 +66,15 @@ def _shared(bits: Tensor, y: Tensor) -> Tensor:
     return spread(bits.sum(1)[0] / served)
 
 
-def _y_bits(codec: Codec, z: Tensor, y: Tensor, quality: int) -> Tensor:
-    """`[H, W]` code lengths of y, in sixteenths, summed over channels; the steps of `LatentCoder.read_y`."""
-    state = codec.prior.at(quality)
-    hyper = codec.prior.hyper(z, state)
-    coded, bits = Cells(y), Cells(y)
-    outside = coded.outside()
-    for step, target in enumerate(Cells.split(y)):
-        prediction = codec.prior.predict_y(step, hyper, coded, state)
-        symbols = (target - prediction.offset) / FRACTIONS
-        if outside is not None:
-            symbols.masked_fill_(outside.to(symbols.device), 0)
-        coded.put(prediction.offset + symbols * FRACTIONS)
-        bits.put(_lengths(codec, symbols, prediction.numbers))
+def _y_bits(codec: Codec, z: Tensor, y_hat: Tensor, quality: int) -> Tensor:
+    """`[H, W]` code lengths of y, summed over channels: it is coded once more, as one tile."""
+    bits = Cells(y_hat)
+
+    def noted(u: Tensor, numbers: Tensor) -> Tensor:
+        symbols = nearest(u, numbers)
+        bits.put(_lengths(codec, symbols, numbers))
+        return symbols
+
+    whole = LatentCoder(codec.prior, codec.stored.tables, codec.model.config, area=sys.maxsize)
+    whole.code_y(z, y_hat / codec.prior.at(quality).gain, quality, noted)
     return bits.merged()[0].sum(0)

@@ -21,7 +21,7 @@ from vaecodec.ans import COUNT_BITS, Stack, Tables
 from vaecodec.container import BITS_BACK, Header
 from vaecodec.errors import Corrupt
 from vaecodec.exact import ExactPosterior, ExactPrediction
-from vaecodec.latents import Group, GroupReader, LatentCoder, Latents, flatten, group, symbols_crc
+from vaecodec.latents import Group, GroupReader, LatentCoder, Latents, SymbolChoice, flatten, group, symbols_crc
 from vaecodec.model import HYPER, PATCH
 from vaecodec.posterior import FINE
 from vaecodec.prior import Cells
@@ -94,7 +94,7 @@ class BitsBackCoder:
         self.coder, self.posterior = coder, posterior
 
     @torch.no_grad()
-    def encode(self, rounded: Latents, z: Tensor, y: Tensor, *, effort: int) -> tuple[Latents, Account] | None:
+    def encode(self, rounded: Latents, z: Tensor, y: Tensor, choice: SymbolChoice) -> tuple[Latents, Account] | None:
         """Codes latents that have been coded with rounded z; `None` where that cannot be done.
 
         It cannot where z has a single row, or where four sizes of the lower part gave no sound sample.
@@ -102,7 +102,7 @@ class BitsBackCoder:
         Args:
             rounded: what `LatentCoder.encode` made of them; the symbols of step 0 are taken over.
             z, y: as it was given them.
-            effort: see there.
+            choice: as it was given.
         """
         total = z.shape[2]
         first = Cells.part(rounded.sixteenths, 0)
@@ -110,17 +110,17 @@ class BitsBackCoder:
         demand = float(self.coder.tables.mean_bits[q.numbers.cpu().numpy()].sum())
         fewest = math.ceil(total * demand / (demand + 8.0 * len(rounded.payload)))
         for lower in range(fewest, min(fewest + 4, total)):
-            if made := self._encode_split(total - lower, first, rounded, z, y, effort):
+            if made := self._encode_split(total - lower, first, rounded, z, y, choice):
                 return made
         return None
 
     def _encode_split(
-        self, upper: int, first: Tensor, rounded: Latents, z: Tensor, y: Tensor, effort: int
+        self, upper: int, first: Tensor, rounded: Latents, z: Tensor, y: Tensor, choice: SymbolChoice
     ) -> tuple[Latents, Account] | None:
         """With so many rows of z above; `None` where the rows below have too few bits, or gave an escape for a z."""
         quality, tables = rounded.quality, self.coder.tables
         cut = upper * HYPER
-        z_below, coded_below, below = self.coder.code(z[:, :, upper:], y[:, :, cut:], quality, effort)
+        z_below, coded_below, below = self.coder.code(z[:, :, upper:], y[:, :, cut:], quality, choice)
         stack = Stack()
         self.coder.push(stack, below)
 
@@ -136,7 +136,7 @@ class BitsBackCoder:
 
         symbols = torch.from_numpy(sample).double().view(q.numbers.shape).to(self.coder.device) + q.offset / FRACTIONS
         z_above = symbols / FINE
-        coded_above, groups = self.coder.code_y(z_above, y[:, :, :cut], quality, effort, first)
+        coded_above, groups = self.coder.code_y(z_above, y[:, :, :cut], quality, choice, first)
         self.coder.push(stack, groups)
         z_group = group(symbols - p.offset / FRACTIONS, p.numbers)
         before = stack.bits

@@ -143,7 +143,7 @@ def main() -> None:
     type=click.Choice(["auto", *container.CODING_NAMES]),
     default="auto",
     show_default=True,
-    help="Of the hyperlatents; auto takes, from effort 2 on, what gives the smaller file.",
+    help="Of the hyperlatents; auto takes, from effort 3 on, what gives the smaller file.",
 )
 @MODEL
 @several

@@ -28,6 +28,7 @@ from torch import Tensor
 from vaecodec.bound import as_given, gaussian_bits, nearest
 from vaecodec.effort import Progress
 from vaecodec.model import HYPER, PATCH, ImageVAE
+from vaecodec.precision import autocast
 from vaecodec.prior import Cells
 from vaecodec.refine import rdo_round
 from vaecodec.tiles import Tile, scaled, tiles
@@ -50,7 +51,6 @@ ON_SYMBOL = 0.02
 PROBES = 2
 CHOICE_WEIGHT = 20.0
 """Bits for a squared error of a symbol in `choose`: four times the mean curvature, so that all may move at once."""
-_BF16_INSTRUCTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 PATIENCE, ENOUGH = 30, 2e-5
 """It stops when so many steps have gained less than this share of the objective."""
 
@@ -90,13 +90,6 @@ def _step(gradient: Tensor, at: _Slopes, w: Tensor, spread: float, rate: float) 
     move = (-rate / 2 * slope / w).clamp(-LONGEST, LONGEST)
     arrives = (slope == 0) | ((at.place * (at.place + move) < 0) & ~on_symbol)
     return torch.where(arrives, -at.place, move)
-
-
-def _autocast(like: Tensor) -> torch.autocast:
-    """bfloat16 where there are instructions for it."""
-    kind = like.device.type
-    fast = kind != "cpu" or any(getattr(torch.cpu, name, bool)() for name in _BF16_INSTRUCTIONS)
-    return torch.autocast(kind, torch.bfloat16, enabled=fast)
 
 
 def _synthesise(model: ImageVAE, y: Tensor, quality: Tensor, target: Tensor) -> Tensor:
@@ -142,7 +135,7 @@ class _Window:
         generator, total = torch.Generator().manual_seed(0), 0.0
         for _ in range(PROBES):
             y = self.like.detach().requires_grad_()
-            with torch.enable_grad(), _autocast(self.target):
+            with torch.enable_grad(), autocast(self.target.device):
                 picture = self._picture(y)
             signs = torch.randint(0, 2, picture.shape, generator=generator).mul_(2).sub_(1).to(picture)
             (gradient,) = torch.autograd.grad(picture, y, signs)
@@ -175,7 +168,7 @@ class _Window:
     def step(self, share: float) -> float:
         """One step; `share` of the way is done. Returns the expected bound before it, in bits."""
         leaves = [latents.detach().requires_grad_() for latents in self.latents]
-        with torch.enable_grad(), _autocast(self.target):
+        with torch.enable_grad(), autocast(self.target.device):
             objective, places = self._expectation(leaves)
         gradients = torch.autograd.grad(objective, leaves)
         spreading = sum(
@@ -221,7 +214,7 @@ def choose(
         tile = z_tile.scaled(HYPER)
         pixels = target(*scaled(tile.outer, PATCH))
         tile_z, u = z[(..., *z_tile.outer)], y[(..., *tile.outer)].contiguous(memory_format=torch.channels_last)
-        with _autocast(pixels):
+        with autocast(pixels.device):
             y_hat, _ = model.rate(tile_z, u, quality, nearest, as_given)
             for _ in range(times):
                 symbols = y_hat.detach().requires_grad_()

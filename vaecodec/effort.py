@@ -26,14 +26,14 @@ class Effort:
 EFFORTS = (
     Effort(both_codings=False),
     Effort(optimised=True, both_codings=False),
-    Effort(choices=1),
+    Effort(choices=1, both_codings=False),
     Effort(choices=4),
+    Effort(optimised=True, steps=8),
     Effort(optimised=True, steps=12),
     Effort(optimised=True, steps=20),
     Effort(optimised=True, steps=32),
     Effort(optimised=True, steps=50),
     Effort(optimised=True, steps=80),
-    Effort(optimised=True, steps=150),
 )
 DEFAULT_EFFORT = 2
 SHOWN_FROM = 4

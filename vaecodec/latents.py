@@ -9,7 +9,7 @@ The prior is asked tile by tile. Its integers are those of the whole picture: a 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ from vaecodec.errors import Corrupt
 from vaecodec.exact import ExactPrediction, ExactPrior, QualityState
 from vaecodec.model import HYPER, PATCH, ModelConfig
 from vaecodec.prior import STEPS, Cells
-from vaecodec.refine import rdo_round, rdo_weight
+from vaecodec.refine import rdo_weight, weigh
 from vaecodec.steps import Coded
 from vaecodec.tables import FRACTIONS
 from vaecodec.tiles import TILE_AREA, Area, Tile, gather, scaled, tiles
@@ -36,6 +36,44 @@ HYPER_HALO = 1
 
 Group = tuple[np.ndarray, np.ndarray]
 """Symbols that are coded together and the numbers of their tables, integers `[n]`."""
+
+
+SymbolChoice = Callable[[Tensor, Tensor], Tensor]
+"""Which symbols latents become, given the latents minus their lattice's offset, and the numbers of their tables."""
+
+
+def nearest(u: Tensor, numbers: Tensor) -> Tensor:
+    """The nearest symbols."""
+    return u.round()
+
+
+class RateDistortionChoice:
+    """The symbols that are best for rate and distortion together (`refine.rdo_round`), by the tables' code lengths.
+
+    Args:
+        quality: code.
+
+    Attributes:
+        saved: bits, against the nearest symbols, of all that it has chosen.
+        paid: bits that it took their errors to cost.
+    """
+
+    def __init__(self, tables: Tables, quality: int):
+        self.tables, self.weight = tables, rdo_weight(quality / QUALITY_MAX)
+        self.saved = self.paid = 0.0
+
+    def __call__(self, u: Tensor, numbers: Tensor) -> Tensor:
+        tables = numbers.cpu().numpy()
+        mean = (numbers % FRACTIONS).double() / FRACTIONS - 0.5
+
+        def bits(symbols: Tensor) -> Tensor:
+            lengths = self.tables.bits(symbols.cpu().numpy().astype(np.int64), tables)
+            return torch.from_numpy(lengths).to(u.device)
+
+        symbols, saved, paid = weigh(u, mean, bits, self.weight)
+        self.saved += float(saved.sum())
+        self.paid += float(paid.sum())
+        return symbols
 
 
 @dataclass(frozen=True)
@@ -81,7 +119,9 @@ class LatentCoder:
         self.device = prior.device
 
     @torch.no_grad()
-    def encode(self, z: Tensor, y: Tensor, size: tuple[int, int], quality: int, *, effort: int) -> Latents:
+    def encode(
+        self, z: Tensor, y: Tensor, size: tuple[int, int], quality: int, choice: SymbolChoice = nearest
+    ) -> Latents:
         """Rounds and codes latents.
 
         Args:
@@ -89,23 +129,23 @@ class LatentCoder:
             y: `[1, M, H, W]` normalised.
             size: (width, height) of the picture.
             quality: code.
-            effort: 0 rounds y to the nearest symbols, 1 to those that are best for rate and distortion together.
+            choice: of y's symbols.
         """
-        z, coded, groups = self.code(z, y, quality, effort)
+        z, coded, groups = self.code(z, y, quality, choice)
         encoder = Encoder()
         self.push(encoder, groups)
         return Latents(size, quality, z, coded.merged(), encoder.getvalue(), symbols_crc(groups))
 
-    def code(self, z: Tensor, y: Tensor, quality: int, effort: int) -> tuple[Tensor, Coded, list[Group]]:
+    def code(self, z: Tensor, y: Tensor, quality: int, choice: SymbolChoice) -> tuple[Tensor, Coded, list[Group]]:
         """Rounded z, y_hat, and the groups of symbols in the order of decoding."""
         state = self.prior.at(quality)
         z = z.double().round().clamp(-Z_LIMIT, Z_LIMIT)
         z_group = group(z - state.z.offset / FRACTIONS, state.z.numbers)
-        coded, groups = self.code_y(z, y, quality, effort)
+        coded, groups = self.code_y(z, y, quality, choice)
         return z, coded, [z_group, *groups]
 
     def code_y(
-        self, z: Tensor, y: Tensor, quality: int, effort: int, first: Tensor | None = None
+        self, z: Tensor, y: Tensor, quality: int, choice: SymbolChoice, first: Tensor | None = None
     ) -> tuple[Coded, list[Group]]:
         """y_hat and the groups of the four steps, at a z.
 
@@ -125,7 +165,7 @@ class LatentCoder:
                 else:
                     target = Cells.part(y[(..., *scaled(tile.inner, 2))], step).double() * gain
                     u = (target - prediction.offset / FRACTIONS).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-                    chosen = self._rdo_round(u, prediction.numbers, quality) if effort else u.round()
+                    chosen = choice(u, prediction.numbers)
                 coded.clear_outside(chosen, tile.inner)
                 coded.put(step, tile.inner, prediction.offset + chosen * FRACTIONS)
                 symbols.put(tile.inner, chosen)
@@ -137,16 +177,6 @@ class LatentCoder:
         """Pushes groups, so that the first is popped first."""
         for symbols, numbers in reversed(groups):
             encoder.push(symbols, numbers, self.tables)
-
-    def _rdo_round(self, u: Tensor, numbers: Tensor, quality: int) -> Tensor:
-        tables = numbers.cpu().numpy()
-        mean = (numbers % FRACTIONS).double() / FRACTIONS - 0.5
-
-        def bits(symbols: Tensor) -> Tensor:
-            lengths = self.tables.bits(symbols.cpu().numpy().astype(np.int64), tables)
-            return torch.from_numpy(lengths).to(u.device)
-
-        return rdo_round(u, mean, bits, rdo_weight(quality / QUALITY_MAX))
 
     @torch.no_grad()
     def decode(self, payload: bytes, header: Header) -> Latents:

@@ -36,12 +36,20 @@ def rdo_round(u: Tensor, mean: Tensor, bits: Callable[[Tensor], Tensor], weight:
     Returns:
         Integers, of the shape and type of `u`.
     """
+    return weigh(u, mean, bits, weight)[0]
+
+
+def weigh(
+    u: Tensor, mean: Tensor, bits: Callable[[Tensor], Tensor], weight: float | Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What `rdo_round` returns, and bits that it saves, and that it takes the error to cost, against the nearest."""
     nearest = u.round()
     step = torch.sign(nearest - mean) * ((nearest - mean).abs() > 0.5)
     inner = nearest - step
     saved = bits(nearest) - bits(inner)
     worse = weight * ((u - inner).square() - (u - nearest).square())
-    return torch.where(saved > worse, inner, nearest)
+    moved = saved > worse
+    return torch.where(moved, inner, nearest), saved * moved, worse * moved
 
 
 def optimised(quality: Tensor) -> Rounding:

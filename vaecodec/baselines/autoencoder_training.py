@@ -17,6 +17,7 @@ from vaecodec import metrics
 from vaecodec.baselines.autoencoder import MIDDLE, PAIR, AutoencoderCodec, Pair, Quantiser
 from vaecodec.baselines.coefficients import Statistics
 from vaecodec.model import PATCH, ModelConfig
+from vaecodec.precision import autocast
 from vaecodec.training import checkpoint
 from vaecodec.training.data import Pictures
 from vaecodec.training.loop import weighted_loss
@@ -98,7 +99,7 @@ def train(
             x = pictures.crops(options.batch, options.crop, generator).float() / 255
             quality = torch.rand(options.batch)
             set_rate(optimizers, min(1.0, (step + 1) / 200, 2.5 * (1 - step / steps)))
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast("cpu"):
                 bound = pair(x.contiguous(memory_format=torch.channels_last), quality)[1]
             loss = weighted_loss(bound, config.lmbda(quality)) if kl else bound.mse.mean() * 255**2 * _MSE_WEIGHT
             for optimizer in optimizers:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from vaecodec.bound import Bound, nearest
 from vaecodec.model import CONFIGS, PATCH, ImageVAE
+from vaecodec.precision import autocast
 from vaecodec.refine import optimised
 from vaecodec.training import checkpoint
 from vaecodec.training.data import Batches, Pictures
@@ -86,10 +87,6 @@ def weighted_loss(bound: Bound, lmbda: Tensor) -> Tensor:
     return (bound.objective(lmbda) * (lmbda / 0.016) ** -0.5).mean()
 
 
-def _autocast(device: torch.device) -> contextlib.AbstractContextManager:
-    return torch.autocast(device.type, torch.bfloat16)
-
-
 @contextlib.contextmanager
 def flushed_denormals() -> Iterator[None]:
     """Within it the CPU takes denormal numbers, on which it is slow, for 0."""
@@ -113,7 +110,7 @@ def validate(model: ImageVAE, crops: Tensor, *, both_codings: bool = False) -> d
         bounds: list[tuple[Bound, Bound | None]] = []
         for x in crops.split(8):
             quality = torch.full((len(x),), value, device=device)
-            with _autocast(device):
+            with autocast(device):
                 if both_codings:
                     bounds.append(model.bound_of_both_codings(x.to(device), quality, optimised(quality)))
                 else:
@@ -236,7 +233,7 @@ class Trainer:
         x = x.to(self.team.device, memory_format=torch.channels_last).float() / 255
         quality = quality.to(self.team.device)
         lmbda = self.config.lmbda(quality)
-        with _autocast(self.team.device):
+        with autocast(self.team.device):
             if self.frozen:
                 bounds = self.forward_both(x, quality, optimised(quality))
             else:

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from vaecodec.precision import fast_type
+
 OPTIMIZERS = ("muon", "soap", "adamw")
 MATRIX_RATES = {"muon": 0.02, "soap": 2e-3, "adamw": 1.5e-3}
 VECTOR_RATE = 1.5e-3
@@ -44,8 +46,8 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """`[N, rows, columns]` to nearly orthogonal matrices with the same singular vectors; bfloat16."""
-    x = matrices.bfloat16()
+    """`[N, rows, columns]` to nearly orthogonal matrices with the same singular vectors, in the `fast_type`."""
+    x = matrices.to(fast_type(matrices.device))
     if tall := x.shape[1] > x.shape[2]:
         x = x.mT
     x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
