@@ -12,11 +12,13 @@ from reference import ans as reference
 from safetensors.numpy import load_file
 from support import examples
 
-from vaecodec.ans import MAX_MAGNITUDE, Decoder, Encoder, Stack, Tables
+from vaecodec.ans import MAX_MAGNITUDE, Decoder, Encoder, Stack, Tables, white_words
 from vaecodec.errors import Corrupt
 from vaecodec.tables import FRACTIONS, gaussian_tables
 
 TABLES = Tables(*gaussian_tables(), FRACTIONS)
+WHITE = [0x92CA2F0E, 0x3CD6E3F3, 0x1B147DCC]
+"""The first of the words that whiten."""
 REFERENCE = reference.Tables(*(array.tolist() for array in gaussian_tables()))
 
 
@@ -174,6 +176,62 @@ def test_a_stack_that_has_too_little_lends_nothing_and_stays_as_it_was() -> None
     whole = stack.getvalue()
     assert stack.borrow(np.full(5000, 45 * FRACTIONS, np.uint16), TABLES) is None
     assert stack.getvalue() == whole
+
+
+def test_white_words_are_those_of_the_format() -> None:
+    assert white_words(0).tolist() == []
+    assert white_words(3).tolist() == [reference.white(i) for i in range(3)] == WHITE
+    assert white_words(50_000)[-1] == reference.white(49_999)
+
+
+@pytest.mark.parametrize("words", [[], [1], [2**32 - 1], [0, 1], [WHITE[0], 7], [5, 0, 0, 2**31]])
+def test_whitening_leaves_the_last_word_and_is_its_own_inverse(words: list[int]) -> None:
+    data = np.array(words, "<u4").tobytes()
+    stack, again = Stack(data), reference.Stack.from_bytes(data)
+    stack.whiten()
+    again.whiten()
+    white = [word ^ reference.white(i) for i, word in enumerate(words[:-1])] + words[-1:]
+    assert np.frombuffer(stack.getvalue(), "<u4").tolist() == again.words() == white
+    assert stack.bits == Stack(data).bits
+    stack.whiten()
+    assert stack.getvalue() == data
+
+
+@given(st.lists(GROUP, max_size=3), GROUP)
+@examples(200)
+def test_a_whitened_stack_can_be_gone_on_with(specs: list[tuple[int, int, int]], above: tuple[int, int, int]) -> None:
+    groups, above = [draw_group(*spec) for spec in specs], draw_group(*above)
+    stack = Stack(encode(groups))
+    stack.whiten()
+    stack.push(*above, TABLES)
+    stack = Stack(stack.getvalue())
+    assert np.array_equal(stack.pop(above[1], TABLES), above[0])
+    stack.whiten()
+    for symbols, numbers in groups:
+        assert np.array_equal(stack.pop(numbers, TABLES), symbols)
+    stack.finish()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_only_a_whitened_stack_lends_a_sample_of_the_tables(seed: int) -> None:
+    """The symbols are narrower than their tables; how long a sample's code is tells whether it is one."""
+    number, count = 40 * FRACTIONS + FRACTIONS // 2, 20_000
+    narrow = np.rint(np.random.default_rng(seed).normal(0, 0.6 * 2 ** (-3.25 + 40 / 7), count)).astype(np.int32)
+    probabilities, entropy = TABLES.table(number) / 2**16, TABLES.mean_bits[number]
+    bits = -np.log2(np.maximum(probabilities, 2.0**-24))
+    deviation = np.sqrt((probabilities * (bits - entropy) ** 2).sum())
+
+    def excess(whiten: bool) -> float:
+        """Of a sample's mean length over the entropy, in standard errors."""
+        stack = Stack()
+        stack.push(narrow, np.full(count, number), TABLES)
+        if whiten:
+            stack.whiten()
+        numbers = np.full(count // 2, number)
+        sample = stack.borrow(numbers, TABLES)
+        return (TABLES.bits(sample.astype(np.int64), numbers).mean() - entropy) / deviation * len(numbers) ** 0.5
+
+    assert abs(excess(whiten=True)) < 3 < 10 < abs(excess(whiten=False))
 
 
 @pytest.mark.parametrize("change", [1, -1])

@@ -22,7 +22,7 @@ from vaecodec.ans import Stack
 from vaecodec.cli import main
 from vaecodec.codec import Codec
 from vaecodec.container import BITS_BACK, ROUNDED, quality_code, unpack
-from vaecodec.errors import BitstreamError, Unsupported
+from vaecodec.errors import BitstreamError, Corrupt, Unsupported
 
 
 def encode(codec: Codec, rgb: np.ndarray, quality: float = 50, effort: int = 1):
@@ -80,9 +80,26 @@ def test_the_stack_pays_what_the_densities_say(accounts) -> None:
 
 
 def test_on_average_that_is_the_divergence(accounts) -> None:
-    surplus = np.array([account.log2_q - account.log2_p - account.kl for account in accounts])
+    surplus = np.array([account.net - account.kl for account in accounts])
     assert abs(surplus.mean()) < 3 * surplus.std(ddof=1) / len(surplus) ** 0.5
     assert sum(account.kl for account in accounts) > 3 * len(accounts)
+
+
+@pytest.mark.parametrize("name", ["bits-back-q10", "bits-back-odd"])
+def test_a_decoder_that_does_not_whiten_is_noticed(tiny_bits_back, monkeypatch, name: str) -> None:
+    file = unpack((GOLDEN / f"{name}.vae").read_bytes())
+    monkeypatch.setattr(Stack, "whiten", lambda stack: None)
+    with pytest.raises(Corrupt):
+        tiny_bits_back.decode(file)
+
+
+def test_an_encoder_that_does_not_whiten_is_noticed(tiny_bits_back, monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Stack, "whiten", lambda stack: None)
+        data = tiny_bits_back.compress(picture(96, 200), coding=BITS_BACK)
+    assert unpack(data).header.coding == BITS_BACK
+    with pytest.raises(Corrupt):
+        tiny_bits_back.decompress(data)
 
 
 def test_the_divergence_of_equal_tables_is_nothing(tiny_bits_back) -> None:

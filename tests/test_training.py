@@ -11,12 +11,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from conftest import picture
 from PIL import Image
 from safetensors.torch import load_file
 from support import ROOT
 
 from vaecodec.bound import nearest
+from vaecodec.cli import main
 from vaecodec.codec import Codec
 from vaecodec.model import CONFIGS, ImageVAE
 from vaecodec.training.data import Pictures
@@ -99,6 +101,47 @@ def test_training_lowers_the_loss_resumes_and_exports(folder, tmp_path):
     assert codec.decompress(codec.compress(picture(70, 50), quality=60)).size == (70, 50)
     entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert any("loss" in entry for entry in entries)
+
+
+@pytest.mark.parametrize("share", [0.0, 1 / 6, 1.0])
+def test_sampled_z_has_its_share_of_the_loss(folder, tmp_path, share):
+    options = replace(OPTIONS, frozen_encoder=True, sampled_share=share, prior_share=0.0)
+    trainer, seen = Trainer(options, Pictures([folder], minimum=64), tmp_path), []
+    forward = trainer.forward_both
+
+    def watched(x, quality, rounding):
+        bounds = forward(x, quality, rounding)
+        seen.extend(weighted_loss(bound, CONFIGS["tiny"].lmbda(quality)).item() for bound in bounds)
+        return bounds
+
+    trainer.forward_both = watched
+    trainer._train_step()
+    rounded, sampled = seen
+    assert abs(rounded - sampled) > 1e-3 * rounded
+    assert trainer.recent[0][0] == pytest.approx((1 - share) * rounded + share * sampled, rel=1e-5)
+    learning = {name.split(".")[0] for name, p in trainer.model.named_parameters() if p.grad is not None}
+    assert learning == {"synthesis", "prior"} | ({"posterior"} if share else set())
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"sampled_share": 0.5}, "frozen encoder"),
+        ({"sampled_share": 0.5, "posterior_only": True}, "frozen encoder"),
+        ({"sampled_share": 0.0, "posterior_only": True, "frozen_encoder": True}, "posterior only"),
+        ({"sampled_share": 1.5, "frozen_encoder": True}, "from 0 to 1"),
+    ],
+)
+def test_a_share_of_sampled_z_that_means_nothing_is_refused(folder, tmp_path, options, says):
+    with pytest.raises(TrainingError, match=says):
+        run("tiny", [folder], 1, tmp_path, init=None, export=None, **options)
+
+
+def test_the_command_says_what_the_share_of_sampled_z_is():
+    shown = CliRunner().invoke(main, ["train", "--help"]).output
+    assert "--sampled-share" in shown and "1/6" in shown
+    (option,) = (p for p in main.get_command(None, "train").params if p.name == "sampled_share")
+    assert option.default == TrainOptions.sampled_share
 
 
 def test_the_command_trains_from_given_weights_and_draws_its_log(folder, tmp_path):

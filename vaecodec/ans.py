@@ -236,6 +236,17 @@ def _uniform(bits: int) -> constriction.stream.model.Uniform:
     return _Uniform(1 << bits)
 
 
+def white_words(count: int) -> np.ndarray:
+    """`[count]` uint32, pseudo-random: of 1, 2, …, times 2^32 / golden ratio, what MurmurHash3's `fmix32` makes."""
+    words = np.arange(1, count + 1, dtype=np.uint32) * np.uint32(0x9E3779B9)
+    words ^= words >> np.uint32(16)
+    words *= np.uint32(0x85EBCA6B)
+    words ^= words >> np.uint32(13)
+    words *= np.uint32(0xC2B2AE35)
+    words ^= words >> np.uint32(16)
+    return words
+
+
 class Stack(Decoder, Encoder):
     """Both at once, for bits-back coding: pops from what has been pushed, and pushes back.
 
@@ -250,6 +261,17 @@ class Stack(Decoder, Encoder):
     def bits(self) -> int:
         """How much is on the stack; what is popped beyond that is made up and cannot be returned."""
         return self._coder.num_valid_bits()
+
+    def whiten(self) -> None:
+        """XORs all words but the uppermost, which must not become 0, with `white_words`; twice is not at all.
+
+        What was pushed is not quite uniform where tables do not quite fit their symbols, and neither would what is
+        borrowed from it be quite a sample of its tables. This takes from the words what they have in common, and
+        changes neither their number nor `bits`.
+        """
+        words = self._coder.get_compressed()
+        words[:-1] ^= white_words(len(words))[:-1]
+        self._coder = constriction.stream.stack.AnsCoder(words)
 
     def borrow(self, numbers: np.ndarray, tables: Tables) -> np.ndarray | None:
         """Pops `[n]` int32 symbols as a sample of tables `numbers`, from what has been pushed.

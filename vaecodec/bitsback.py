@@ -2,10 +2,11 @@
 
 A sampled z costs KL(q(z | y) ‖ p(z)): the decoder, which knows q as soon as it has the first step of y, pushes z back,
 and so gets the bits from which the encoder had popped it. Those bits have to be of something that is decoded later and
-does not know z: here the lower rows of the picture, which are coded as a picture of their own, with rounded z.
+does not know z: here the lower rows of the picture, which are coded as a picture of their own, with rounded z. They are
+whitened before z is popped, so that it is a sample of q whatever they hold. With y0 to y3, the steps of the upper rows:
 
-    encoder:  push lower rows;  pop z under q(z | y0);  push y3, y2, y1, y0 of the upper rows at z;  push z under p
-    decoder:  pop z under p;  pop y0, y1, y2, y3 at z;  push z under q(z | y0);  pop lower rows
+    encoder:  push lower rows;  whiten;  pop z under q(z | y0);  push y3, y2, y1, y0 at z;  push z under p
+    decoder:  pop z under p;  pop y0, y1, y2, y3 at z;  push z under q(z | y0);  whiten;  pop lower rows
 """
 
 from __future__ import annotations
@@ -128,6 +129,7 @@ class BitsBackCoder:
         q = self._posterior(first, quality)
         p = self.posterior.predict_z(quality)
         numbers = flatten(q.numbers).numpy()
+        stack.whiten()
         supply = stack.bits
         sample = stack.borrow(numbers, tables)
         if sample is None:
@@ -185,6 +187,7 @@ class BitsBackCoder:
         above = self.coder.read_y(reader, symbols / FINE, shape, quality)
         q = self._posterior(Cells.part(above.merged(), 0), quality)
         stack.give_back(*group(symbols - q.offset / FRACTIONS, q.numbers), self.coder.tables)
+        stack.whiten()
         z_below, below = self.coder.read(reader, (rows - upper * HYPER, columns), quality)
         reader.finish(header.symbols_crc)
         return Latents(

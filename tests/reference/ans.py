@@ -37,11 +37,22 @@ class Tables:
         return self.radii[number // FRACTIONS]
 
 
+def white(place: int) -> int:
+    """The mask of the word at a place, counted from 0."""
+    x = (place + 1) * 0x9E3779B9 % 2**32
+    x = (x ^ x >> 16) * 0x85EBCA6B % 2**32
+    x = (x ^ x >> 13) * 0xC2B2AE35 % 2**32
+    return x ^ x >> 16
+
+
 class Stack:
     """A state of 64 bits and the words below it."""
 
     def __init__(self, words: Sequence[int] = ()):
         require(not words or words[-1] != 0, "last word")
+        self._load(words)
+
+    def _load(self, words: Sequence[int]) -> None:
         self._words, self._state = list(words), 0
         for _ in range(min(2, len(words))):
             self._state = self._state << 32 | self._words.pop()
@@ -60,6 +71,11 @@ class Stack:
         """What a file holds of this stack."""
         upper, lower = self._state >> 32, self._state & 2**32 - 1
         return self._words + ([lower, upper] if upper else [lower] if lower else [])
+
+    def whiten(self) -> None:
+        """Masks all words but the last; its own inverse."""
+        words = self.words()
+        self._load([word ^ white(i) for i, word in enumerate(words[:-1])] + words[-1:])
 
     def pop(self, table: Sequence[int]) -> int:
         """An entry of a table of cumulative frequencies."""

@@ -98,6 +98,7 @@ def decode(data: bytes, model: Model, max_pixels: int = 2**28, *, trusting: bool
         above = take_y(prior.hyper(z_above), 4 * upper, columns)
         offset, table = posterior.predict(above)
         push_group(stack, (symbols - offset // 16).flatten().tolist(), table.flatten().tolist(), tables)
+        stack.whiten()
     z = 16 * take_z(*prior.predict_z(), rows - 4 * upper, columns)
     y_hat = take_y(prior.hyper(z), rows - 4 * upper, columns)
     if upper:

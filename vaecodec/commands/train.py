@@ -44,6 +44,13 @@ import click
 @click.option(
     "--frozen-encoder", is_flag=True, help="Train synthesis, prior and posterior, on the symbols that the codec sends."
 )
+@click.option(
+    "--sampled-share",
+    type=click.FloatRange(0, 1),
+    default=1 / 6,
+    show_default="1/6",
+    help="With --frozen-encoder, share of sampled hyperlatents (bits-back) in the loss; the rest is rounded ones'.",
+)
 @click.option("--posterior-only", is_flag=True, help="Of these, train the posterior only.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--compile/--no-compile", "compile_model", default=False, help="Use torch.compile.")

@@ -31,9 +31,6 @@ CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_S = 180
 FINAL_SHARE = 0.1
 """Share of the run, at its end, that is spent on larger crops."""
-SAMPLED_WEIGHT = 0.2
-"""Weight of the objective with sampled z beside that with rounded z. The posterior does not mind a small one, as the
-optimisers' steps do not depend on a gradient's size, and the prior is first of all that of rounded z."""
 MAX_SKIPPED = 1e-3
 """Share of steps with non-finite gradients above which a run fails."""
 
@@ -55,6 +52,9 @@ class TrainOptions:
         clip: largest norm of the gradient.
         frozen_encoder: train synthesis, prior and posterior only, on the symbols that the codec sends (rounded, chosen
             for rate and distortion), with both codings of z; the last stretch of a model's training.
+        sampled_share: s, 0 to 1, of sampled z in that stretch: its loss is (1 - s) times the objective with rounded z
+            plus s times that with sampled z, so that 0 and 1 train a model for one coding alone. The posterior does not
+            mind a small one, as the optimisers' steps do not depend on a gradient's size; 0 leaves it as it is.
         posterior_only: of these, train the posterior only; before that stretch, for a model that has had none.
     """
 
@@ -72,6 +72,7 @@ class TrainOptions:
     seed: int = 0
     compile: bool = False
     frozen_encoder: bool = False
+    sampled_share: float = 1 / 6
     posterior_only: bool = False
 
 
@@ -236,11 +237,11 @@ class Trainer:
         with autocast(self.team.device):
             if self.frozen:
                 bounds = self.forward_both(x, quality, optimised(quality))
+                shares = (1 - options.sampled_share, options.sampled_share)
             else:
-                bounds = (self.forward(x, quality)[1],)
-        loss = weighted_loss(bounds[0], lmbda)
-        if self.frozen:
-            loss = loss + SAMPLED_WEIGHT * weighted_loss(bounds[1], lmbda)
+                bounds, shares = (self.forward(x, quality)[1],), (1.0,)
+        # Without a share, no gradient: with one of 0, weights that only this coding has would still decay.
+        loss = sum(share * weighted_loss(b, lmbda) for share, b in zip(shares, bounds, strict=True) if share)
         bound = bounds[0]
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)

@@ -27,6 +27,11 @@ def run(config: str, data: list[Path], hours: float, folder: Path, *, init: str 
     settings = TrainOptions(config=config, hours=hours, **options)
     if settings.crop % 64 or settings.final_crop % 64:
         raise TrainingError("crops need sides that are multiples of 64")
+    if not 0 <= settings.sampled_share <= 1:
+        raise TrainingError("the share of sampled z is from 0 to 1")
+    both_learn = settings.frozen_encoder and not settings.posterior_only
+    if settings.sampled_share != TrainOptions.sampled_share and not both_learn:
+        raise TrainingError("a share of sampled z goes with a frozen encoder, and not with training the posterior only")
     weights = None
     if init:
         from vaecodec.weights import load_model
