@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,9 @@ import numpy as np
 from common import say
 from PIL import Image
 
+CACHES = {"LRU_CACHE_CAPACITY": "32", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32"}
+"""Torch and oneDNN keep up to 1024 kernels each, by shape and thread, some ten kB each: with sizes that never come
+twice that is growth for hours, and hides any other. A service of such pictures would set these too."""
 PHOTO = Path(__file__).parents[1] / "docs" / "photo" / "coffee.png"
 ROUND = 48
 """Pictures between two looks at the memory, which is looked at while nothing is under way."""
@@ -76,6 +80,7 @@ def there_and_back(codec, image: Image.Image, quality: float, effort: int) -> st
 
 def soak(models: list[str], minutes: float, threads: int, largest: int, efforts: list[int], seed: int) -> dict:
     """Runs, and returns the figures."""
+    os.environ |= CACHES  # read when torch is loaded
     import torch
 
     from vaecodec.codec import Codec

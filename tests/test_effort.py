@@ -21,6 +21,7 @@ from vaecodec.codec import Codec
 from vaecodec.container import QUALITY_MAX, quality_code
 from vaecodec.effort import EFFORTS, SHOWN_FROM, check_effort
 from vaecodec.interruption import keeping_the_best
+from vaecodec.latents import nearest as nearest_symbols
 
 
 def crop(name: str, width: int, height: int, left: int = 60, top: int = 40) -> np.ndarray:
@@ -72,6 +73,43 @@ def test_the_first_level_is_not_worse_where_choosing_symbols_is(light) -> None:
     original = crop("astronaut", 256, 224, 0, 0)
     for quality in (2, 5, 8):
         assert objective(light, original, quality, 1) <= objective(light, original, quality, 0)
+
+
+def compared(codec: Codec, monkeypatch, rgb: np.ndarray, quality: float, effort: int) -> int:
+    """How many codings of a picture an encoder decodes to compare them."""
+    calls, original = [], Codec.objective
+    with monkeypatch.context() as patch:
+        patch.setattr(Codec, "objective", lambda *args: calls.append(args) or original(*args))
+        codec.encode(rgb, quality_code(quality), effort=effort, coding=0)
+    return len(calls)
+
+
+def test_the_first_level_compares_in_doubt_only(light, monkeypatch) -> None:
+    photo = crop("coffee", 320, 256)
+    assert compared(light, monkeypatch, photo, 40, 0) == 0
+    assert compared(light, monkeypatch, photo, 40, 1) == 0
+    assert compared(light, monkeypatch, photo[:48, :48], 5, 1) == 2  # few symbols: their errors do not average out
+    with monkeypatch.context() as patch:
+        patch.setattr("vaecodec.codec.CLEAR_RATIO", 10.0)
+        assert compared(light, monkeypatch, photo, 40, 1) == 2
+    assert compared(light, monkeypatch, photo, 40, 2) == 2
+
+
+@pytest.mark.parametrize("quality", [15, 45, 75, 95])
+@pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea", "rocket"])
+def test_the_first_level_is_not_worse_where_it_does_not_compare(light, name: str, quality: float) -> None:
+    rgb = crop(name, 288, 224)
+    assert objective(light, rgb, quality, 1) <= objective(light, rgb, quality, 0)
+
+
+@pytest.mark.parametrize("effort", [0, 1, 2, 4])
+def test_large_pictures_are_coded_once(tiny, monkeypatch, effort: int) -> None:
+    monkeypatch.setattr("vaecodec.codec.LARGE_PIXELS", 100)
+    rgb, codings = PICTURES["cat"], []
+    encode = tiny.coder.encode
+    monkeypatch.setattr(tiny.coder, "encode", lambda *args: codings.append(args) or encode(*args))
+    assert compared(tiny, monkeypatch, rgb, 50, effort) == 0 and len(codings) == 1
+    assert (codings[0][4] is nearest_symbols) == (not EFFORTS[effort].optimised)
 
 
 @pytest.mark.parametrize("quality", [30.0, 70.0])

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from dataclasses import replace
 
 import numpy as np
@@ -47,6 +48,15 @@ def test_pictures_names_what_it_leaves_out(folder):
     assert sorted(pictures.left_out) == ["broken.png", "small.png"]
     with pytest.raises(ValueError, match="no training pictures"):
         Pictures([folder], minimum=512)
+
+
+def test_pictures_come_from_tar_files_in_a_folder_too(folder, tmp_path):
+    with tarfile.open(tmp_path / "some.tar", "w") as tar:
+        for path in sorted(folder.glob("p*.png"))[:4]:
+            tar.add(path, f"deep/{path.name}")
+    for source in (tmp_path, tmp_path / "some.tar"):
+        pictures = Pictures([source], minimum=64)
+        assert len(pictures.train) + len(pictures.validation) == 4 and not pictures.left_out
 
 
 def test_crops_are_of_the_pictures(folder):

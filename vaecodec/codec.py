@@ -194,7 +194,7 @@ class Codec:
                 `BitsBackCoder.encode`).
         """
         large, least = rgb.shape[0] * rgb.shape[1] > LARGE_PIXELS, math.inf
-        for z, y, choice in self._tries(rgb, quality, effort, progress):
+        for z, y, choice in self._tries(rgb, quality, effort, progress, only_first=large):
             latents = self.coder.encode(z, y, rgb.shape[1::-1], quality, choice)
             settled = large or not effort or (effort == 1 and choice is not nearest and self._is_clear(choice, latents))
             objective = 0.0 if settled else self.objective(rgb, latents)
@@ -215,23 +215,29 @@ class Codec:
         return made[0] if smaller or coding == container.BITS_BACK else rounded
 
     def _tries(
-        self, rgb: np.ndarray, quality: int, effort: int, progress: Progress | None
+        self, rgb: np.ndarray, quality: int, effort: int, progress: Progress | None, *, only_first: bool
     ) -> Iterator[tuple[Tensor, Tensor, SymbolChoice]]:
-        """What the level makes of latents as they are inferred, and how to round it; level 0's last."""
-        y, z = inferred = self.analyse(rgb, quality)
+        """What the level makes of latents as they are inferred, and how to round it; level 0's last.
+
+        Args:
+            only_first: the others will not be asked for, and need not be held.
+        """
+        y, z = self.analyse(rgb, quality)
         condition = torch.tensor([quality / QUALITY_MAX], dtype=torch.float32, device=self.device)
         target = lambda rows, columns: self._to_tensor(rgb[rows, columns])
         level = EFFORTS[effort]
+        improved = level.choices or level.steps
+        unimproved = None if improved and only_first else (z, y, nearest)
         if level.choices:
             y = descent.choose(self.model, target, z, y, condition, level.choices)
         if level.steps:
             z, y = descent.refine(self.model, target, z, y, condition, level.steps, progress)
         if level.optimised:
             yield z, y, RateDistortionChoice(self.coder.tables, quality)
-        if level.choices or level.steps:
+        if improved:
             yield z, y, nearest
-        y, z = inferred
-        yield z, y, nearest
+        if unimproved:
+            yield unimproved
 
     @staticmethod
     def _is_clear(choice: RateDistortionChoice, latents: Latents) -> bool:

@@ -14,7 +14,7 @@ import click
     type=click.Path(exists=True, path_type=Path),
     multiple=True,
     required=True,
-    help="Tar files or folders of pictures; may be given several times.",
+    help="Folders of pictures and tar files, or tar files; may be given several times.",
 )
 @click.option("--hours", type=click.FloatRange(min=0, min_open=True), required=True, help="Length of the whole run.")
 @click.option(

@@ -25,8 +25,11 @@ VALIDATION_ONE_IN = 40
 
 def _files(source: Path) -> Iterator[tuple[str, bytes]]:
     if source.is_dir():
-        for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES):
-            yield path.name, path.read_bytes()
+        for path in sorted(source.rglob("*")):
+            if path.suffix.lower() in SUFFIXES:
+                yield path.name, path.read_bytes()
+            elif path.suffix.lower() == ".tar":
+                yield from _files(path)
     else:
         with tarfile.open(source) as tar:
             for member in tar:
@@ -67,7 +70,7 @@ class Pictures:
     """Pictures as uint8 tensors `[3, H, W]`, split into training and validation by name.
 
     Args:
-        sources: folders or tar files.
+        sources: folders, of pictures and tar files, or tar files.
         minimum: pictures with a side below this are left out.
         workers: decoding threads.
 
