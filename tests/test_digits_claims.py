@@ -200,8 +200,13 @@ def test_reparameterised_gradients_are_right_and_quiet(vae, pictures) -> None:
     differences = inference.finite_differences(vae, pictures[0], noise, width=3e-2)
     mean = found.reparameterised.mean(0)
     torch.testing.assert_close(mean, differences.float(), rtol=0.05, atol=0.05 * float(mean.abs().max()))
-    error = found.score.std(0) / len(noise) ** 0.5
-    assert ((found.score.mean(0) - mean).abs() < 5 * error).all()
+    score_of_q = noise / torch.exp2(vae.infer(pictures[:1])[1])
+    value = found.score / score_of_q
+    torch.testing.assert_close(value[:, 0], value[:, 1])
+    score = (value - value.mean(0)) * score_of_q  # the same mean, and quieter
+    error = score.std(0) / len(noise) ** 0.5
+    assert ((score.mean(0) - mean).abs() < 5 * error).all()
+    assert ((score.mean(0) + mean).abs() > 5 * error).all()  # near enough to tell the sign
     assert (found.score.var(0) > 3 * found.reparameterised.var(0)).all()
 
 
@@ -222,8 +227,9 @@ def test_fitting_q_for_each_picture_raises_the_bound(vae, pictures) -> None:
 def test_the_first_strategy_learns() -> None:
     torch.manual_seed(0)
     model = DigitsVAE(DigitsConfig("toy", 2, hidden=16, variance=0.05))
-    course = inference.alternate(model, torch.from_numpy(strokes(60).images), rounds=25, inner=4, rate=1e-2)
+    course = inference.alternate(model, torch.from_numpy(strokes(60).images), rounds=100, inner=4, rate=1e-2)
     assert course[-1] > course[0] + 100
+    assert course[-1] > 180  # with posteriors that are fitted and not kept: 144
     torch.manual_seed(0)
     model = DigitsVAE(DigitsConfig("toy", 2, hidden=16, variance=0.05))
     course = lecture.together(model, torch.from_numpy(strokes(60).images), 60)
@@ -241,7 +247,7 @@ def test_the_kl_term_switches_latents_off() -> None:
             counts.append(int(inference.active_units(model.infer(images)[0]).sum()))
     assert counts[1] < counts[0]
     assert counts[1] < 8
-    means = torch.stack((torch.randn(1000), 0.01 * torch.randn(1000)), 1)
+    means = torch.stack((torch.randn(1000) - 1, 0.01 * torch.randn(1000) + 1), 1)
     assert inference.active_units(means).tolist() == [True, False]
 
 
