@@ -9,6 +9,7 @@ whose settings have not changed is not measured again.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,11 @@ from vaecodec.digits.model import PIXELS, DigitsConfig, DigitsVAE
 
 TEST = 2000
 """Test pictures in claims that compare many models."""
+BINARISED = {
+    "Townsend et al. 2019": (DigitsConfig("binarised-40", 40, "bernoulli", hidden=100), 20.0),
+    "Burda et al. 2016": (DigitsConfig("binarised-50", 50, "bernoulli", hidden=200), 100.0),
+}
+"""VAEs of about the size of published ones, and epochs. Townsend et al. have one hidden layer on each side, not two."""
 LN2 = math.log(2)
 
 
@@ -102,6 +108,37 @@ def shipped_models(bench: Bench) -> dict:
     identical = bool((pack.unpack(data, stored) == bench.test.images).all())
     result |= {"bytes": len(data), "bpp": 8 * len(data) / bench.test.images.size, "identical": identical}
     return result | {"bound_bpp": account.bound_bpp, "initial_bits": account.initial_bits}
+
+
+def binarised(bench: Bench) -> dict:
+    """0: bounds of pictures in black and white, by models of published sizes."""
+    result = {}
+    for source, (config, epochs) in BINARISED.items():
+        say(f"training {config.name}")
+        torch.manual_seed(0)
+        options, folder = train.FitOptions(epochs=epochs), bench.runs / f"{config.name}-{epochs:g}"
+        with torch.enable_grad():
+            model = train.fit(DigitsVAE(config), bench.train, options, train.binarised, folder=folder)
+        result[source] = {"latents": config.latents, "hidden": config.hidden, "epochs": epochs}
+        result[source] |= binarised_bound(model, bench.images(len(bench.test)))
+    return result
+
+
+@torch.no_grad()
+def binarised_bound(model: DigitsVAE, images: torch.Tensor, samples: int = 5000) -> dict:
+    """F of all pictures, each binarised once, and what importance samples add to it on 250 of them."""
+    torch.manual_seed(1)
+    images = train.binarise(images)
+    bound = float(torch.cat([inference.bound_nats(model, x, model.infer(x)) for x in images.split(1000)]).mean())
+    gaps = []
+    for x in images[:: max(1, len(images) // 250)].split(50):
+        found = inference.importance_sampled(model, x, samples=samples)
+        gaps.append(found.log_p - found.bound)
+    gap = torch.cat(gaps)
+    return {
+        "pictures": len(images), "bound_nats": bound, "gap_pictures": len(gap), "gap_nats": float(gap.mean()),
+        "gap_standard_error": float(gap.std() / len(gap) ** 0.5), "samples": samples,
+    }  # fmt: skip
 
 
 # --- 1 to 3 ----------------------------------------------------------------------------------------------------------
@@ -204,18 +241,22 @@ def the_gap(bench: Bench) -> dict:
     left = model.log_evidence(x) - model.bound(x, mean, deviation)
     result: dict = {"linear": {"log_p_minus_bound": left.tolist(), "kl": model.gap(x, mean, deviation).tolist()}}
     vae, images = weights.load("map").model(), bench.images(24)
-    log_p, _, error = inference.importance_sampled(vae, images)
+    encoders = inference.importance_sampled(vae, images)
+    mean, log2_scale = inference.fit_posterior(vae, images, inference.best_of_prior(vae, images), 300)
+    fitted = inference.importance_sampled(vae, images, proposal=(mean, log2_scale + 1))
     grid = [inference.on_a_grid(vae, image) for image in images]
     result["map"] = {
-        "log_p_sampled": log_p.tolist(), "log_p_grid": [g[0] for g in grid],
+        "log_p_sampled": fitted.log_p.tolist(), "log_p_error": fitted.log_p_error.tolist(),
+        "log_p_encoders_q": encoders.log_p.tolist(), "log_p_grid": [g[0] for g in grid],
         "bound_grid": [g[1] for g in grid], "kl_grid": [g[2] for g in grid],
     }  # fmt: skip
     result["deep"] = {}
     for name, deep, count in (("VAE, K = 8", bench.model("vae", 8), 500), ("lossless", _lossless(), 200)):
-        log_p, bound, error = inference.importance_sampled(deep, bench.images(count))
+        found = inference.importance_sampled(deep, bench.images(count))
         result["deep"][name] = {
-            "pictures": count, "log_p": float(log_p.mean()), "bound": float(bound.mean()),
-            "gap": float((log_p - bound).mean()), "standard_error": float(error.square().mean().sqrt() / count**0.5),
+            "pictures": count, "log_p": float(found.log_p.mean()), "bound": float(found.bound.mean()),
+            "gap": float((found.log_p - found.bound).mean()),
+            "standard_error": float(found.gap_error.square().mean().sqrt() / count**0.5),
         }  # fmt: skip
     return result
 
@@ -259,34 +300,47 @@ def gradient_estimators(bench: Bench) -> dict:
     return result | {"relative_error": errors, "variance_ratio": ratios}
 
 
+def timed(work: Callable, *arguments) -> tuple:
+    """What a call returns, and the seconds that it took."""
+    start = time.perf_counter()
+    result = work(*arguments)
+    return result, time.perf_counter() - start
+
+
 def inference_per_picture(bench: Bench) -> dict:
     """7: q fitted for each picture against amortised q; and the lecture's first strategy at toy size."""
     torch.manual_seed(0)
     model, images = bench.model("vae", 8).requires_grad_(False), bench.images(100)
-    with torch.no_grad():
-        amortised = model.infer(images)
+    passes = [timed(model.infer, images) for _ in range(200)]
+    amortised, one_pass = passes[0][0], float(np.median([seconds for _, seconds in passes]))
     prior = torch.zeros_like(amortised[0]), torch.full_like(amortised[1], -1.0)
-    steps, result = (0, 10, 30, 100, 300, 1000), {"steps": [], "from_encoder": [], "from_prior": []}
+    steps, starts = (0, 10, 30, 100, 300, 1000), {"from_encoder": amortised, "from_prior": prior}
+    result: dict = {"steps": list(steps), "passes": [1.0], **{name: [] for name in starts}}
     for count in steps:
-        result["steps"].append(count)
-        for name, start in (("from_encoder", amortised), ("from_prior", prior)):
-            q = inference.fit_posterior(model, images, start, count) if count else start
+        for name, start in starts.items():
+            q, seconds = timed(inference.fit_posterior, model, images, start, count) if count else (start, 0)
             result[name].append(float(inference.bound_nats(model, images, q, 50).mean()))
-    torch.manual_seed(0)
+        if count:
+            result["passes"].append(1 + seconds / one_pass)
     some = torch.from_numpy(bench.train.images[:300].copy())
-    toy = DigitsVAE(DigitsConfig("toy", 2, hidden=32, variance=0.05))
-    result["alternating"] = inference.alternate(toy, some, rounds=120, inner=10)
-    torch.manual_seed(0)
-    toy = DigitsVAE(DigitsConfig("toy", 2, hidden=32, variance=0.05))
-    optimizer, course = torch.optim.Adam(toy.parameters(), 3e-3), []
-    for _ in range(120):
+    for name, learn in (("alternating", inference.alternate), ("amortised", together)):
+        torch.manual_seed(0)
+        toy = DigitsVAE(DigitsConfig("toy", 2, hidden=32, variance=0.05))
+        result[name], result[f"{name}_seconds"] = timed(learn, toy, some, 120)
+    result["alternating_work"] = result.pop("alternating_seconds") / result.pop("amortised_seconds")
+    return result
+
+
+def together(model: DigitsVAE, images: torch.Tensor, rounds: int) -> list[float]:
+    """As `inference.alternate`, but q by the encoder, which learns by the same gradient as the decoder."""
+    optimizer, course = torch.optim.Adam(model.parameters(), 3e-3), []
+    for _ in range(rounds):
         optimizer.zero_grad()
-        toy(some).total_bpp.mean().backward()
+        model(images).total_bpp.mean().backward()
         optimizer.step()
         with torch.no_grad():
-            course.append(float(inference.bound_nats(toy, some, toy.infer(some), 1).mean()))
-    result["amortised"] = course
-    return result
+            course.append(float(inference.bound_nats(model, images, model.infer(images), 1).mean()))
+    return course
 
 
 def switched_off(bench: Bench) -> dict:
@@ -379,6 +433,7 @@ def few_labels(bench: Bench) -> dict:
 
 CLAIMS: dict[str, Callable[[Bench], dict]] = {
     "0-shipped": shipped_models,
+    "0-binarised": binarised,
     "1-linear": linear_autoencoder,
     "2-pca": against_pca,
     "3-noise": observation_noise,
@@ -420,6 +475,8 @@ def main(data: Path, runs: Path, figures: Path, epochs: float, latents, only: st
             continue
         stamp = {"epochs": epochs, "latents": list(bench.latents), "pictures": [len(bench.train), len(bench.test)]}
         stamp["models"] = {model: weights.load(model).fingerprint for model in used.get(name, ())}
+        if name == "0-binarised":
+            stamp["epochs"] = [each for _, each in BINARISED.values()]
         part = section(store.data, name, stamp)
         if "results" not in part:
             say(f"claim {name}")

@@ -57,7 +57,9 @@ def main(data: Path, fashion: Path | None, runs: Path, epochs: float, figures: P
             given.append(Path(folder) / f"{number}.png")
             Image.fromarray(test.images[number]).save(given[-1])
         run("digits", "sample", "-f", "-o", figures / "sample.png")
-        run("digits", "traverse", "--label", "3", "-f", "-o", figures / "traverse.png")
+        for label in ("2", "3", "4"):
+            grid = figures / f"traverse-{label}.png"
+            run("digits", "traverse", "--label", label, "--steps", "7", "-f", "-o", grid)
         run("digits", "traverse", "-m", "map", "--steps", "15", "--extent", "2.5", "-f", "-o", figures / "plane.png")
         run("digits", "analogy", *given, "-f", "-o", figures / "analogy.png")
         run("digits", "interpolate", *given[:2], "-f", "-o", figures / "interpolate.png")

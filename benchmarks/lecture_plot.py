@@ -37,10 +37,10 @@ def linear(r: dict):
     figure, (left, right) = _axes(2)
     left.plot(r["latents"], r["mse_pca"], "o-", color="C7", label="PCA", markersize=9)
     left.plot(r["latents"], r["mse_linear_autoencoder"], "x--", color="C3", label="linear autoencoder")
-    left.set(ylabel="squared error, test, samples in [0, 1]", ylim=(0, None))
+    left.set(ylabel="squared error on test pictures", ylim=(0, 1.1 * max(r["mse_pca"])))
     left.legend()
     right.semilogy(r["latents"], r["angle_degrees"], "o-", color="C3")
-    right.set_ylabel("largest angle to PCA's subspace, degrees")
+    right.set_ylabel("largest angle to PCA's space, °")
     for axis in (left, right):
         _powers(axis, r["latents"])
     return figure
@@ -71,7 +71,7 @@ def pca(r: dict):
         right.plot(bits, _psnr(mse), color=COLOURS[kind], label=f"{kind}, best K at each rate", linewidth=2)
     _powers(left, latents)
     left.set_ylabel("PSNR of the reconstruction, dB")
-    right.set(xlabel="bits a picture, quantised code", ylabel="PSNR, dB", xlim=(0, 120), ylim=(9, 22))
+    right.set(xlabel="bits a picture, quantised code", ylabel="PSNR, dB", xlim=(0, 180), ylim=(9, 22))
     left.legend()
     right.legend()
     return figure
@@ -81,12 +81,12 @@ def noise(r: dict):
     """3."""
     figure, (left, right) = _axes(2)
     for (distance, values), colour in zip(r["log_p"].items(), ("C0", "C1", "C3"), strict=True):
-        left.semilogx(r["variance"], values, color=colour, label=f"distance {distance} from the line")
+        left.semilogx(r["variance"], values, color=colour, label=distance)
     left.set(
         xlabel="observation variance η", ylabel="log p(x), nats", ylim=(-60, 15), title="z in 1, x in 2 dimensions"
     )
     left.invert_xaxis()
-    left.legend(loc="lower left")
+    left.legend(loc="lower left", title="distance from the line", fontsize=8, title_fontsize=8)
     right.semilogx(r["variance"], r["bound_mnist"], color="C0")
     right.axvline(r["mse_mnist"], color="0.5", linestyle=":", label="η = squared error")
     right.set(xlabel="observation variance η", ylabel="F, nats", ylim=(-4000, 2000), title="MNIST, VAE with K = 8")
@@ -101,7 +101,7 @@ def gap(r: dict):
     pairs = (
         (left, r["linear"]["kl"], r["linear"]["log_p_minus_bound"], "linear-Gaussian model, exact", "C2"),
         (right, r["map"]["kl_grid"], np.subtract(r["map"]["log_p_sampled"], r["map"]["bound_grid"]),
-         "deep model, K = 2: log p by 1,000 samples,\nF and KL by integration", "C0"),
+         "deep model, K = 2: log p by 1,000 samples,\nF and KL by integrals", "C0"),
     )  # fmt: skip
     for axis, kl, difference, title, colour in pairs:
         top = 1.05 * max(max(kl), max(difference))
@@ -143,7 +143,9 @@ def gradients(r: dict):
     left.set(xlabel="latent", ylabel="gradient, nats", title=f"mean of {r['samples']} samples, ± standard error")
     right.set(xlabel="latent", ylabel="variance of one sample")
     left.title.set_fontsize(10)
-    left.legend()
+    bottom, top = left.get_ylim()
+    left.set_ylim(bottom, top + 0.6 * (top - bottom))
+    left.legend(loc="upper left")
     right.legend()
     return figure
 
@@ -151,22 +153,24 @@ def gradients(r: dict):
 def inference(r: dict):
     """7."""
     figure, (left, right) = _axes(2)
-    steps = r["steps"]
-    left.plot(steps, r["from_encoder"], "o-", color="C0", label="from the encoder's q")
-    left.plot(steps[1:], r["from_prior"][1:], "s-", color="C1", label="from the same q for all")
-    left.axhline(r["from_encoder"][0], color="C0", linestyle=":", label="amortised q, one pass")
-    left.set_xscale("symlog", linthresh=10)
-    left.set_xticks(steps, [str(s) for s in steps])
+    left.semilogx(r["passes"], r["from_encoder"], "o-", color="C0", label="from the encoder's q")
+    left.plot(r["passes"][1:], r["from_prior"][1:], "s-", color="C1", label="from one q for all")
+    left.axhline(r["from_encoder"][0], color="C0", linestyle=":", label="amortised q")
+    for steps, passes, value in zip(r["steps"][1:], r["passes"][1:], r["from_encoder"][1:], strict=True):
+        left.annotate(f"{steps}", (passes, value), (0, 5), textcoords="offset points", ha="center", fontsize=8)
     low = min(r["from_encoder"][0], r["from_prior"][-1])
     span = max(r["from_encoder"]) - low
     left.set(
-        xlabel="gradient steps for each picture", ylabel="F, nats a picture", ylim=(low - 2.5 * span, low + 1.6 * span)
-    )
-    left.legend()
+        xlabel="time, in passes of the encoder (at points: gradient steps)", ylabel="F, nats a picture",
+        ylim=(low - 2.5 * span, low + 1.6 * span),
+    )  # fmt: skip
+    left.xaxis.label.set_fontsize(9)
+    left.legend(loc="lower left")
     rounds = np.arange(1, len(r["alternating"]) + 1)
-    right.plot(rounds, r["alternating"], color="C1", label="q fitted for each picture, then a step of θ")
-    right.plot(rounds, r["amortised"], color="C0", label="amortised: both by one gradient")
-    right.set(xlabel="steps of θ", ylabel="F, nats a picture", title="300 pictures, K = 2", ylim=(-1000, None))
+    right.plot(rounds, r["alternating"], color="C1", label="q fitted for each picture, then θ")
+    right.plot(rounds, r["amortised"], color="C0", label="amortised: both at once")
+    right.set(xlabel="steps of θ", ylabel="F, nats a picture", title="300 pictures, K = 2", ylim=(-1000, 150))
+    right.title.set_fontsize(10)
     right.legend(loc="lower right")
     return figure
 

@@ -15,7 +15,8 @@ from vaecodec.bound import gaussian_kl_bits, gaussian_observation_bits
 from vaecodec.digits import features, inference, train, uses
 from vaecodec.digits.data import Digits
 from vaecodec.digits.linear import LinearGaussian, fit_linear_autoencoder, largest_angle_degrees
-from vaecodec.digits.model import PIXELS, DigitsConfig, DigitsVAE, kl_bits
+from vaecodec.digits.model import LOG2_SCALE_START, PIXELS, DigitsConfig, DigitsVAE, kl_bits
+from vaecodec.digits.observation import Bernoulli
 from vaecodec.errors import ModelError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -53,6 +54,30 @@ def model_3_in_10(seed: int = 0) -> LinearGaussian:
     return LinearGaussian(torch.randn(10, 3).double(), torch.randn(10).double(), 0.3)
 
 
+# 0
+def test_black_and_white_are_drawn_as_the_grey_says() -> None:
+    torch.manual_seed(0)
+    grey = torch.full((50, 28, 28), 64, dtype=torch.uint8)
+    drawn = train.binarise(grey)
+    assert set(drawn.unique().tolist()) == {0, 255}
+    assert float(drawn.mean()) == pytest.approx(64, abs=2)
+    theta = torch.randn(50, 1, 28, 28)
+    expected = -torch.distributions.Bernoulli(logits=theta[:, 0]).log_prob(drawn / 255).sum((1, 2)) / LN2
+    torch.testing.assert_close(Bernoulli(0).bits(drawn, theta), expected)
+
+
+def test_bounds_of_black_and_white_pictures() -> None:
+    torch.manual_seed(0)
+    config, options = DigitsConfig("x", 4, "bernoulli", hidden=48), train.FitOptions(epochs=10, batch=32)
+    model = train.fit(DigitsVAE(config), strokes(1280), options, train.binarised)
+    found = lecture.binarised_bound(model, torch.from_numpy(strokes(40, seed=1).images), samples=500)
+    assert -PIXELS * LN2 / 3 < found["bound_nats"] < found["bound_nats"] + found["gap_nats"] < 0
+    results = {source: found | {"latents": 4, "hidden": 48, "epochs": 10} for source in lecture.BINARISED}
+    text = lecture_text.binarised(results)
+    assert f"{-found['bound_nats']:.2f}" in text
+    assert "86.76 (0.16), Burda" in text
+
+
 # 1
 def test_a_linear_autoencoder_is_pca() -> None:
     torch.manual_seed(0)
@@ -80,6 +105,31 @@ def test_a_deep_autoencoder_reconstructs_better_than_pca(tmp_path: Path) -> None
         assert curve["bits"][-1] > curve["bits"][0] + 4
         assert curve["mse"][-1] == pytest.approx(curve["mse_unquantised"], rel=0.05)
         assert curve["mse"][0] > curve["mse"][-1]
+
+
+def test_a_vaes_code_is_shorter_than_an_autoencoders_at_equal_error(tmp_path: Path) -> None:
+    bench = lecture.Bench(strokes(1280, wander=0), strokes(200, seed=1, wander=0), tmp_path, epochs=80, hidden=48)
+    curves = {kind: {"8": lecture.rates_and_errors(bench, kind, 8)} for kind in ("autoencoder", "VAE")}
+    for db in (18, 20):
+        bits = {kind: lecture_text.fewest_bits(curve, db) for kind, curve in curves.items()}
+        assert bits["VAE"] < 0.85 * bits["autoencoder"]
+
+
+def test_widths_are_as_fine_as_the_posterior() -> None:
+    model = DigitsVAE(DigitsConfig("x", 3, hidden=8)).requires_grad_(False)
+    for parameter in model.encoder.output.parameters():
+        parameter.zero_()
+    variance = 2.0 ** (2 * LOG2_SCALE_START)
+    expected = torch.full((3,), 0.5 * math.log2(variance / (1 - variance)))
+    torch.testing.assert_close(train.latent_steps(model, strokes(20)).float(), expected)
+
+
+def test_the_fewest_bits_are_those_of_the_best_number_of_latents() -> None:
+    curves = {
+        "2": {"bits": [1.0, 3.0, 5.0], "mse": [1e-1, 1e-2, 1e-2]},
+        "4": {"bits": [2.0, 4.0, 8.0], "mse": [1e-1, 1e-2, 1e-3]},
+    }
+    assert [lecture_text.fewest_bits(curves, db) for db in (15, 20, 25, 31)] == [2, 3, 6, None]
 
 
 def test_code_lengths_are_entropies() -> None:
@@ -117,13 +167,18 @@ def test_the_gap_is_a_divergence_exactly_in_a_linear_model() -> None:
 
 def test_the_gap_is_a_divergence_in_a_deep_model(vae, pictures) -> None:
     torch.manual_seed(0)
-    sampled, bound, _ = inference.importance_sampled(vae, pictures[:6], samples=2000)
-    for number, image in enumerate(pictures[:6]):
-        log_p, exact_bound, kl = inference.on_a_grid(vae, image, steps=240)
-        assert log_p - exact_bound == pytest.approx(kl, abs=0.02)
-        assert float(sampled[number]) == pytest.approx(log_p, abs=0.3)
-        assert float(bound[number]) == pytest.approx(exact_bound, abs=0.6)
-    assert (sampled > bound).all()
+    images = pictures[:6]
+    encoders = inference.importance_sampled(vae, images, samples=2000)
+    mean, log2_scale = inference.fit_posterior(vae, images, inference.best_of_prior(vae, images), 200)
+    fitted = inference.importance_sampled(vae, images, proposal=(mean, log2_scale + 1))
+    for number, image in enumerate(images):
+        log_p, bound, kl = inference.on_a_grid(vae, image, steps=200)
+        assert log_p - bound == pytest.approx(kl, abs=0.01)
+        assert float(encoders.log_p[number]) == pytest.approx(log_p, abs=0.3)
+        assert float(encoders.bound[number]) == pytest.approx(bound, abs=0.6)
+        assert float(fitted.log_p[number]) == pytest.approx(log_p, abs=5 * float(fitted.log_p_error[number]))
+    assert (encoders.log_p > encoders.bound).all()
+    assert (fitted.log_p_error < 0.2).all()
 
 
 # 5
@@ -145,8 +200,13 @@ def test_reparameterised_gradients_are_right_and_quiet(vae, pictures) -> None:
     differences = inference.finite_differences(vae, pictures[0], noise, width=3e-2)
     mean = found.reparameterised.mean(0)
     torch.testing.assert_close(mean, differences.float(), rtol=0.05, atol=0.05 * float(mean.abs().max()))
-    error = found.score.std(0) / len(noise) ** 0.5
-    assert ((found.score.mean(0) - mean).abs() < 5 * error).all()
+    score_of_q = noise / torch.exp2(vae.infer(pictures[:1])[1])
+    value = found.score / score_of_q
+    torch.testing.assert_close(value[:, 0], value[:, 1])
+    score = (value - value.mean(0)) * score_of_q  # the same mean, and quieter
+    error = score.std(0) / len(noise) ** 0.5
+    assert ((score.mean(0) - mean).abs() < 5 * error).all()
+    assert ((score.mean(0) + mean).abs() > 5 * error).all()  # near enough to tell the sign
     assert (found.score.var(0) > 3 * found.reparameterised.var(0)).all()
 
 
@@ -167,7 +227,12 @@ def test_fitting_q_for_each_picture_raises_the_bound(vae, pictures) -> None:
 def test_the_first_strategy_learns() -> None:
     torch.manual_seed(0)
     model = DigitsVAE(DigitsConfig("toy", 2, hidden=16, variance=0.05))
-    course = inference.alternate(model, torch.from_numpy(strokes(60).images), rounds=25, inner=4, rate=1e-2)
+    course = inference.alternate(model, torch.from_numpy(strokes(60).images), rounds=100, inner=4, rate=1e-2)
+    assert course[-1] > course[0] + 100
+    assert course[-1] > 180  # with posteriors that are fitted and not kept: 144
+    torch.manual_seed(0)
+    model = DigitsVAE(DigitsConfig("toy", 2, hidden=16, variance=0.05))
+    course = lecture.together(model, torch.from_numpy(strokes(60).images), 60)
     assert course[-1] > course[0] + 100
 
 
@@ -182,7 +247,7 @@ def test_the_kl_term_switches_latents_off() -> None:
             counts.append(int(inference.active_units(model.infer(images)[0]).sum()))
     assert counts[1] < counts[0]
     assert counts[1] < 8
-    means = torch.stack((torch.randn(1000), 0.01 * torch.randn(1000)), 1)
+    means = torch.stack((torch.randn(1000) - 1, 0.01 * torch.randn(1000) + 1), 1)
     assert inference.active_units(means).tolist() == [True, False]
 
 
@@ -197,6 +262,18 @@ def test_generated_pictures_have_the_label_that_was_asked_for(told) -> None:
         assert float((found == label).double().mean()) > 0.7
     recognised = uses.recognise(told, test.images)
     assert (recognised == test.labels).mean() > 0.8
+
+
+def test_analogies_keep_the_style_and_take_the_label(told) -> None:
+    judge = features.train_classifier(strokes(1280), epochs=12)
+    given = strokes(40, seed=5)
+    made = uses.analogy(told, given.images, given.labels)
+    assert made.shape == (40, 10, 28, 28)
+    found = judge(features.inputs(made.reshape(400, 28, 28) * 255)).argmax(1).reshape(40, 10)
+    assert float((found == torch.arange(10)).double().mean()) > 0.7
+    own = made[np.arange(40), given.labels] - given.images / 255
+    swapped = made[np.roll(np.arange(40), 10), given.labels] - given.images / 255  # another's style, the same label
+    assert np.square(own).mean() < 0.8 * np.square(swapped).mean()
 
 
 def test_style_and_content_separate(told, untold) -> None:
@@ -268,7 +345,7 @@ def test_every_claim_has_a_figure(tmp_path: Path) -> None:
     """The results that are committed draw, and are what the text beside them says."""
     import json
 
-    assert set(lecture.CLAIMS) == {"0-shipped", *lecture_plot.FIGURES} == set(lecture_text.PARAGRAPHS)
+    assert set(lecture.CLAIMS) == {"0-shipped", "0-binarised", *lecture_plot.FIGURES} == set(lecture_text.PARAGRAPHS)
     folder = Path(__file__).parents[1] / "benchmarks" / "results"
     results = json.loads((folder / "lecture.json").read_text())
     assert results

@@ -93,7 +93,7 @@ def sample(number: int, label: int | None, plain: bool, seed: int, model: str, o
             rows,
             title="Drawn from the prior, by label" if vae.config.labels else "Drawn from the prior",
             rows=[str(each) for each in labels] if vae.config.labels else (),
-            caption=f"x = G(z), z ~ N(0, I), K = {vae.config.latents}",
+            caption=f"x = G({'z, label' if vae.config.labels else 'z'}), z ~ N(0, I), K = {vae.config.latents}",
         )
     _write(output, image)
 
@@ -126,7 +126,7 @@ def traverse(label, latents, steps: int, extent: float, model: str, output: str,
     values = [f"{value:+.1f}" for value in np.linspace(-extent, extent, steps)]
     image = sheets.sheet(
         uses.traverse(vae, latents, told, steps, extent),
-        title=f"Label {label}" if vae.config.labels else "",
+        title=f"Two latents varied, label {label}" if vae.config.labels else "Two latents varied",
         rows=[f"z{latents[0]} {values[0]}", *values[1:]],
         columns=[f"z{latents[1]} {values[0]}", *values[1:]],
         caption="all other latents 0" if vae.config.latents > 2 else "",
