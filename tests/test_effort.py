@@ -130,7 +130,7 @@ def test_descent_lowers_the_discrete_bound(light, name: str) -> None:
     quality = torch.tensor([0.5])
     with torch.no_grad():
         y, z = light.model.infer(padded, quality)
-        refined = descent.refine(light.model, lambda rows, columns: x[:, :, rows, columns], z, y, quality, 16)
+        refined = descent.refine(light.model, lambda rows, columns: x[:, :, rows, columns], z, y.clone(), quality, 16)
 
         def cost(z: torch.Tensor, y: torch.Tensor) -> float:
             picture, bound = light.model.bound(padded, z, y, quality, nearest)
@@ -163,7 +163,7 @@ def refined(codec: Codec, rgb: np.ndarray, quality: float, steps: int) -> tuple[
     x, condition = codec._to_tensor(rgb), torch.tensor([quality_code(quality) / QUALITY_MAX])
     with torch.no_grad():
         y, z = codec.model.infer(x, condition)
-    after = descent.refine(codec.model, lambda rows, columns: x[:, :, rows, columns], z, y, condition, steps)
+    after = descent.refine(codec.model, lambda rows, columns: x[:, :, rows, columns], z, y.clone(), condition, steps)
     return [z, y], list(after)
 
 
@@ -193,7 +193,7 @@ def test_what_is_held_does_not_move(tiny, monkeypatch) -> None:
         told.append((done, total))
         return done < 7
 
-    after_z, after_y = descent.refine(tiny.model, target, z, y, condition, 5, progress)
+    after_z, after_y = descent.refine(tiny.model, target, z, y.clone(), condition, 5, progress)
     assert told == [(done, 15) for done in range(1, 8)]
     assert torch.allclose(after_y[..., 16:], y[..., 16:], atol=1e-5) and torch.equal(after_z[..., 4:], z[..., 4:])
     assert not torch.allclose(after_y[..., :8], y[..., :8], atol=1e-3)

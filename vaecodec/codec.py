@@ -227,7 +227,7 @@ class Codec:
         target = lambda rows, columns: self._to_tensor(rgb[rows, columns])
         level = EFFORTS[effort]
         improved = level.choices or level.steps
-        unimproved = None if improved and only_first else (z, y, nearest)
+        unimproved = None if improved and only_first else (z, y.clone() if improved else y, nearest)
         if level.choices:
             y = descent.choose(self.model, target, z, y, condition, level.choices)
         if level.steps:

@@ -201,7 +201,10 @@ def _tiles(z: Tensor) -> list[Tile]:
 def choose(
     model: ImageVAE, target: Callable[[slice, slice], Tensor], z: Tensor, y: Tensor, quality: Tensor, times: int
 ) -> Tensor:
-    """Latents on symbols that the gradient of the distortion chooses, `times` in turn; arguments as for `refine`."""
+    """Latents on symbols that the gradient of the distortion chooses, `times` in turn; arguments as for `refine`.
+
+    `y` itself is overwritten, and returned: of a large picture there is no room for another.
+    """
 
     def rounding(u: Tensor, mean: Tensor, log2_scale: Tensor) -> tuple[Tensor, Tensor]:
         symbols = rdo_round(u, mean, lambda symbols: gaussian_bits(symbols - mean, log2_scale), CHOICE_WEIGHT)
@@ -209,7 +212,7 @@ def choose(
 
     gain = model.prior.gain(quality)
     weight = model.config.lmbda(quality) * 255**2 / 3
-    z, y = z.float().round(), y.float() * gain
+    z, y = z.float().round(), y.mul_(gain)
     for z_tile in _tiles(z):
         tile = z_tile.scaled(HYPER)
         pixels = target(*scaled(tile.outer, PATCH))
@@ -248,10 +251,10 @@ def refine(
         progress: see `effort.Progress`; after an interruption, tiles that have not been reached stay as they are.
 
     Returns:
-        z and y, unrounded; nearly all lie on symbols.
+        z and y, unrounded; nearly all lie on symbols. This y is the one that was given, overwritten.
     """
     gain = model.prior.gain(quality)
-    z, y = z.float().clone(), y.float() * gain
+    z, y = z.float().clone(), y.mul_(gain)
     z_tiles, going = _tiles(z), True
     for number, z_tile in enumerate(z_tiles):
         tile = z_tile.scaled(HYPER)
