@@ -243,7 +243,7 @@ class Codec:
     def _is_clear(choice: RateDistortionChoice, latents: Latents) -> bool:
         """Whether level 1 need not be compared with level 0: it saves enough, on a payload that is not tiny.
 
-        Measured on held-out pictures: an error costs up to 1.8 times what `rdo_weight` says, where many symbols move.
+        The rule was found on held-out pictures (docs/inference.md); there is no proof of it.
         """
         return len(latents.payload) >= CLEAR_BYTES and choice.saved > CLEAR_RATIO * choice.paid
 
