@@ -28,12 +28,12 @@ EFFORTS = (
     Effort(optimised=True, both_codings=False),
     Effort(choices=1, both_codings=False),
     Effort(choices=4),
-    Effort(optimised=True, steps=8),
-    Effort(optimised=True, steps=12),
+    Effort(optimised=True, steps=16),
     Effort(optimised=True, steps=20),
+    Effort(optimised=True, steps=25),
     Effort(optimised=True, steps=32),
+    Effort(optimised=True, steps=40),
     Effort(optimised=True, steps=50),
-    Effort(optimised=True, steps=80),
 )
 DEFAULT_EFFORT = 2
 SHOWN_FROM = 4
