@@ -91,8 +91,8 @@ def compress(
         size: instead of a quality, the largest file of at most so many bytes,
         bpp: the same in bits per pixel,
         psnr: or the smallest file of at least so many dB (RGB).
-        effort: 0 (one pass of the encoder) to 9 (most steps of descent for this picture); see `effort.EFFORTS`. No
-            level gives a picture with a larger λ·D + R than 0, and none makes decoding slower.
+        effort: 0 (one pass of the encoder) to 9 (most steps of descent for this picture); see `effort.EFFORTS`. From
+            2 on no level gives a picture with a larger λ·D + R than 0, and none makes decoding slower.
         coding: of the hyperlatents: 0 rounds them, 1 codes them with bits-back where that is possible; `None` takes
             what gives the smaller file, from effort 3 on, and 0 below.
         progress: called after each step of the levels from 4 on with how many of how many are done; if it returns

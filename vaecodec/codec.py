@@ -34,8 +34,6 @@ from vaecodec.weights import load_model
 
 LARGE_PIXELS = 2**24
 """Above this the encoder makes one coding and no others to compare it with, which would take their memory too."""
-
-
 CLEAR_BYTES, CLEAR_RATIO = 1000, 2.05
 """From which payload and which relation of savings to costs on level 1 is taken to be better than level 0."""
 
@@ -96,8 +94,8 @@ class Codec:
             psnr: or the smallest file of at least so many dB (RGB).
             effort: 0 to 9, see `effort.EFFORTS`. 0 rounds latents to the nearest symbols, 1 tries those that are best
                 for rate and distortion together, 2 and 3 choose them by the distortion's gradient, and from 4 on steps
-                of descent improve latents before that. No level gives a picture with a larger λ·D + R than 0: what they
-                make is decoded and compared, by level 1 only in doubt, and by none above `LARGE_PIXELS`.
+                of descent improve latents before that. From 2 on no level gives a picture with a larger λ·D + R than 0:
+                what they make is decoded and compared. Level 1 compares in doubt only, and none above `LARGE_PIXELS`.
             progress: told of the steps of levels from 4 on, see `effort.Progress`; it can end them early.
             coding: of the hyperlatents, one of `container.CODINGS`: 0 rounds them, 1 codes them with bits-back where
                 that is possible; `None` takes what gives the smaller file; below effort 3 and above `LARGE_PIXELS` that
@@ -193,16 +191,17 @@ class Codec:
             effort, coding, progress: see `compress`. Bits-back is not possible for low pictures (see
                 `BitsBackCoder.encode`).
         """
-        large, least = rgb.shape[0] * rgb.shape[1] > LARGE_PIXELS, math.inf
+        level, large, least = EFFORTS[effort], rgb.shape[0] * rgb.shape[1] > LARGE_PIXELS, math.inf
         for z, y, choice in self._tries(rgb, quality, effort, progress, only_first=large):
             latents = self.coder.encode(z, y, rgb.shape[1::-1], quality, choice)
-            settled = large or not effort or (effort == 1 and choice is not nearest and self._is_clear(choice, latents))
+            clear = not level.compared and choice is not nearest and self._is_clear(choice, latents)
+            settled = large or not effort or clear
             objective = 0.0 if settled else self.objective(rgb, latents)
             if objective < least:
                 rounded, inferred, least = latents, (z, y, choice), objective
             if settled:
                 break
-        if coding is None and (large or not EFFORTS[effort].both_codings):
+        if coding is None and (large or not level.both_codings):
             coding = container.ROUNDED
         if coding == container.ROUNDED or self.bits_back is None:
             return rounded
@@ -241,7 +240,7 @@ class Codec:
 
     @staticmethod
     def _is_clear(choice: RateDistortionChoice, latents: Latents) -> bool:
-        """Whether level 1 need not be compared with level 0: it saves enough, on a payload that is not tiny.
+        """Whether chosen symbols need not be compared with the nearest: they save enough, and the payload is not tiny.
 
         The rule was found on held-out pictures (docs/inference.md); there is no proof of it.
         """

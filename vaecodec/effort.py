@@ -15,17 +15,19 @@ class Effort:
         choices: how often symbols are chosen by the gradient of the distortion (`descent.choose`).
         steps: of descent on the bound, at most (`descent.refine`).
         both_codings: hyperlatents are coded both ways, and the smaller file is taken, unless one is asked for.
+        compared: with what level 0 makes, always; or else only in doubt, see `Codec._is_clear`.
     """
 
     optimised: bool = False
     choices: int = 0
     steps: int = 0
     both_codings: bool = True
+    compared: bool = True
 
 
 EFFORTS = (
     Effort(both_codings=False),
-    Effort(optimised=True, both_codings=False),
+    Effort(optimised=True, both_codings=False, compared=False),
     Effort(choices=1, both_codings=False),
     Effort(choices=4),
     Effort(optimised=True, steps=16),

@@ -23,7 +23,7 @@ from vaecodec.errors import Corrupt
 from vaecodec.exact import ExactPrediction, ExactPrior, QualityState
 from vaecodec.model import HYPER, PATCH, ModelConfig
 from vaecodec.prior import STEPS, Cells
-from vaecodec.refine import rdo_weight, weigh
+from vaecodec.refine import exchanges, rdo_weight
 from vaecodec.steps import Coded
 from vaecodec.tables import FRACTIONS
 from vaecodec.tiles import TILE_AREA, Area, Tile, gather, scaled, tiles
@@ -70,10 +70,11 @@ class RateDistortionChoice:
             lengths = self.tables.bits(symbols.cpu().numpy().astype(np.int64), tables)
             return torch.from_numpy(lengths).to(u.device)
 
-        symbols, saved, paid = weigh(u, mean, bits, self.weight)
-        self.saved += float(saved.sum())
-        self.paid += float(paid.sum())
-        return symbols
+        closest, inner, saved, paid = exchanges(u, mean, bits, self.weight)
+        pays = saved > paid
+        self.saved += float(saved[pays].sum())
+        self.paid += float(paid[pays].sum())
+        return torch.where(pays, inner, closest)
 
 
 @dataclass(frozen=True)

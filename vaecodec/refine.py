@@ -36,20 +36,20 @@ def rdo_round(u: Tensor, mean: Tensor, bits: Callable[[Tensor], Tensor], weight:
     Returns:
         Integers, of the shape and type of `u`.
     """
-    return weigh(u, mean, bits, weight)[0]
+    nearest, inner, saved, paid = exchanges(u, mean, bits, weight)
+    return torch.where(saved > paid, inner, nearest)
 
 
-def weigh(
+def exchanges(
     u: Tensor, mean: Tensor, bits: Callable[[Tensor], Tensor], weight: float | Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What `rdo_round` returns, and bits that it saves, and that it takes the error to cost, against the nearest."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What `rdo_round` decides between: the nearest integers, their neighbours towards the mean, bits that those save,
+    and bits that their error is taken to cost."""
     nearest = u.round()
     step = torch.sign(nearest - mean) * ((nearest - mean).abs() > 0.5)
     inner = nearest - step
     saved = bits(nearest) - bits(inner)
-    worse = weight * ((u - inner).square() - (u - nearest).square())
-    moved = saved > worse
-    return torch.where(moved, inner, nearest), saved * moved, worse * moved
+    return nearest, inner, saved, weight * ((u - inner).square() - (u - nearest).square())
 
 
 def optimised(quality: Tensor) -> Rounding:
