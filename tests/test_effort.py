@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +21,8 @@ from vaecodec.cli import main
 from vaecodec.codec import Codec
 from vaecodec.container import QUALITY_MAX, quality_code
 from vaecodec.effort import EFFORTS, SHOWN_FROM, check_effort
+from vaecodec.errors import VaecodecError
 from vaecodec.interruption import keeping_the_best
-from vaecodec.latents import nearest as nearest_symbols
 
 
 def crop(name: str, width: int, height: int, left: int = 60, top: int = 40) -> np.ndarray:
@@ -103,13 +104,29 @@ def test_the_first_level_is_not_worse_where_it_does_not_compare(light, name: str
 
 
 @pytest.mark.parametrize("effort", [0, 1, 2, 4])
-def test_large_pictures_are_coded_once(tiny, monkeypatch, effort: int) -> None:
+def test_large_pictures_are_no_worse_and_hold_one_try_at_a_time(tiny, monkeypatch, effort: int) -> None:
+    rgb, seen, most, encode = PICTURES["cat"], [], [], tiny.coder.encode
+    small = tiny.encode(rgb, quality_code(50), effort=effort, coding=0)
+
+    def counted(z, y, *rest):
+        seen.append(weakref.ref(y))
+        most.append(len({id(held) for ref in seen if (held := ref()) is not None}))
+        return encode(z, y, *rest)
+
     monkeypatch.setattr("vaecodec.codec.LARGE_PIXELS", 100)
-    rgb, codings = PICTURES["cat"], []
+    monkeypatch.setattr(tiny.coder, "encode", counted)
+    large = tiny.encode(rgb, quality_code(50), effort=effort)
+    assert max(most) == 1
+    assert large.payload == small.payload and large.coding == 0
+
+
+def test_what_does_not_decode_is_not_handed_out(tiny, monkeypatch) -> None:
     encode = tiny.coder.encode
-    monkeypatch.setattr(tiny.coder, "encode", lambda *args: codings.append(args) or encode(*args))
-    assert compared(tiny, monkeypatch, rgb, 50, effort) == 0 and len(codings) == 1
-    assert (codings[0][4] is nearest_symbols) == (not EFFORTS[effort].optimised)
+    wrong = lambda *args: replace(latents := encode(*args), symbols_crc=latents.symbols_crc ^ 1)
+    monkeypatch.setattr(tiny.coder, "encode", wrong)
+    for asked in ({"quality": 50}, {"size": 2000}):
+        with pytest.raises(VaecodecError, match="does not decode"):
+            tiny.compress(PICTURES["cat"], effort=1, **asked)
 
 
 @pytest.mark.parametrize("quality", [30.0, 70.0])

@@ -21,7 +21,7 @@ from vaecodec.bound import Bound
 from vaecodec.catalog import DEFAULT_MODEL
 from vaecodec.container import DEFAULT_QUALITY, QUALITY_MAX, quality_code
 from vaecodec.effort import DEFAULT_EFFORT, EFFORTS, Progress, check_effort
-from vaecodec.errors import ModelError, Unsupported
+from vaecodec.errors import BitstreamError, ModelError, Unsupported, VaecodecError
 from vaecodec.images import ImageLike, Planes
 from vaecodec.latents import LatentCoder, Latents, RateDistortionChoice, SymbolChoice, nearest
 from vaecodec.memory import enough_memory
@@ -33,7 +33,7 @@ from vaecodec.view import Region, reduction_of, squares
 from vaecodec.weights import load_model
 
 LARGE_PIXELS = 2**24
-"""Above this the encoder makes one coding and no others to compare it with, which would take their memory too."""
+"""Above this the encoder holds one try at a time, and tries bits-back only where it is asked for."""
 CLEAR_BYTES, CLEAR_RATIO = 1000, 2.05
 """From which payload and which relation of savings to costs on level 1 is taken to be better than level 0."""
 
@@ -95,7 +95,8 @@ class Codec:
             effort: 0 to 9, see `effort.EFFORTS`. 0 rounds latents to the nearest symbols, 1 tries those that are best
                 for rate and distortion together, 2 and 3 choose them by the distortion's gradient, and from 4 on steps
                 of descent improve latents before that. From 2 on no level gives a picture with a larger λ·D + R than 0:
-                what they make is decoded and compared. Level 1 compares in doubt only, and none above `LARGE_PIXELS`.
+                what they make is compared with that. Level 1 compares in doubt only. From 1 on the file is decoded to
+                its symbols once before it is returned.
             progress: told of the steps of levels from 4 on, see `effort.Progress`; it can end them early.
             coding: of the hyperlatents, one of `container.CODINGS`: 0 rounds them, 1 codes them with bits-back where
                 that is possible; `None` takes what gives the smaller file; below effort 3 and above `LARGE_PIXELS` that
@@ -106,6 +107,7 @@ class Codec:
             LimitError: there is not enough memory for it.
             TargetError: no quality gives that size or PSNR.
             ValueError: quality or effort is out of range, or more than one thing is asked for.
+            VaecodecError: the file does not decode, which a sound machine never sees.
         """
         check_effort(effort)
         if sum(asked is not None for asked in (quality, size, bpp, psnr)) > 1:
@@ -113,17 +115,29 @@ class Codec:
         planes = images.planes_of(image)
         if bpp is not None:
             size = bpp * planes.rgb[..., 0].size / 8
-        if size is None and psnr is None:
-            code = quality_code(DEFAULT_QUALITY if quality is None else quality)
-            return self._pack(planes, self.encode(planes.rgb, code, effort=effort, coding=coding, progress=progress))
 
-        def encode(code: int) -> tuple[float, bytes]:
+        def encode(code: int) -> tuple[Latents, bytes]:
             latents = self.encode(planes.rgb, code, effort=effort, coding=coding, progress=progress)
-            data = self._pack(planes, latents)
-            value = len(data) if psnr is None else metrics.psnr_db(planes.rgb, self.synthesize(latents))
-            return value, data
+            return latents, self._pack(planes, latents)
 
-        return search(encode, Goal.size(size) if psnr is None else Goal.psnr(psnr)).result
+        def attempt(code: int) -> tuple[float, bytes]:
+            latents, data = encode(code)
+            return len(data) if psnr is None else metrics.psnr_db(planes.rgb, self.synthesize(latents)), data
+
+        if size is None and psnr is None:
+            data = encode(quality_code(DEFAULT_QUALITY if quality is None else quality))[1]
+        else:
+            data = search(attempt, Goal.size(size) if psnr is None else Goal.psnr(psnr)).result
+        if effort:
+            self._check(data)
+        return data
+
+    def _check(self, data: bytes) -> None:
+        """Decodes a file to its symbols, so that none is handed out which cannot be read again."""
+        try:
+            self.decode(container.unpack(data, max_pixels=None))
+        except BitstreamError as error:
+            raise VaecodecError(f"what was made does not decode ({error}), so it is thrown away") from error
 
     def _pack(self, planes: Planes, latents: Latents) -> bytes:
         chunks = dict(planes.metadata)
@@ -192,18 +206,20 @@ class Codec:
                 `BitsBackCoder.encode`).
         """
         level, large, least = EFFORTS[effort], rgb.shape[0] * rgb.shape[1] > LARGE_PIXELS, math.inf
-        for z, y, choice in self._tries(rgb, quality, effort, progress, only_first=large):
+        if self.bits_back is None or (coding is None and (large or not level.both_codings)):
+            coding = container.ROUNDED
+        for z, y, choice in self._tries(rgb, quality, effort, progress, sparing=large):
             latents = self.coder.encode(z, y, rgb.shape[1::-1], quality, choice)
             clear = not level.compared and choice is not nearest and self._is_clear(choice, latents)
-            settled = large or not effort or clear
+            settled = not effort or clear
             objective = 0.0 if settled else self.objective(rgb, latents)
             if objective < least:
-                rounded, inferred, least = latents, (z, y, choice), objective
+                rounded, least = latents, objective
+                inferred = None if coding == container.ROUNDED else (z, y, choice)
             if settled:
                 break
-        if coding is None and (large or not level.both_codings):
-            coding = container.ROUNDED
-        if coding == container.ROUNDED or self.bits_back is None:
+            del z, y, latents  # the next try needs the room
+        if coding == container.ROUNDED:
             return rounded
         made = self.bits_back.encode(rounded, *inferred)
         if made is None:
@@ -214,19 +230,19 @@ class Codec:
         return made[0] if smaller or coding == container.BITS_BACK else rounded
 
     def _tries(
-        self, rgb: np.ndarray, quality: int, effort: int, progress: Progress | None, *, only_first: bool
+        self, rgb: np.ndarray, quality: int, effort: int, progress: Progress | None, *, sparing: bool
     ) -> Iterator[tuple[Tensor, Tensor, SymbolChoice]]:
         """What the level makes of latents as they are inferred, and how to round it; level 0's last.
 
         Args:
-            only_first: the others will not be asked for, and need not be held.
+            sparing: latents are inferred again for level 0, and not held meanwhile.
         """
         y, z = self.analyse(rgb, quality)
         condition = torch.tensor([quality / QUALITY_MAX], dtype=torch.float32, device=self.device)
         target = lambda rows, columns: self._to_tensor(rgb[rows, columns])
         level = EFFORTS[effort]
         improved = level.choices or level.steps
-        unimproved = None if improved and only_first else (z, y.clone() if improved else y, nearest)
+        unimproved = (y.clone(), z) if improved and not sparing else None
         if level.choices:
             y = descent.choose(self.model, target, z, y, condition, level.choices)
         if level.steps:
@@ -235,8 +251,9 @@ class Codec:
             yield z, y, RateDistortionChoice(self.coder.tables, quality)
         if improved:
             yield z, y, nearest
-        if unimproved:
-            yield unimproved
+            del y, z
+            y, z = unimproved or self.analyse(rgb, quality)
+        yield z, y, nearest
 
     @staticmethod
     def _is_clear(choice: RateDistortionChoice, latents: Latents) -> bool:
