@@ -336,6 +336,14 @@ def test_a_flipped_weight_is_noticed(tmp_path: Path) -> None:
         Codec(tmp_path / "bad.safetensors")
 
 
+def test_a_model_file_of_another_format_is_refused(tmp_path: Path) -> None:
+    raw = TINY.read_bytes()
+    assert raw.count(b'"format":"1"') == 1
+    (tmp_path / "later.safetensors").write_bytes(raw.replace(b'"format":"1"', b'"format":"2"'))
+    with pytest.raises(ModelError, match="format '2'"):
+        Codec(tmp_path / "later.safetensors")
+
+
 def test_synthesis_does_not_depend_on_the_payload(tiny, small) -> None:
     """The generator sees latents only."""
     latents = tiny.decode(unpack(small["rgb"]))

@@ -164,6 +164,27 @@ def test_a_layer_at_its_bound_goes_to_float64() -> None:
     assert layer(np.array([[4097, 4097]]), bias, np.array([1]), torch.float32).carrier == torch.float64
 
 
+def test_stems_have_the_larger_bound_of_contexts(untrained: ImageVAE, tiny) -> None:
+    """`ExactPrior.context` reaches 2048, where other activations end at 2047."""
+    prior = tiny.prior
+    extreme = torch.tensor([[[[2.0**40, -(2.0**40)]]]], dtype=torch.float64)
+    context = prior.context(1, extreme.expand(1, tiny.stored.config.y_channels, 1, 2), prior.at(0))
+    assert int(context.max()) == exact.CONTEXT_MAX == -int(context.min())
+
+    stem = untrained.prior.networks.stems[0]
+    assert exact._largest_input(stem) == exact.CONTEXT_MAX
+    assert exact._largest_input(untrained.prior.networks.heads[0]) == exact.ACTIVATION_MAX
+    sums = 2**24 // 2048  # of weights: at the bound for contexts, below it for activations
+    parts = torch.tensor([[sums]], dtype=torch.int32), torch.tensor([0]), torch.tensor([1])
+    carriers = [exact._ExactLayer(*parts, torch.float32, "cpu", largest).carrier for largest in (2047, 2048)]
+    assert carriers == [torch.float32, torch.float64]
+    with torch.no_grad():
+        stem.weight.fill_(1.0)
+    tensors = convert(untrained.prior)
+    weight, bias = tensors["stems.0.weight"].long(), tensors["stems.0.bias"].long()
+    assert int((weight.abs().sum(1) * exact.CONTEXT_MAX + bias.abs()).max()) < 2**24
+
+
 def test_a_layer_beyond_float64_is_refused() -> None:
     with pytest.raises(ModelError, match="range"):
         layer(np.array([[1]]), np.array([2**53]), np.array([1]), torch.float64)

@@ -5,9 +5,9 @@ it computes with are floating point, but hold integers only and never leave the 
 exact whatever their order: 2^24 in float32, 2^53 in float64. So it gives the same integers on every machine, with any
 number of threads and any instruction set.
 
-    activations             grid 1/128, |a| <= 2047
+    activations             grid 1/128, |a| <= 2047, but for contexts, which reach 2048
     layer                   a' = floor((W a + b) / 2^shift), rounding folded into b; shift per output channel
-    carrier of a layer      float32 where sum|W| * 2047 + |b| < 2^24 for every channel, float64 below 2^53
+    carrier of a layer      float32 where sum|W| * max|a| + |b| < 2^24 for every channel, float64 below 2^53
     raw means, log scales   grid 1/1024; means times gains give symbols on a grid of 1/16
     gains                   log2 on a grid of 1/1024; 2^x from a stored table of 16-bit mantissas
 """
@@ -28,11 +28,13 @@ from vaecodec.blocks import Depthwise, Pointwise
 from vaecodec.container import QUALITY_MAX
 from vaecodec.errors import ModelError
 from vaecodec.posterior import FINE_BITS, Posterior, PosteriorNetworks
-from vaecodec.prior import Cells, Clip, Networks, Prior, RawHead
+from vaecodec.prior import Cells, Clip, Networks, Prior, RawHead, Stem
 from vaecodec.tables import FRACTIONS, LEVELS_PER_OCTAVE, LOG2_SCALE_MIN, SCALE_LEVELS
 
 ACTIVATION_BITS = 7
 ACTIVATION_MAX = 2047
+CONTEXT_MAX = 2048
+"""Of `ExactPrior.context`, which stems take beside activations: 4 + (100 - 4) / 8 on the grid of 1/128."""
 RAW_BITS = 10
 """Raw means and log scales, and log gains, are multiples of 2^-RAW_BITS."""
 WEIGHT_MAX = 2**15 - 1
@@ -54,11 +56,16 @@ Z_SHIFT = 4
 # --- conversion, at export -------------------------------------------------------------------------------------------
 
 
+def _largest_input(layer: nn.Module) -> int:
+    """Largest magnitude that a layer is given."""
+    return CONTEXT_MAX if isinstance(layer, Stem) else ACTIVATION_MAX
+
+
 def _to_integers(
-    weight: Tensor, bias: Tensor, output_bits: int, limit: float, weight_max: int
+    layer: Pointwise | Depthwise, output_bits: int, limit: float, weight_max: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Weights, biases and shifts, all int32, for one layer, at the largest scale that keeps every channel's bound."""
-    weight, bias = weight.detach().double().flatten(1), bias.detach().double()
+    weight, bias = layer.weight.detach().double().flatten(1), layer.bias.detach().double()
     chosen_weight = torch.zeros_like(weight)
     chosen_bias, chosen_shift = torch.zeros_like(bias), torch.zeros_like(bias)
     done = torch.zeros_like(bias, dtype=torch.bool)
@@ -68,7 +75,7 @@ def _to_integers(
             break
         w = torch.round(weight * 2.0**scale_bits)
         b = torch.round(bias * 2.0 ** (ACTIVATION_BITS + scale_bits)) + 2.0 ** (shift - 1)
-        bounded = w.abs().sum(1) * ACTIVATION_MAX + b.abs() < limit
+        bounded = w.abs().sum(1) * _largest_input(layer) + b.abs() < limit
         fits = bounded & (w.abs().amax(1) <= weight_max) & (b.abs() < 2.0**31) & ~done
         chosen_weight[fits], chosen_bias[fits], chosen_shift[fits] = w[fits], b[fits], float(shift)
         done |= fits
@@ -92,7 +99,7 @@ def convert_layers(networks: nn.Module, limit: float = 2.0**24, weight_max: int 
     for name, module in networks.named_modules():
         if isinstance(module, (Pointwise, Depthwise)):
             output_bits = RAW_BITS if isinstance(module, RawHead) else ACTIVATION_BITS
-            weight, bias, shift = _to_integers(module.weight, module.bias, output_bits, limit, weight_max)
+            weight, bias, shift = _to_integers(module, output_bits, limit, weight_max)
             tensors[f"{name}.weight"] = weight.to(torch.int16 if weight_max > 127 else torch.int8)
             tensors[f"{name}.bias"] = bias
             tensors[f"{name}.shift"] = shift.to(torch.uint8)
@@ -138,13 +145,20 @@ def convert(part: Prior | Posterior, limit: float = 2.0**24) -> dict[str, Tensor
 
 
 class _ExactLayer(nn.Module):
-    """One layer in integers: `[B, in, H, W]` to `[B, out, H, W]`, or without H and W; float32 carriers in and out."""
+    """One layer in integers: `[B, in, H, W]` to `[B, out, H, W]`, or without H and W; float32 carriers in and out.
 
-    def __init__(self, weight: Tensor, bias: Tensor, shift: Tensor, carrier: torch.dtype, device: str):
+    Args:
+        largest: magnitude of its input.
+    """
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor, shift: Tensor, carrier: torch.dtype, device: str,
+        largest: int = ACTIVATION_MAX,
+    ):  # fmt: skip
         super().__init__()
         weight, bias, shift = (tensor.to(device) for tensor in (weight, bias, shift))
         self.depthwise = weight.ndim == 4
-        bound = weight.double().abs().flatten(1).sum(1) * ACTIVATION_MAX + bias.double().abs()
+        bound = weight.double().abs().flatten(1).sum(1) * largest + bias.double().abs()
         if bool((bound >= 2.0**53).any()):
             raise ModelError("a layer of the prior exceeds the range in which sums are exact")
         fits = bool((bound < 2.0**24).all())
@@ -315,7 +329,8 @@ def in_integers(networks: nn.Module, tensors: dict[str, Tensor], device: str, ca
             if isinstance(module, Depthwise):
                 parts[0] = parts[0].reshape(-1, 1, 3, 3)
             parent, _, child = name.rpartition(".")
-            setattr(networks.get_submodule(parent), child, _ExactLayer(*parts, carrier, device))
+            layer = _ExactLayer(*parts, carrier, device, _largest_input(module))
+            setattr(networks.get_submodule(parent), child, layer)
         elif isinstance(module, Clip):
             module.limit = float(ACTIVATION_MAX)
     return networks

@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
+import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +33,7 @@ from vaecodec.container import ALPHA_MODES, MAX_SIDE, METADATA
 from vaecodec.errors import Corrupt, ImageError, LimitError
 from vaecodec.memory import enough_memory
 
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ImageLike = str | Path | Image.Image | np.ndarray
 
 _KEPT_BY_RGB = {"RGB": None, "RGBX": "the padding channel", "CMYK": "the black separation", "YCbCr": None, "HSV": None}
@@ -252,16 +255,55 @@ def unpack_alpha(data: bytes, size: tuple[int, int]) -> np.ndarray:
     """The inverse of `pack_alpha` for a picture of (width, height).
 
     Raises:
-        Corrupt: it is not a grey PNG of that size.
+        Corrupt: it is not a whole grey PNG of that size, of eight bits a sample and not interlaced.
     """
     try:
-        with PngImageFile(io.BytesIO(data)) as image:  # not Image.open, which has a limit of its own
-            if image.size != size or image.mode != "L":
-                raise Corrupt(
-                    f"the alpha plane is {image.mode} {image.width}x{image.height}, not L {size[0]}x{size[1]}"
-                )
+        with PngImageFile(io.BytesIO(_plain_png(data, size))) as image:  # not Image.open, which has a limit of its own
             return np.array(image)
-    except (Corrupt, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on hostile input
         raise Corrupt(f"the alpha plane cannot be read ({error})") from error
+
+
+def _plain_png(data: bytes, size: tuple[int, int]) -> bytes:
+    """A PNG's header, pixels and end alone, so that what else it holds cannot matter.
+
+    Raises:
+        ValueError: the header is another, a chunk is damaged, or the pixels do not inflate to the whole picture.
+    """
+    width, height = size
+    header = struct.pack(">II5B", width, height, 8, 0, 0, 0, 0)
+    if data[:8] != PNG_SIGNATURE:
+        raise ValueError("not a PNG")
+    chunks, kind, position = [], b"", 8
+    while kind != b"IEND":
+        length, kind = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
+        end = position + 12 + length
+        if end > len(data):
+            raise ValueError("it ends early")
+        content, checksum = data[position + 8 : end - 4], data[end - 4 : end]
+        if kind in (b"IHDR", b"IDAT", b"IEND") and zlib.crc32(kind + content) != int.from_bytes(checksum, "big"):
+            raise ValueError(f"checksum of {kind.decode()}")
+        chunks.append((kind, content))
+        position = end
+    if chunks[0] != (b"IHDR", header):
+        raise ValueError(f"it is not grey, 8 bits, {width}x{height}, not interlaced")
+    pixels = b"".join(content for kind, content in chunks if kind == b"IDAT")
+    if _inflated_size(pixels, limit := height * (1 + width)) != limit:
+        raise ValueError("its pixels are not those of the whole picture")
+    parts = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
+    return PNG_SIGNATURE + b"".join(
+        struct.pack(">I4s", len(content), kind) + content + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in parts
+    )
+
+
+def _inflated_size(data: bytes, limit: int) -> int | None:
+    """Bytes in a zlib stream, which takes no memory; `None` if they are more than a limit, or if it is not whole."""
+    inflater, size = zlib.decompressobj(), 0
+    for start in range(0, len(data), 2**14):
+        if inflater.eof or size > limit:
+            return None
+        size += len(inflater.decompress(data[start : start + 2**14]))
+    return size if inflater.eof and not inflater.unused_data else None

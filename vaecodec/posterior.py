@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vaecodec.blocks import Pointwise, QualityTable, compand, space_to_depth
 from vaecodec.bound import bounded_log2_scale
-from vaecodec.prior import Cells, Clip, Prediction, PriorBlock, RawHead
+from vaecodec.prior import Cells, Clip, Prediction, PriorBlock, RawHead, Stem
 
 FINE_BITS = 2
 FINE = 2**FINE_BITS
@@ -36,7 +36,7 @@ class PosteriorNetworks(nn.Module):
 
     def __init__(self, y_channels: int, z_channels: int, width: int):
         super().__init__()
-        self.stem = Pointwise(y_channels, width)
+        self.stem = Stem(y_channels, width)
         self.stem_clip = Clip()
         self.block = PriorBlock(width)
         self.down = Pointwise(4 * width, width)

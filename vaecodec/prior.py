@@ -70,6 +70,10 @@ class PriorBlock(nn.Module):
         return self.reduce_clip(x + self.reduce(self.expand_relu(self.expand(x))))
 
 
+class Stem(Pointwise):
+    """A first layer, which takes contexts: `compand` leaves them larger, by one on the grid, than activations are."""
+
+
 class RawHead(Pointwise):
     """A last layer, whose outputs are raw means and log scales and no activations."""
 
@@ -105,7 +109,7 @@ class Networks(nn.Module):
         self.h_s_up = Pointwise(width, 4 * width)
         self.h_s_up_clip = Clip()
         self.h_s_out = PriorBlock(width)
-        self.stems = nn.ModuleList(Pointwise(width + y_channels, width) for _ in range(STEPS - 1))
+        self.stems = nn.ModuleList(Stem(width + y_channels, width) for _ in range(STEPS - 1))
         self.stem_clip = Clip()
         self.contexts = nn.ModuleList(
             nn.Sequential(*(PriorBlock(width) for _ in range(blocks))) for _ in range(STEPS - 1)

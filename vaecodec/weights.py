@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from vaecodec.ans import Tables
 
 
+FORMAT = "1"
+"""Of model files; see docs/format.md."""
+
+
 def fingerprint(config: dict, tensors: dict[str, Tensor]) -> str:
     """SHA-256, in hexadecimal, of a model's configuration and tensors."""
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
@@ -60,7 +64,7 @@ def save_model(model: ImageVAE, path: Path) -> str:
 def write_model(path: Path, config: dict, tensors: dict[str, Tensor]) -> str:
     """Writes a model file of any kind, and returns the fingerprint."""
     mark = fingerprint(config, tensors)
-    save_file(tensors, path, {"config": json.dumps(config), "fingerprint": mark, "format": "1"})
+    save_file(tensors, path, {"config": json.dumps(config), "fingerprint": mark, "format": FORMAT})
     return mark
 
 
@@ -74,9 +78,11 @@ def read_model(path: Path) -> tuple[dict, dict[str, Tensor], str]:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  no mapping
-        config, expected = json.loads(metadata["config"]), metadata["fingerprint"]
+        config, expected, form = json.loads(metadata["config"]), metadata["fingerprint"], metadata["format"]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: not a model of vaecodec ({error})") from error
+    if form != FORMAT:
+        raise ModelError(f"{path}: a model file of format {form[:20]!r}; this version reads {FORMAT!r}")
     if fingerprint(config, tensors) != expected:
         raise ModelError(f"{path}: the weights do not match their fingerprint; the file is damaged")
     return config, tensors, expected
