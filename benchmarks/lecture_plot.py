@@ -11,8 +11,6 @@ import numpy as np
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-COLOURS = {"PCA": "C7", "autoencoder": "C1", "VAE": "C0"}
-
 
 def _axes(count: int, width: float = 4.2):
     figure, axes = plt.subplots(1, count, figsize=(width * count, 3.3), layout="constrained", squeeze=False)
@@ -60,18 +58,16 @@ def envelope(curves: dict[str, dict]) -> tuple[np.ndarray, np.ndarray]:
 def pca(r: dict):
     """2."""
     figure, (left, right) = _axes(2, 4.8)
-    for kind, curves in r.items():
+    for (kind, curves), colour in zip(r.items(), ("C7", "C1", "C0", "C2"), strict=True):
         latents = [int(k) for k in curves]
-        left.plot(
-            latents, _psnr([c["mse_unquantised"] for c in curves.values()]), "o-", color=COLOURS[kind], label=kind
-        )
+        left.plot(latents, _psnr([c["mse_unquantised"] for c in curves.values()]), "o-", color=colour, label=kind)
         for curve in curves.values():
-            right.plot(curve["bits"], _psnr(curve["mse"]), color=COLOURS[kind], alpha=0.25, linewidth=0.8)
+            right.plot(curve["bits"], _psnr(curve["mse"]), color=colour, alpha=0.2, linewidth=0.8)
         bits, mse = envelope(curves)
-        right.plot(bits, _psnr(mse), color=COLOURS[kind], label=f"{kind}, best K at each rate", linewidth=2)
+        right.plot(bits, _psnr(mse), color=colour, label=f"{kind}, best K at each rate", linewidth=2)
     _powers(left, latents)
     left.set_ylabel("PSNR of the reconstruction, dB")
-    right.set(xlabel="bits a picture, quantised code", ylabel="PSNR, dB", xlim=(0, 180), ylim=(9, 22))
+    right.set(xlabel="bits a picture, quantised code", ylabel="PSNR, dB", xlim=(0, 250), ylim=(9, 23))
     left.legend()
     right.legend()
     return figure

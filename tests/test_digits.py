@@ -21,7 +21,9 @@ from vaecodec.cli import main
 from vaecodec.digits import uses, weights
 from vaecodec.digits.codec import DigitsCodec
 from vaecodec.digits.data import format_idx, parse_idx
+from vaecodec.digits.model import DigitsVAE
 from vaecodec.errors import BitstreamError, Corrupt, ImageError, ModelError, VaecodecError
+from vaecodec.exact import RAW_BITS
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +143,35 @@ def test_shipped_models_are_small_and_have_a_card(name: str) -> None:
     assert stored.config.latents == SHIPPED[name]
     card = (ROOT / "pretrained" / "digits.md").read_text()
     assert stored.fingerprint in card
+    (path,) = (ROOT / "pretrained").rglob(f"{name}.safetensors")
+    assert path.stat().st_size < 700e3
     model = stored.model()
     assert uses.sample(model, 3).shape == (3, 28, 28)
+
+
+def test_a_model_that_codes_is_integers_of_eight_bits(conditional, seven, tmp_path: Path) -> None:
+    stored = weights.load("digits")
+    assert {k.split(".")[0] for k in stored.tensors} == {"exact", "tables"}
+    assert {v.dtype for k, v in stored.tensors.items() if k.endswith(".weight")} == {torch.int8}
+    steps = torch.from_numpy(stored.steps) / 2**RAW_BITS
+    assert weights.save(conditional, tmp_path / "again.safetensors", steps) == stored.fingerprint
+    infer = lambda model: torch.cat(model.infer(torch.from_numpy(seven.copy())[None], torch.tensor([7])))
+    torch.manual_seed(0)
+    model = DigitsVAE(stored.config)
+    weights.save(model, tmp_path / "new.safetensors", steps)
+    rounded = weights.load(tmp_path / "new.safetensors").model()
+    torch.testing.assert_close(infer(rounded), infer(model), atol=0.05, rtol=0)
+
+
+def test_a_model_with_other_tables_is_refused(seven, tmp_path: Path) -> None:
+    from vaecodec.tables import gaussian_tables
+    from vaecodec.weights import write_model
+
+    stored = weights.load("digits")
+    tensors = stored.tensors | {"tables.counts": torch.from_numpy(gaussian_tables()[0])}
+    write_model(tmp_path / "old.safetensors", stored.config.to_dict() | {"kind": "digits"}, tensors)
+    with pytest.raises(ModelError, match="other tables"):
+        vaecodec.compress(seven, model=tmp_path / "old.safetensors")
 
 
 def test_a_photo_model_is_no_small_model() -> None:

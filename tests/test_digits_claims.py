@@ -132,6 +132,19 @@ def test_the_fewest_bits_are_those_of_the_best_number_of_latents() -> None:
     assert [lecture_text.fewest_bits(curves, db) for db in (15, 20, 25, 31)] == [2, 3, 6, None]
 
 
+def test_where_a_vaes_code_is_shorter_is_said() -> None:
+    """By the best of all variances, wherever both kinds reach an error."""
+    autoencoder = {"2": {"bits": [0.0, 10.0, 40.0], "mse": [1e-1, 10**-1.5, 10**-2.5]}}
+    shorter = {"2": {"bits": [0.0, 9.0, 38.0], "mse": [1e-1, 10**-1.5, 10**-2.2]}}
+    finer = {"2": {"bits": [20.0, 36.0], "mse": [1e-2, 10**-2.5]}}
+    r = {"autoencoder": autoencoder, "VAE, η = 0.02": shorter}
+    text = lecture_text.vae_against_autoencoder(r)
+    assert text.startswith("From 12.5 to 22.0 dB")
+    assert "It is not shorter at 15.9, 16.0" in text
+    text = lecture_text.vae_against_autoencoder(r | {"VAE, η = 0.005": finer})
+    assert text.startswith("From 12.5 to 25.0 dB")
+
+
 def test_code_lengths_are_entropies() -> None:
     random = np.random.default_rng(0)
     symbols = random.choice([-1, 0, 1], (20_000, 2), p=[0.25, 0.5, 0.25])

@@ -6,6 +6,7 @@ Imports no torch.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -33,8 +34,12 @@ def gaussian_counts(mean: float, scale: float, radius: int) -> np.ndarray:
     return counts
 
 
-def gaussian_tables() -> tuple[np.ndarray, np.ndarray]:
-    """Counts `[n]` uint16 and radii `[SCALE_LEVELS]` uint16, in the order that `ans.Tables` takes."""
+def gaussian_tables(fractions: Iterable[int] = range(FRACTIONS)) -> tuple[np.ndarray, np.ndarray]:
+    """Counts `[n]` uint16 and radii `[SCALE_LEVELS]` uint16, in the order that `ans.Tables` takes.
+
+    Args:
+        fractions: those that each level has tables of.
+    """
     radii, counts = [], []
     for level in range(SCALE_LEVELS):
         scale = level_scale(level)
@@ -42,5 +47,5 @@ def gaussian_tables() -> tuple[np.ndarray, np.ndarray]:
         while TOTAL * 0.5 * math.erfc((radius + 0.5 - 0.5) / (scale * math.sqrt(2))) >= 1.0:
             radius += 1
         radii.append(radius)
-        counts += [gaussian_counts(fraction / FRACTIONS - 0.5, scale, radius) for fraction in range(FRACTIONS)]
+        counts += [gaussian_counts(fraction / FRACTIONS - 0.5, scale, radius) for fraction in fractions]
     return np.concatenate(counts).astype(np.uint16), np.array(radii, np.uint16)

@@ -145,4 +145,4 @@ class DigitsCodec(Codec):
         """Tables of N(0, 1) at the widths: `[K]` int32."""
         above = -self._log2_widths(quality) - int(LOG2_SCALE_MIN * 2**RAW_BITS)
         levels = (LEVELS_PER_OCTAVE * above + 2 ** (RAW_BITS - 1)) >> RAW_BITS
-        return (levels.clip(0, SCALE_LEVELS - 1) * FRACTIONS + FRACTIONS // 2).astype(np.int32)
+        return levels.clip(0, SCALE_LEVELS - 1).astype(np.int32)

@@ -59,6 +59,11 @@ def pixel_counts(model: DigitsVAE) -> np.ndarray:
     return counts.astype(np.uint16)
 
 
+def logits(counts: Tensor) -> Tensor:
+    """Float logits `[16, 8, 256]` of the model's own tables; a count of 0 is 1 of 2^24, as the coder has it."""
+    return torch.log(counts.double().clamp_min(2.0 ** (COUNT_BITS - 24))).float()
+
+
 def _make_up(counts: np.ndarray) -> None:
     """Gives what is missing from 2^16 in the last axis to the largest count."""
     largest = counts.argmax(-1)[..., None]
@@ -83,7 +88,7 @@ def mix(counts: np.ndarray) -> Tables:
 
 
 def convert(model: DigitsVAE) -> dict[str, Tensor]:
-    """All that lossless coding needs of a trained model with tables, as integers.
+    """The networks of a trained model as integers, and all else that lossless coding needs if it has tables.
 
     Raises:
         ModelError: a layer has no exact integer form.
@@ -92,6 +97,8 @@ def convert(model: DigitsVAE) -> dict[str, Tensor]:
     for part in ("encoder", "decoder"):
         layers = convert_layers(getattr(model, part), SUMS, WEIGHT_MAX)
         tensors |= {f"{part}.{name}": tensor for name, tensor in layers.items()}
+    if model.config.observation != "tables":
+        return tensors
     counts, radii = latent_tables()
     tensors["latents.counts"], tensors["latents.radii"] = torch.from_numpy(counts), torch.from_numpy(radii)
     tensors["pixels.counts"] = torch.from_numpy(pixel_counts(model))

@@ -1,7 +1,8 @@
 """Small models on disk, in the file format of the photo codec's models.
 
-`gaussian` and `bernoulli` models hold their weights in half precision; a `tables` model holds the integers with
-which it codes losslessly, and its float weights are those integers.
+A model that codes holds its networks as integers of eight bits, and its float weights are those integers: with
+them a `tables` model codes losslessly; of another the codec needs no exactness, and the file is half as long. Models
+that do not code hold their weights in half precision.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaecodec.ans import Tables
 from vaecodec.catalog import FOLDERS, model_path
 from vaecodec.digits import exact
 from vaecodec.digits.model import DigitsConfig, DigitsVAE
 from vaecodec.errors import ModelError
 from vaecodec.exact import float_layers
-from vaecodec.tables import gaussian_tables
+from vaecodec.tables import FRACTIONS, gaussian_tables
 from vaecodec.weights import StoredModel, read_model, write_model
 
 KIND = "digits"
@@ -34,12 +36,12 @@ def save(model: DigitsVAE, path: Path, steps: Tensor | None = None) -> str:
     Raises:
         ModelError: it should code losslessly and has no exact integer form.
     """
-    tensors = {k: v.detach().half().contiguous() for k, v in model.state_dict().items()}
-    if model.config.observation == "tables":
-        tensors = {k: v for k, v in tensors.items() if not k.startswith(("encoder.", "decoder."))}
-        tensors |= {f"exact.{k}": v for k, v in exact.convert(model).items()}
+    if model.config.observation == "tables" or steps is not None:
+        tensors = {f"exact.{k}": v for k, v in exact.convert(model).items()}
+    else:
+        tensors = {k: v.detach().half().contiguous() for k, v in model.state_dict().items()}
     if steps is not None:
-        counts, radii = gaussian_tables()
+        counts, radii = gaussian_tables([FRACTIONS // 2])  # a mean of 0 is all that occurs
         tensors |= {"tables.counts": torch.from_numpy(counts), "tables.radii": torch.from_numpy(radii)}
         tensors["exact.steps"] = torch.round(steps.double() * 2**exact.RAW_BITS).int()
     return write_model(path, model.config.to_dict() | {"kind": KIND}, tensors)
@@ -59,7 +61,21 @@ class StoredDigits(StoredModel):
             if integers:
                 raw = ("output",)
                 weights |= {f"{part}.{k}": v for k, v in float_layers(integers, raw).items()}
+        if self.config.observation == "tables":
+            weights["observation.logits"] = exact.logits(self.tensors["exact.pixels.counts"])
         return weights
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The probability tables of N(0, 1), one a scale level.
+
+        Raises:
+            ModelError: the file holds others, as those of early versions do.
+        """
+        try:
+            return Tables(self.tensors["tables.counts"].numpy(), self.tensors["tables.radii"].numpy(), 1)
+        except ValueError as error:
+            raise ModelError(f"the model {self.name} has other tables than this version takes ({error})") from error
 
     def model(self) -> DigitsVAE:
         """The float networks, in evaluation mode."""
