@@ -205,10 +205,13 @@ class Codec:
             effort, coding, progress: see `compress`. Bits-back is not possible for low pictures (see
                 `BitsBackCoder.encode`).
         """
-        level, large, least = EFFORTS[effort], rgb.shape[0] * rgb.shape[1] > LARGE_PIXELS, math.inf
+        level, large = EFFORTS[effort], rgb.shape[0] * rgb.shape[1] > LARGE_PIXELS
         if self.bits_back is None or (coding is None and (large or not level.both_codings)):
             coding = container.ROUNDED
-        for z, y, choice in self._tries(rgb, quality, effort, progress, sparing=large):
+        rounded, least, sparing = None, math.inf, large and level.improves
+        if sparing:  # nothing of level 0 is held but how good it is
+            least = self.objective(rgb, self.encode(rgb, quality, effort=0, coding=container.ROUNDED))
+        for z, y, choice in self._tries(rgb, quality, effort, progress, only_first=sparing):
             latents = self.coder.encode(z, y, rgb.shape[1::-1], quality, choice)
             clear = not level.compared and choice is not nearest and self._is_clear(choice, latents)
             settled = not effort or clear
@@ -216,9 +219,11 @@ class Codec:
             if objective < least:
                 rounded, least = latents, objective
                 inferred = None if coding == container.ROUNDED else (z, y, choice)
-            if settled:
+            if settled or sparing:
                 break
-            del z, y, latents  # the next try needs the room
+        if rounded is None:
+            del z, y, latents
+            return self.encode(rgb, quality, effort=0, coding=coding)
         if coding == container.ROUNDED:
             return rounded
         made = self.bits_back.encode(rounded, *inferred)
@@ -230,30 +235,28 @@ class Codec:
         return made[0] if smaller or coding == container.BITS_BACK else rounded
 
     def _tries(
-        self, rgb: np.ndarray, quality: int, effort: int, progress: Progress | None, *, sparing: bool
+        self, rgb: np.ndarray, quality: int, effort: int, progress: Progress | None, *, only_first: bool
     ) -> Iterator[tuple[Tensor, Tensor, SymbolChoice]]:
         """What the level makes of latents as they are inferred, and how to round it; level 0's last.
 
         Args:
-            sparing: latents are inferred again for level 0, and not held meanwhile.
+            only_first: the others will not be asked for, and need not be held.
         """
         y, z = self.analyse(rgb, quality)
         condition = torch.tensor([quality / QUALITY_MAX], dtype=torch.float32, device=self.device)
         target = lambda rows, columns: self._to_tensor(rgb[rows, columns])
         level = EFFORTS[effort]
-        improved = level.choices or level.steps
-        unimproved = (y.clone(), z) if improved and not sparing else None
+        unimproved = None if only_first else (z, y.clone() if level.improves else y, nearest)
         if level.choices:
             y = descent.choose(self.model, target, z, y, condition, level.choices)
         if level.steps:
             z, y = descent.refine(self.model, target, z, y, condition, level.steps, progress)
         if level.optimised:
             yield z, y, RateDistortionChoice(self.coder.tables, quality)
-        if improved:
+        if level.improves:
             yield z, y, nearest
-            del y, z
-            y, z = unimproved or self.analyse(rgb, quality)
-        yield z, y, nearest
+        if unimproved:
+            yield unimproved
 
     @staticmethod
     def _is_clear(choice: RateDistortionChoice, latents: Latents) -> bool:

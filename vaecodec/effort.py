@@ -24,6 +24,11 @@ class Effort:
     both_codings: bool = True
     compared: bool = True
 
+    @property
+    def improves(self) -> bool:
+        """Whether latents are improved, and not only rounded in a better way."""
+        return self.choices > 0 or self.steps > 0
+
 
 EFFORTS = (
     Effort(both_codings=False),
