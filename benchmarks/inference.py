@@ -38,9 +38,9 @@ def measure(codec, rgb: np.ndarray, quality: float, effort: int) -> dict[str, fl
         result = work(*args, **options)
         return time.perf_counter() - start, result
 
-    code = container.quality_code(quality)
-    unit_s = min(timed(codec.encode, rgb, code, effort=0)[0] for _ in range(2))
-    encode_s, latents = timed(codec.encode, rgb, code, effort=effort)
+    unit_s = min(timed(codec.compress, rgb, quality=quality, effort=0)[0] for _ in range(2))
+    encode_s, data = timed(codec.compress, rgb, quality=quality, effort=effort)
+    latents = codec.decode(container.unpack(data))
     decode_s, decoded = timed(codec.synthesize, latents)
     pixels = rgb.shape[0] * rgb.shape[1]
     rate, objective = 8 * len(latents.payload) / pixels, codec.objective(rgb, latents)
