@@ -29,7 +29,7 @@ import numpy as np
 from click.testing import CliRunner
 from conftest import TINY, picture
 from PIL import Image
-from support import ROOT, in_mode, pack, run_python
+from support import ROOT, in_mode, pack, png, run_python
 
 import vaecodec
 from vaecodec.cli import main as command_line
@@ -109,15 +109,6 @@ def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
         chunks.append((data[at + 4 : at + 8], data[at + 8 : at + 8 + size]))
         at += 12 + size
     return chunks
-
-
-def png(chunks: list[tuple[bytes, bytes]], wrong_crc: bytes = b"") -> bytes:
-    """A PNG file of chunks, of which one kind gets a wrong checksum."""
-    parts = [b"\x89PNG\r\n\x1a\n"]
-    for kind, content in chunks:
-        crc = zlib.crc32(kind + content) ^ (kind == wrong_crc)
-        parts += [struct.pack(">I", len(content)), kind, content, struct.pack(">I", crc)]
-    return b"".join(parts)
 
 
 def broken_pngs() -> list[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import struct
 import subprocess
 import sys
 import types
@@ -56,6 +57,15 @@ def assert_no_torch(code: str, *args: str) -> None:
         f"{code}\nimport sys\nassert 'torch' not in sys.modules, 'torch was imported'", *args, text=True
     )
     assert result.returncode == 0, result.stderr
+
+
+def png(chunks: list[tuple[bytes, bytes]], wrong_crc: bytes = b"") -> bytes:
+    """A PNG file of chunks, of which one kind gets a wrong checksum."""
+    parts = [b"\x89PNG\r\n\x1a\n"]
+    for kind, content in chunks:
+        crc = zlib.crc32(kind + content) ^ (kind == wrong_crc)
+        parts += [struct.pack(">I", len(content)), kind, content, struct.pack(">I", crc)]
+    return b"".join(parts)
 
 
 def alpha_plane(width: int, height: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import pytest
 from conftest import picture
 from PIL import Image, ImageCms
 from support import alpha_plane, in_mode
+from support import png as png_of
 
 from vaecodec.container import MODES
 from vaecodec.errors import Corrupt, ImageError
@@ -307,17 +308,19 @@ def png(mode: str, size: tuple[int, int], **options) -> bytes:
     return buffer.getvalue()
 
 
-def png_part(kind: bytes, data: bytes = b"") -> bytes:
-    return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
-
-
-def made_png(
-    side: int = 8, *, depth: int = 8, interlaced: int = 0, pixels: bytes = bytes(8 * 9), after: bytes = b"", more=b""
+def grey_png(
+    side: int = 8,
+    *,
+    depth: int = 8,
+    interlaced: int = 0,
+    pixels: bytes = bytes(8 * 9),
+    after: bytes = b"",
+    more=(),
+    **options,
 ) -> bytes:
-    """A grey PNG, chunk by chunk: what its pixels inflate to, what follows them, and further chunks."""
+    """Chunk by chunk: what its pixels inflate to, what follows them, and further chunks before them."""
     head = side.to_bytes(4, "big") * 2 + bytes([depth, 0, 0, 0, interlaced])
-    data = png_part(b"IDAT", zlib.compress(pixels) + after)
-    return b"\x89PNG\r\n\x1a\n" + png_part(b"IHDR", head) + more + data + png_part(b"IEND")
+    return png_of([(b"IHDR", head), *more, (b"IDAT", zlib.compress(pixels) + after), (b"IEND", b"")], **options)
 
 
 @pytest.mark.parametrize(
@@ -335,15 +338,15 @@ def made_png(
         png("L", (8, 8), format="JPEG"),
         png("L", (8, 8))[:-26],
         png("L", (8, 8))[:40],
-        made_png(60000, pixels=b""),
-        made_png(depth=4, pixels=bytes(8 * 5)),
-        made_png(interlaced=1, pixels=bytes(64 + 15)),
-        made_png(pixels=bytes(8 * 9 - 1)),
-        made_png(pixels=bytes(8 * 9 + 1)),
-        made_png(pixels=bytes(10**7)),
-        made_png(after=b"more"),
-        made_png(pixels=b"\5" + bytes(8 * 9 - 1)),
-        made_png().replace(b"IHDR", b"IDAT"),
+        grey_png(60000, pixels=b""),
+        grey_png(depth=4, pixels=bytes(8 * 5)),
+        grey_png(interlaced=1, pixels=bytes(64 + 15)),
+        grey_png(pixels=bytes(8 * 9 - 1)),
+        grey_png(pixels=bytes(8 * 9 + 1)),
+        grey_png(pixels=bytes(10**7)),
+        grey_png(after=b"more"),
+        grey_png(pixels=b"\5" + bytes(8 * 9 - 1)),
+        grey_png().replace(b"IHDR", b"IDAT"),
     ],
     ids=[
         *("empty", "text", "size", "RGB", "1", "P", "I;16", "GIF", "TIFF", "JPEG", "cut", "header-only", "bomb"),
@@ -356,12 +359,11 @@ def test_alpha_that_is_not_the_pictures_is_corrupt(data: bytes) -> None:
 
 
 def test_what_else_an_alpha_plane_holds_does_not_matter() -> None:
-    plain = unpack_alpha(made_png(pixels=bytes([0, *range(8)] * 8)), (8, 8))
+    plain = unpack_alpha(grey_png(pixels=bytes([0, *range(8)] * 8)), (8, 8))
     assert np.array_equal(plain, [list(range(8))] * 8)
-    broken = png_part(b"tEXt", b"no end")[:-1] + b"?"
-    bomb = png_part(b"zTXt", b"key\0\0" + zlib.compress(bytes(10**7)))
-    for more in (broken, bomb, png_part(b"pHYs"), png_part(b"tRNS", b"\0\0"), png_part(b"PLTE", bytes(3))):
-        data = made_png(pixels=bytes([0, *range(8)] * 8), more=more)
+    bomb = (b"zTXt", b"key\0\0" + zlib.compress(bytes(10**7)))
+    for more in ((b"tEXt", b"no end"), bomb, (b"pHYs", b""), (b"tRNS", b"\0\0"), (b"PLTE", bytes(3))):
+        data = grey_png(pixels=bytes([0, *range(8)] * 8), more=[more], wrong_crc=b"tEXt")
         assert np.array_equal(unpack_alpha(data + b"after the end", (8, 8)), plain)
 
 

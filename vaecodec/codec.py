@@ -217,8 +217,7 @@ class Codec:
             settled = not effort or clear
             objective = 0.0 if settled else self.objective(rgb, latents)
             if objective < least:
-                rounded, least = latents, objective
-                inferred = None if coding == container.ROUNDED else (z, y, choice)
+                rounded, inferred, least = latents, (z, y, choice), objective
             if settled or sparing:
                 break
         if rounded is None:

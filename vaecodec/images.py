@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
-from PIL.PngImagePlugin import PngImageFile, PngInfo
+from PIL.PngImagePlugin import PngImageFile, PngInfo, putchunk
 
 from vaecodec.container import ALPHA_MODES, MAX_SIDE, METADATA
 from vaecodec.errors import Corrupt, ImageError, LimitError
@@ -273,10 +273,10 @@ def _plain_png(data: bytes, size: tuple[int, int]) -> bytes:
         ValueError: the header is another, a chunk is damaged, or the pixels do not inflate to the whole picture.
     """
     width, height = size
-    header = struct.pack(">II5B", width, height, 8, 0, 0, 0, 0)
+    wanted = struct.pack(">II5B", width, height, 8, 0, 0, 0, 0)
     if data[:8] != PNG_SIGNATURE:
         raise ValueError("not a PNG")
-    chunks, kind, position = [], b"", 8
+    header, pixels, kind, position = None, [], b"", 8
     while kind != b"IEND":
         length, kind = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
         end = position + 12 + length
@@ -285,18 +285,20 @@ def _plain_png(data: bytes, size: tuple[int, int]) -> bytes:
         content, checksum = data[position + 8 : end - 4], data[end - 4 : end]
         if kind in (b"IHDR", b"IDAT", b"IEND") and zlib.crc32(kind + content) != int.from_bytes(checksum, "big"):
             raise ValueError(f"checksum of {kind.decode()}")
-        chunks.append((kind, content))
+        header = header or (kind, content)
+        if kind == b"IDAT":
+            pixels.append(content)
         position = end
-    if chunks[0] != (b"IHDR", header):
+    if header != (b"IHDR", wanted):
         raise ValueError(f"it is not grey, 8 bits, {width}x{height}, not interlaced")
-    pixels = b"".join(content for kind, content in chunks if kind == b"IDAT")
-    if _inflated_size(pixels, limit := height * (1 + width)) != limit:
+    joined = b"".join(pixels)
+    if _inflated_size(joined, limit := height * (1 + width)) != limit:
         raise ValueError("its pixels are not those of the whole picture")
-    parts = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
-    return PNG_SIGNATURE + b"".join(
-        struct.pack(">I4s", len(content), kind) + content + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in parts
-    )
+    plain = io.BytesIO()
+    plain.write(PNG_SIGNATURE)
+    for kind, content in ((b"IHDR", wanted), (b"IDAT", joined), (b"IEND", b"")):
+        putchunk(plain, kind, content)
+    return plain.getvalue()
 
 
 def _inflated_size(data: bytes, limit: int) -> int | None:
