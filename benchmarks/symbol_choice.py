@@ -1,4 +1,5 @@
-"""At which weight should symbols be chosen? BD-rate against nearest symbols, by the weight of a symbol's error.
+"""At which weight should symbols be chosen? BD-rate against nearest symbols, by the weight of a symbol's error, and how
+often λ·D + R is larger than with those.
 
     python benchmarks/symbol_choice.py --data photos/ -o benchmarks/results/symbol_choice
 
@@ -29,7 +30,9 @@ from common import (
 )
 from rd_tables import Curve, bd_rate, percent
 
-NEAREST, SHIPPED = "nearest", "as shipped"
+from vaecodec.container import QUALITY_MAX, quality_code
+
+NEAREST, SHIPPED, TIMES = "nearest", "as shipped", "as shipped, times "
 ENDS = ("RDO_WEIGHT_LOW", "RDO_WEIGHT_HIGH")
 """What `refine.rdo_weight` runs between."""
 
@@ -37,11 +40,14 @@ ENDS = ("RDO_WEIGHT_LOW", "RDO_WEIGHT_HIGH")
 def measure(codec, rgb: np.ndarray, setting: str, quality: float) -> list[float]:
     """Bits per pixel of the payload, PSNR. Coded by that choice whether it pays or not, unlike with `compress`."""
     from vaecodec import metrics, refine
-    from vaecodec.container import quality_code
     from vaecodec.latents import RateDistortionChoice, nearest
 
-    constant = {} if setting in (NEAREST, SHIPPED) else dict.fromkeys(ENDS, float(setting))
-    with mock.patch.multiple(refine, **constant) if constant else contextlib.nullcontext():
+    ends = {}
+    if setting.startswith(TIMES):
+        ends = {end: float(setting.removeprefix(TIMES)) * getattr(refine, end) for end in ENDS}
+    elif setting not in (NEAREST, SHIPPED):
+        ends = dict.fromkeys(ENDS, float(setting))
+    with mock.patch.multiple(refine, **ends) if ends else contextlib.nullcontext():
         code = quality_code(quality)
         choice = nearest if setting == NEAREST else RateDistortionChoice(codec.coder.tables, code)
         y, z = codec.analyse(rgb, code)
@@ -59,20 +65,36 @@ def curves(rows: dict[str, dict[str, dict]], qualities: list[str]) -> dict[str, 
     return result
 
 
-def report(made: dict[str, Curve], qualities: list[str], count: int, size: str) -> str:
-    """Markdown: BD-rates, and every point."""
+def objectives(config, rows: dict[str, dict], quality: str) -> np.ndarray:
+    """λ·D + R of each picture, in bits per pixel."""
+    import torch
+
+    lmbda = float(config.lmbda(torch.tensor(quality_code(float(quality)) / QUALITY_MAX)))
+    return np.array([bpp + lmbda * 255**2 * 10 ** (-db / 10) for bpp, db in (row[quality] for row in rows.values())])
+
+
+def losses_percent(config, rows: dict[str, dict[str, dict]], setting: str, qualities: list[str]) -> np.ndarray:
+    """By how much λ·D + R is larger than with nearest symbols, for each quality and picture."""
+    ratio = lambda q: objectives(config, rows[setting], q) / objectives(config, rows[NEAREST], q)
+    return 100 * (np.concatenate([ratio(quality) for quality in qualities]) - 1)
+
+
+def report(made: dict[str, Curve], losses: dict[str, np.ndarray], qualities: list[str], count: int, size: str) -> str:
+    """Markdown: BD-rates, how often a picture loses and how much at worst, and every point."""
     cells = []
     for setting, curve in made.items():
         if setting == NEAREST:
             continue
         result = bd_rate(made[NEAREST], curve, "psnr_db")
         points = [f"{b:.3f}, {d:.2f}" for b, d in zip(curve.bpp, curve.psnr_db, strict=True)]
-        cells.append([setting, "–" if result is None else percent(result[0]), *points])
+        loss = losses[setting]
+        worse = f"{(loss > 0).sum()} of {len(loss)}, {percent(loss.max())}"
+        cells.append([setting, "–" if result is None else percent(result[0]), worse, *points])
     nearest = [f"{b:.3f}, {d:.2f}" for b, d in zip(made[NEAREST].bpp, made[NEAREST].psnr_db, strict=True)]
-    head = ["weight", "BD-rate", *(f"quality {q}: bpp, dB" for q in qualities)]
+    head = ["weight", "BD-rate", "larger λ·D + R, at worst", *(f"quality {q}: bpp, dB" for q in qualities)]
     return (
         f"{count} held-out pictures of {size}; BD-rate by PSNR against nearest symbols.\n\n"
-        f"{markdown_table(head, [[NEAREST, '', *nearest], *cells])}\n"
+        f"{markdown_table(head, [[NEAREST, '', '', *nearest], *cells])}\n"
     )
 
 
@@ -82,7 +104,7 @@ def draw(made: dict[str, Curve], path: Path) -> None:
 
     results = {setting: bd_rate(made[NEAREST], curve, "psnr_db") for setting, curve in made.items()}
     values = {setting: result[0] for setting, result in results.items() if result is not None}
-    constant = sorted((float(s), v) for s, v in values.items() if s not in (NEAREST, SHIPPED))
+    constant = sorted((float(s), v) for s, v in values.items() if not s.startswith((NEAREST, SHIPPED)))
     with single(path, "weight: bits for a squared error of one symbol", "BD-rate against nearest symbols, %") as axis:
         axis.set_xscale("log")
         axis.plot(*zip(*constant, strict=True), "o-", color=COLOURS[0], label="the same at all qualities")
@@ -97,6 +119,7 @@ def draw(made: dict[str, Curve], path: Path) -> None:
 @model_option
 @qualities_option("5,20,40,60,80")
 @numbers_option("--weights", "9,15,22,30,45,60,90,150", "Weights", 1e-3, 1e6)
+@numbers_option("--times", "1.4,2", "Multiples of the weights as shipped", 0.1, 10)
 @click.option("--width", default=512, show_default=True, type=click.IntRange(min=16))
 @click.option("--height", default=384, show_default=True, type=click.IntRange(min=16))
 @click.option("--count", default=6, show_default=True, type=click.IntRange(min=1), help="Pictures.")
@@ -106,6 +129,7 @@ def main(
     model: str | None,
     qualities: list[str],
     weights: list[str],
+    times: list[str],
     width: int,
     height: int,
     count: int,
@@ -119,9 +143,12 @@ def main(
     store = Store(output.with_suffix(".json"))
     stamp = {"model_id": codec.stored.model_id.hex(), "qualities": qualities}
     work = lambda setting, image: {q: measure(codec, image, setting, float(q)) for q in qualities}
-    made = curves(measure_all(store, stamp, [NEAREST, SHIPPED, *weights], images, work), qualities)
+    settings = [NEAREST, SHIPPED, *(f"{TIMES}{factor}" for factor in times), *weights]
+    rows = measure_all(store, stamp, settings, images, work)
+    made = curves(rows, qualities)
+    losses = {s: losses_percent(codec.model.config, rows, s, qualities) for s in settings if s != NEAREST}
     store.data["means"] = {setting: curve.to_dict() for setting, curve in made.items()}
-    publish(store, output, report(made, qualities, len(images), f"{width}x{height}"))
+    publish(store, output, report(made, losses, qualities, len(images), f"{width}x{height}"))
     draw(made, output.with_suffix(".png"))
 
 

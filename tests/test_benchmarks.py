@@ -25,6 +25,7 @@ import rd_tables  # noqa: E402
 
 from vaecodec import metrics  # noqa: E402
 from vaecodec.baselines.classic import PillowCodec  # noqa: E402
+from vaecodec.catalog import read_model_info  # noqa: E402
 from vaecodec.compare import Entry, sheet, to_size  # noqa: E402
 from vaecodec.compare_page import page  # noqa: E402
 from vaecodec.errors import TargetError  # noqa: E402
@@ -309,11 +310,39 @@ def test_surrogate_on_held_out_pictures(tmp_path):
 def test_symbol_choice_sweeps_weights(tmp_path):
     data = held_out_folder(tmp_path / "data", 2)
     arguments = ("--data", data, "-o", tmp_path / "c", "-m", TINY, "--width", 64, "--height", 64)
-    result = run("symbol_choice", *arguments, "--weights", "0.01,1e6", "--qualities", "20,50,80")
+    result = run("symbol_choice", *arguments, "--weights", "0.01,1e6", "--times", "10", "--qualities", "20,50,80")
     assert result.exit_code == 0, result.output
     means = json.loads((tmp_path / "c.json").read_text())["means"]
+    assert "| 1e+06 | +0.0 % | 0 of " in result.output and "| 0.01 | " in result.output
+    assert all(
+        n >= t >= s
+        for n, t, s in zip(
+            *(means[key]["bpp"] for key in ("nearest", "as shipped, times 10", "as shipped")), strict=True
+        )
+    )
     assert means["1e+06"]["bpp"] == pytest.approx(means["nearest"]["bpp"])  # an error is dearer than any rate
     assert all(b < n for b, n in zip(means["0.01"]["bpp"], means["nearest"]["bpp"], strict=True))
+
+
+def test_scaling_keeps_runs_and_models(tmp_path):
+    stored, target = read_model_info(TINY), tmp_path / "scaling"
+    log, kodak = tmp_path / "log.jsonl", tmp_path / "kodak.json"
+    checks = [{"crops": crops, "validation": {"loss": [10 / crops, 20 / crops]}} for crops in (10, 20)]
+    log.write_text("\n".join(map(json.dumps, [{"loss": 1.0}, *checks])) + "\n")
+    published, _ = rd_tables.published_curves()
+    means = {"bpp": [2 * rate for rate in published["VTM 18.0"].bpp], "psnr-rgb": published["VTM 18.0"].psnr_db}
+    kodak.write_text(json.dumps({"description": f"model tiny {stored.fingerprint}", "results": means}))
+    assert "no run yet" in run("scaling", "-o", target).output
+    assert run("scaling", "-o", target, "--run", "a", log).exit_code == 0
+    result = run("scaling", "-o", target, "--run", "b", log, "--after", "a", "--model", TINY, kodak, "--crops", "40")
+    assert result.exit_code == 0, result.output
+    assert "| b | 30 to 40 | 100.0 | 50.0 |" in result.output
+    assert f"tiny {stored.fingerprint[:8]}" in result.output and "| +100.0 % |" in result.output
+    assert run("scaling", "-o", target).output == result.output
+    assert target.with_suffix(".png").exists()
+    kodak.write_text(json.dumps({"description": "model of others", "results": means}))
+    assert "not of the model" in run("scaling", "-o", target, "--model", TINY, kodak, "--crops", "40").output
+    assert "there is no run 'c'" in run("scaling", "-o", target, "--run", "b", log, "--after", "c").output
 
 
 def test_inference_compares_efforts(good, tmp_path, monkeypatch):
