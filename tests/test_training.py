@@ -17,6 +17,7 @@ from conftest import picture
 from PIL import Image
 from safetensors.torch import load_file
 from support import ROOT
+from torch.utils.flop_counter import FlopCounterMode
 
 from vaecodec.bound import nearest
 from vaecodec.cli import main
@@ -74,6 +75,29 @@ def test_an_untrained_model_is_a_transform_codec(folder):
     psnr = [model(x, torch.full((4,), q), nearest)[1].psnr_db.mean().item() for q in (0.0, 0.5, 1.0)]
     assert psnr[0] < psnr[1] < psnr[2]
     assert psnr[2] > 15
+
+
+@pytest.mark.parametrize("name", ["tiny", "light"])
+def test_multiply_accumulates_are_those_that_torch_counts(name):
+    model, side, quality = ImageVAE(CONFIGS[name]), 128, torch.zeros(1)
+    said = CONFIGS[name].kmac_per_pixel()
+
+    def counted(function, *arguments):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            result = function(*arguments)
+        return counter.get_total_flops() / 2 / side**2 / 1000, result
+
+    encoder, (y, z) = counted(model.infer, torch.zeros(1, 3, side, side), quality)
+    assert encoder == pytest.approx(said["analysis"] + said["hyper_analysis"], rel=1e-6)
+    assert counted(model.synthesis, y, quality)[0] == pytest.approx(said["synthesis"], rel=1e-6)
+    assert counted(model.rate, z, y, quality, nearest)[0] == pytest.approx(said["prior"], rel=1e-6)
+
+
+def test_full_is_of_a_size_that_can_be_shipped_and_run():
+    with torch.device("meta"):
+        weights = sum(parameter.numel() for parameter in ImageVAE(CONFIGS["full"]).parameters())
+    light, full = (CONFIGS[name].kmac_per_pixel()["decoder"] for name in ("light", "full"))
+    assert weights < 15.1e6 and 100 < full < 12 * light
 
 
 def test_training_lowers_the_loss_resumes_and_exports(folder, tmp_path):

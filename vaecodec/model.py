@@ -67,7 +67,7 @@ class ModelConfig:
         context = ((p + m) * p + self.prior_blocks * block(p)) / 256
         parts = {
             "analysis": (192 * a + self.analysis_blocks * block(a)) / 64 + 4 * a * m / 256 + linear,
-            "hyper_analysis": (4 * m * p + 4 * p * p + 2 * block(p)) / 1024 + (4 * p * p + p * z) / 4096,
+            "hyper_analysis": (4 * m * p + block(p)) / 1024 + (4 * p * p + block(p) + p * z) / 4096,
             "synthesis": (192 * s + self.synthesis_blocks * block(s)) / 64 + 4 * s * m / 256 + linear,
             "prior": 4 * z * p / 4096
             + (block(p) + 4 * p * p) / 1024
@@ -83,7 +83,7 @@ CONFIGS = {
     config.name: config
     for config in (
         ModelConfig("light", 320, 64, 128, 3, 128, 4, 160, 1, bits_back=True),
-        ModelConfig("full", 320, 96, 320, 8, 288, 9, 384, 2, bits_back=True),
+        ModelConfig("full", 320, 96, 256, 6, 320, 9, 224, 2, bits_back=True),
         ModelConfig("tiny", 32, 8, 16, 1, 16, 1, 16, 1, quality_knots=3, bits_back=True),
     )
 }
