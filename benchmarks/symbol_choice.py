@@ -136,12 +136,14 @@ def main(
 ) -> None:
     """Sweep the weight on held-out pictures."""
     from vaecodec.codec import Codec
+    from vaecodec.refine import rdo_weight
 
     if len(qualities) < 3:
         raise click.UsageError("--qualities: three or more, for a BD-rate")
     images, codec = held_out_crops(data, width, height, count), Codec(model)
     store = Store(output.with_suffix(".json"))
-    stamp = {"model_id": codec.stored.model_id.hex(), "qualities": qualities}
+    stamp = {"model_id": codec.stored.model_id.hex(), "shipped": [rdo_weight(0.0), rdo_weight(1.0)]}
+    stamp["qualities"] = qualities
     work = lambda setting, image: {q: measure(codec, image, setting, float(q)) for q in qualities}
     settings = [NEAREST, SHIPPED, *(f"{TIMES}{factor}" for factor in times), *weights]
     rows = measure_all(store, stamp, settings, images, work)

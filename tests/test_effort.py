@@ -96,6 +96,14 @@ def test_the_first_level_compares_in_doubt_only(light, monkeypatch) -> None:
     assert compared(light, monkeypatch, photo, 40, 2) == 2
 
 
+def test_the_first_level_takes_the_nearest_symbols_where_little_is_saved(light, monkeypatch) -> None:
+    """A noisy picture at a high quality: hardly any symbol can be spared, and what it costs is uncertain."""
+    noise = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
+    assert compared(light, monkeypatch, noise, 95, 1) == 0
+    assert light.compress(noise, quality=95, effort=1) == light.compress(noise, quality=95, effort=0)
+    assert light.compress(noise, quality=10, effort=1) != light.compress(noise, quality=10, effort=0)
+
+
 @pytest.mark.parametrize("quality", [15, 45, 75, 95])
 @pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea", "rocket"])
 def test_the_first_level_is_not_worse_where_it_does_not_compare(light, name: str, quality: float) -> None:

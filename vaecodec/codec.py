@@ -34,8 +34,10 @@ from vaecodec.weights import load_model
 
 LARGE_PIXELS = 2**24
 """Above this the encoder holds one try at a time, and tries bits-back only where it is asked for."""
-CLEAR_BYTES, CLEAR_RATIO = 1000, 2.05
-"""From which payload and which relation of savings to costs on level 1 is taken to be better than level 0."""
+LEAST_SAVED = 0.025
+"""Share of its payload that level 1 must save, or else the nearest symbols are taken: costs may be as large."""
+CLEAR_BYTES, CLEAR_RATIO = 1000, 2.0
+"""From which payload and which relation of savings to costs on level 1 is then taken to be better than level 0."""
 
 
 class Codec:
@@ -95,8 +97,8 @@ class Codec:
             effort: 0 to 9, see `effort.EFFORTS`. 0 rounds latents to the nearest symbols, 1 tries those that are best
                 for rate and distortion together, 2 and 3 choose them by the distortion's gradient, and from 4 on steps
                 of descent improve latents before that. From 2 on no level gives a picture with a larger λ·D + R than 0:
-                what they make is compared with that. Level 1 compares in doubt only. From 1 on the file is decoded to
-                its symbols once before it is returned.
+                what they make is compared with that. Level 1 compares in doubt only, and takes what 0 makes where it
+                would save little. From 1 on the file is decoded to its symbols once before it is returned.
             progress: told of the steps of levels from 4 on, see `effort.Progress`; it can end them early.
             coding: of the hyperlatents, one of `container.CODINGS`: 0 rounds them, 1 codes them with bits-back where
                 that is possible; `None` takes what gives the smaller file; below effort 3 and above `LARGE_PIXELS` that
@@ -213,8 +215,11 @@ class Codec:
             least = self.objective(rgb, self.encode(rgb, quality, effort=0, coding=container.ROUNDED))
         for z, y, choice in self._tries(rgb, quality, effort, progress, only_first=sparing):
             latents = self.coder.encode(z, y, rgb.shape[1::-1], quality, choice)
-            clear = not level.compared and choice is not nearest and self._is_clear(choice, latents)
-            settled = not effort or clear
+            chosen = not level.compared and choice is not nearest
+            if chosen and choice.saved < LEAST_SAVED * 8 * len(latents.payload):
+                continue
+            alone = rounded is None and choice is nearest and not level.improves
+            settled = alone or (chosen and self._is_clear(choice, latents))
             objective = 0.0 if settled else self.objective(rgb, latents)
             if objective < least:
                 rounded, inferred, least = latents, (z, y, choice), objective
@@ -259,9 +264,9 @@ class Codec:
 
     @staticmethod
     def _is_clear(choice: RateDistortionChoice, latents: Latents) -> bool:
-        """Whether chosen symbols need not be compared with the nearest: they save enough, and the payload is not tiny.
+        """Whether chosen symbols need not be compared with the nearest, given that they save `LEAST_SAVED`.
 
-        The rule was found on held-out pictures (docs/inference.md); there is no proof of it.
+        The rule was found on crops of training pictures (docs/inference.md); there is no proof of it.
         """
         return len(latents.payload) >= CLEAR_BYTES and choice.saved > CLEAR_RATIO * choice.paid
 

@@ -15,7 +15,7 @@ class Effort:
         choices: how often symbols are chosen by the gradient of the distortion (`descent.choose`).
         steps: of descent on the bound, at most (`descent.refine`).
         both_codings: hyperlatents are coded both ways, and the smaller file is taken, unless one is asked for.
-        compared: with what level 0 makes, always; or else only in doubt, see `Codec._is_clear`.
+        compared: with what level 0 makes, always; or else only in doubt, see `codec.LEAST_SAVED` and `Codec._is_clear`.
     """
 
     optimised: bool = False

@@ -63,18 +63,20 @@ class RateDistortionChoice:
         self.saved = self.paid = 0.0
 
     def __call__(self, u: Tensor, numbers: Tensor) -> Tensor:
-        tables = numbers.cpu().numpy()
         mean = (numbers % FRACTIONS).double() / FRACTIONS - 0.5
+        symbols = u.round()
+        movable = (symbols - mean).abs() > 0.5  # the others, which are most, are where the mean is already
+        tables = numbers[movable].cpu().numpy()
 
-        def bits(symbols: Tensor) -> Tensor:
-            lengths = self.tables.bits(symbols.cpu().numpy().astype(np.int64), tables)
-            return torch.from_numpy(lengths).to(u.device)
+        def bits(values: Tensor) -> Tensor:
+            return torch.from_numpy(self.tables.bits(values.cpu().numpy().astype(np.int64), tables)).to(u.device)
 
-        closest, inner, saved, paid = exchanges(u, mean, bits, self.weight)
+        closest, inner, saved, paid = exchanges(u[movable], mean[movable], bits, self.weight)
         pays = saved > paid
         self.saved += float(saved[pays].sum())
         self.paid += float(paid[pays].sum())
-        return torch.where(pays, inner, closest)
+        symbols[movable] = torch.where(pays, inner, closest)
+        return symbols
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vaecodec.bound import Rounding, gaussian_bits
 
-RDO_WEIGHT_LOW, RDO_WEIGHT_HIGH = 22.0, 75.0
+RDO_WEIGHT_LOW, RDO_WEIGHT_HIGH = 31.0, 75.0
 
 
 def rdo_weight(quality: float | Tensor) -> float | Tensor:
@@ -18,8 +18,8 @@ def rdo_weight(quality: float | Tensor) -> float | Tensor:
     At high rate and for an orthonormal transform it would be 6 / ln 2 = 8.7, whatever λ is: squared error Δ²/12 and
     rate −log2 Δ a coefficient balance at a step Δ for which an error e (in steps) adds 6 e² / ln 2 bits to the
     objective. That is best for a young model; trained encoders spare symbols by themselves, and errors are dearer.
-    Measured with the shipped model on validation pictures (docs/training-log.md): even from 20 to 40 at the lowest
-    rates, where the lower end is taken for the sake of small files, and at the highest best at 60, the largest tried.
+    Measured on held-out pictures (benchmarks/symbol_choice.py): BD-rate is even from 22 to 45 at the lowest rates, but
+    below 30 drawings and screenshots lose more than they save.
     """
     return RDO_WEIGHT_LOW * (RDO_WEIGHT_HIGH / RDO_WEIGHT_LOW) ** quality
 
