@@ -123,8 +123,13 @@ def draw(runs: dict[str, dict], models: dict[str, dict], path: Path) -> None:
     points = [(kmac, against_anchor(published[name]), name, GREY) for name, kmac in PUBLISHED_KMAC.items()]
     points += [(kmac, rate, name, COLOURS[1]) for name, (kmac, rate) in baselines().items()]
     points += [
-        (model["decoder_kmac"], model["bd_rate_percent"], f"{name}, {model['crops'] / 1000:,.0f}k crops", COLOURS[0])
-        for name, model in models.items()
+        (
+            model["decoder_kmac"],
+            model["bd_rate_percent"],
+            f"{model['config']}, {model['crops'] / 1000:,.0f}k crops",
+            COLOURS[0],
+        )
+        for model in models.values()
     ]
     for kmac, rate, name, colour in points:
         right.plot(kmac, rate, "o", markersize=5, color=colour)
