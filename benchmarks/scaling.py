@@ -10,6 +10,7 @@ Results keep all runs and models that were ever added; without options they are 
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -44,14 +45,14 @@ def run_of(log: Path, before: int) -> dict[str, list]:
     }
 
 
-def model_of(path: str, kodak: Path, crops: int) -> dict:
-    """A model's sizes, and what it needs on Kodak."""
+def model_of(path: str, kodak: Path, crops: int) -> tuple[str, dict]:
+    """A model's name, its sizes, and what it needs on Kodak."""
     from vaecodec.weights import load_model
 
     stored, means = load_model(path), json.loads(kodak.read_text())
     if stored.fingerprint not in means["description"]:
         raise click.ClickException(f"{kodak}: not of the model {path}")
-    return {
+    return f"{stored.name} {stored.fingerprint[:8]}", {
         "config": stored.config.name,
         "crops": crops,
         "decoder_kmac": round(stored.config.kmac_per_pixel()["decoder"], 2),
@@ -60,9 +61,15 @@ def model_of(path: str, kodak: Path, crops: int) -> dict:
     }
 
 
+@functools.cache
+def published() -> dict[str, Curve]:
+    """Curves of others, by name."""
+    return published_curves()[0]
+
+
 def against_anchor(curve: Curve) -> float:
     """BD-rate by PSNR in per cent against VTM."""
-    result = bd_rate(published_curves()[0][ANCHOR], curve, "psnr_db")
+    result = bd_rate(published()[ANCHOR], curve, "psnr_db")
     if result is None:
         raise click.ClickException(f"no common range with {ANCHOR}")
     return result[0]
@@ -119,8 +126,7 @@ def draw(runs: dict[str, dict], models: dict[str, dict], path: Path) -> None:
         left.plot(crops, values, f"{MARKERS[number]}-", markersize=3.5, color=COLOURS[number % 7], label=name)
     left.set(xscale="log", xlabel="crops seen", ylabel="objective on held-out crops, % of the first")
     left.legend(fontsize=8)
-    published = published_curves()[0]
-    points = [(kmac, against_anchor(published[name]), name, GREY) for name, kmac in PUBLISHED_KMAC.items()]
+    points = [(kmac, against_anchor(published()[name]), name, GREY) for name, kmac in PUBLISHED_KMAC.items()]
     points += [(kmac, rate, name, COLOURS[1]) for name, (kmac, rate) in baselines().items()]
     points += [
         (
@@ -184,10 +190,8 @@ def main(
     if added:
         runs[added[0]] = run_of(added[1], runs[after]["crops"][-1] if after else 0)
     if evaluated:
-        from vaecodec.weights import load_model
-
-        stored = load_model(evaluated[0])
-        models[f"{stored.name} {stored.fingerprint[:8]}"] = model_of(evaluated[0], evaluated[1], crops)
+        name, model = model_of(*evaluated, crops)
+        models[name] = model
     if not runs:
         raise click.UsageError(f"{output.with_suffix('.json')} has no run yet; add one with --run")
     for model in models.values():

@@ -69,8 +69,11 @@ def objectives(config, rows: dict[str, dict], quality: str) -> np.ndarray:
     """λ·D + R of each picture, in bits per pixel."""
     import torch
 
-    lmbda = float(config.lmbda(torch.tensor(quality_code(float(quality)) / QUALITY_MAX)))
-    return np.array([bpp + lmbda * 255**2 * 10 ** (-db / 10) for bpp, db in (row[quality] for row in rows.values())])
+    from vaecodec.bound import Bound
+
+    bpp, psnr_db = torch.tensor([row[quality] for row in rows.values()], dtype=torch.float64).T
+    lmbda = config.lmbda(torch.tensor(quality_code(float(quality)) / QUALITY_MAX))
+    return Bound(10 ** (-psnr_db / 10), {"payload": bpp}).objective(lmbda).numpy()
 
 
 def losses_percent(config, rows: dict[str, dict[str, dict]], setting: str, qualities: list[str]) -> np.ndarray:

@@ -18,8 +18,8 @@ def rdo_weight(quality: float | Tensor) -> float | Tensor:
     At high rate and for an orthonormal transform it would be 6 / ln 2 = 8.7, whatever λ is: squared error Δ²/12 and
     rate −log2 Δ a coefficient balance at a step Δ for which an error e (in steps) adds 6 e² / ln 2 bits to the
     objective. That is best for a young model; trained encoders spare symbols by themselves, and errors are dearer.
-    Measured on held-out pictures (benchmarks/symbol_choice.py): BD-rate is even from 22 to 45 at the lowest rates, but
-    below 30 drawings and screenshots lose more than they save.
+    Measured on held-out pictures (benchmarks/symbol_choice.py): BD-rate is even from 22 to 45 at the lowest rates. The
+    lower end of that lost more than it saved on some drawings (docs/training-log.md).
     """
     return RDO_WEIGHT_LOW * (RDO_WEIGHT_HIGH / RDO_WEIGHT_LOW) ** quality
 
