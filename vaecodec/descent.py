@@ -1,8 +1,8 @@
 """Semi-amortised inference: the latents of one picture, improved by gradients of the discrete bound.
 
-The encoder's latents are where it begins. `choose` is the cheap way: one gradient of the distortion at the symbols,
-and of all symbols' neighbours towards the mean those are taken that pay, to second order. It is a proximal step, as in
-iterative thresholding, whose proximal operator is `refine.rdo_round`.
+The encoder's latents are where it begins. `choose` is the cheap way: one gradient of the distortion at the symbols that
+level 1 would send, and of the nearest symbols' neighbours towards the mean those are taken that pay, to second order.
+It is a proximal step, as in iterative thresholding, whose proximal operator is `refine.rdo_round`.
 
 `refine` goes on for many steps. A latent u between two symbols of its lattice stands for one of them, drawn
 with probabilities that have mean u. Then the code length is linear between the symbols, and the squared error is that
@@ -25,12 +25,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vaecodec.bound import as_given, gaussian_bits, nearest
+from vaecodec.bound import as_given, gaussian_bits
 from vaecodec.effort import Progress
 from vaecodec.model import HYPER, PATCH, ImageVAE
 from vaecodec.precision import autocast
 from vaecodec.prior import Cells
-from vaecodec.refine import rdo_round
+from vaecodec.refine import optimised, rdo_round
 from vaecodec.tiles import Tile, scaled, tiles
 
 AREA, HALO = 256, 1
@@ -218,7 +218,7 @@ def choose(
         pixels = target(*scaled(tile.outer, PATCH))
         tile_z, u = z[(..., *z_tile.outer)], y[(..., *tile.outer)].contiguous(memory_format=torch.channels_last)
         with autocast(pixels.device):
-            y_hat, _ = model.rate(tile_z, u, quality, nearest, as_given)
+            y_hat, _ = model.rate(tile_z, u, quality, optimised(quality), as_given)
             for _ in range(times):
                 symbols = y_hat.detach().requires_grad_()
                 with torch.enable_grad():
