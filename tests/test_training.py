@@ -133,6 +133,8 @@ def test_training_lowers_the_loss_resumes_and_exports(folder, tmp_path):
     save_model(model, tmp_path / "mine.safetensors")
     codec = Codec(tmp_path / "mine.safetensors")
     assert codec.decompress(codec.compress(picture(70, 50), quality=60)).size == (70, 50)
+    linear = codec.stored.weights()["synthesis.linear.weight"]
+    assert torch.equal(linear, model.synthesis.linear.weight)  # half precision would cost rate
     entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert any("loss" in entry for entry in entries)
 

@@ -1,7 +1,7 @@
 """Models on disk: one safetensors file each, found by name, checked against its own fingerprint.
 
-A file holds the transforms in half precision, the prior as integers with its tables, and the prior's float weights in
-half precision, from which training goes on. Decoding uses the integers only.
+A file holds the transforms in half precision but for their linear paths, the prior as integers with its tables, and the
+prior's float weights in half precision, from which training goes on. Decoding uses the integers only.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def save_model(model: ImageVAE, path: Path) -> str:
         ModelError: they have no exact integer form.
     """
     model = model.cpu()
-    tensors = {k: v.detach().half().contiguous() for k, v in model.state_dict().items()}
+    tensors = {k: v.detach().to(_stored_type(k)).contiguous() for k, v in model.state_dict().items()}
     reloaded = ImageVAE(model.config)
     reloaded.load_state_dict({k: v.float() for k, v in tensors.items()})
     tensors |= {f"exact.{k}": v for k, v in exact.convert(reloaded.prior).items()}
@@ -59,6 +59,11 @@ def save_model(model: ImageVAE, path: Path) -> str:
     counts, radii = gaussian_tables()
     tensors |= {"tables.counts": torch.from_numpy(counts), "tables.radii": torch.from_numpy(radii)}
     return write_model(path, model.config.to_dict(), tensors)
+
+
+def _stored_type(name: str) -> torch.dtype:
+    """Of a float tensor: linear paths in half precision add 0.2 % to the objective at the highest qualities."""
+    return torch.float32 if ".linear." in name else torch.float16
 
 
 def write_model(path: Path, config: dict, tensors: dict[str, Tensor]) -> str:

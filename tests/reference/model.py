@@ -11,7 +11,7 @@ import numpy as np
 
 from reference.container import require
 
-TYPES = {"F16": "float16", "I16": "int16", "I32": "int32", "U8": "uint8", "U16": "uint16"}
+TYPES = {"F16": "float16", "F32": "float32", "I16": "int16", "I32": "int32", "U8": "uint8", "U16": "uint16"}
 
 
 @dataclass(frozen=True)
