@@ -55,7 +55,7 @@ def objective(codec: Codec, rgb: np.ndarray, quality: float, effort: int, steps:
 def test_levels_rise() -> None:
     steps = [level.steps for level in EFFORTS]
     assert len(steps) == 10 and steps[:SHOWN_FROM] == [0] * SHOWN_FROM and steps == sorted(steps) and steps[-1] <= 300
-    assert [level.choices for level in EFFORTS[:SHOWN_FROM]] == sorted(level.choices for level in EFFORTS[:SHOWN_FROM])
+    assert [level.choices for level in EFFORTS] == sorted(level.choices for level in EFFORTS)
     for effort in (-1, 10, 2.5):
         with pytest.raises(ValueError, match="0 to 9"):
             check_effort(effort)
@@ -137,12 +137,14 @@ def test_what_does_not_decode_is_not_handed_out(tiny, monkeypatch) -> None:
             tiny.compress(PICTURES["cat"], effort=1, **asked)
 
 
-@pytest.mark.parametrize("quality", [30.0, 70.0])
+@pytest.mark.parametrize("quality", [20.0, 70.0])
 def test_steps_pay(light, quality: float) -> None:
-    original = PICTURES["astronaut"]
-    base, chosen, refined = (objective(light, original, quality, effort) for effort in (0, 3, 5))
-    assert chosen < 0.997 * base
-    assert refined < 0.99 * base
+    """In the mean over pictures every kind of level gains on the one before."""
+    originals = [crop(name, 224, 192) for name in ("astronaut", "chelsea", "coffee")]
+    totals = [sum(objective(light, rgb, quality, effort) for rgb in originals) for effort in (0, 2, 3, 4)]
+    assert totals == sorted(totals, reverse=True)
+    assert totals[2] < 0.98 * totals[0]
+    assert totals[3] < 0.997 * totals[2]
 
 
 @pytest.mark.parametrize("name", ["astronaut", "coffee", "cat", "drawn"])

@@ -96,7 +96,7 @@ class Codec:
             psnr: or the smallest file of at least so many dB (RGB).
             effort: 0 to 9, see `effort.EFFORTS`. 0 rounds latents to the nearest symbols, 1 tries those that are best
                 for rate and distortion together, 2 and 3 choose them by the distortion's gradient, and from 4 on steps
-                of descent improve latents before that. From 2 on no level gives a picture with a larger λ·D + R than 0:
+                of descent go on from there. From 2 on no level gives a picture with a larger λ·D + R than 0:
                 what they make is compared with that. Level 1 compares in doubt only, and takes what 0 makes where it
                 would save little. From 1 on the file is decoded to its symbols once before it is returned.
             progress: told of the steps of levels from 4 on, see `effort.Progress`; it can end them early.
@@ -252,7 +252,7 @@ class Codec:
         level = EFFORTS[effort]
         unimproved = None if only_first else (z, y.clone() if level.improves else y, nearest)
         if level.choices:
-            y = descent.choose(self.model, target, z, y, condition, level.choices)
+            y = descent.choose(self.model, target, z, y, condition, level.choices, halfway=level.steps > 0)
         if level.steps:
             z, y = descent.refine(self.model, target, z, y, condition, level.steps, progress)
         if level.optimised:

@@ -199,11 +199,22 @@ def _tiles(z: Tensor) -> list[Tile]:
 
 @torch.no_grad()
 def choose(
-    model: ImageVAE, target: Callable[[slice, slice], Tensor], z: Tensor, y: Tensor, quality: Tensor, times: int
+    model: ImageVAE,
+    target: Callable[[slice, slice], Tensor],
+    z: Tensor,
+    y: Tensor,
+    quality: Tensor,
+    times: int,
+    *,
+    halfway: bool = False,
 ) -> Tensor:
     """Latents on symbols that the gradient of the distortion chooses, `times` in turn; arguments as for `refine`.
 
     `y` itself is overwritten, and returned: of a large picture there is no room for another.
+
+    Args:
+        halfway: return latents halfway between the symbols and what was rounded to them: where `refine` begins, which
+            moves a latent that lies on a symbol only if another one pays.
     """
 
     def rounding(u: Tensor, mean: Tensor, log2_scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -226,7 +237,8 @@ def choose(
                     (gradient,) = torch.autograd.grad((weight * error.square()).sum(), symbols)
                 u = (u + y_hat) / 2 - gradient / (2 * CHOICE_WEIGHT)
                 y_hat, _ = model.rate(tile_z, u, quality, rounding, as_given)
-        y[(..., *tile.inner)] = y_hat[(..., *tile.crop)]
+        chosen = (u + y_hat) / 2 if halfway else y_hat
+        y[(..., *tile.inner)] = chosen[(..., *tile.crop)]
     return y.div_(gain)
 
 

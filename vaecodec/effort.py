@@ -13,7 +13,7 @@ class Effort:
     Attributes:
         optimised: symbols are weighed by their code lengths (`refine.rdo_round`), besides being rounded to the nearest.
         choices: how often symbols are chosen by the gradient of the distortion (`descent.choose`).
-        steps: of descent on the bound, at most (`descent.refine`).
+        steps: of descent on the bound, at most (`descent.refine`), which begins near those symbols.
         both_codings: hyperlatents are coded both ways, and the smaller file is taken, unless one is asked for.
         compared: with what level 0 makes, always; or else only in doubt, see `codec.LEAST_SAVED` and `Codec._is_clear`.
     """
@@ -35,12 +35,12 @@ EFFORTS = (
     Effort(optimised=True, both_codings=False, compared=False),
     Effort(choices=1, both_codings=False),
     Effort(choices=4),
-    Effort(optimised=True, steps=16),
-    Effort(optimised=True, steps=20),
-    Effort(optimised=True, steps=25),
-    Effort(optimised=True, steps=32),
-    Effort(optimised=True, steps=40),
-    Effort(optimised=True, steps=50),
+    Effort(optimised=True, choices=4, steps=16),
+    Effort(optimised=True, choices=4, steps=20),
+    Effort(optimised=True, choices=4, steps=25),
+    Effort(optimised=True, choices=4, steps=32),
+    Effort(optimised=True, choices=4, steps=40),
+    Effort(optimised=True, choices=4, steps=50),
 )
 DEFAULT_EFFORT = 2
 SHOWN_FROM = 4
