@@ -137,9 +137,13 @@ def draw(runs: dict[str, dict], models: dict[str, dict], path: Path) -> None:
         )
         for model in models.values()
     ]
-    for kmac, rate, name, colour in points:
+    for number, (kmac, rate, name, colour) in enumerate(points):
         right.plot(kmac, rate, "o", markersize=5, color=colour)
-        right.annotate(name, (kmac, rate), (6, 0), textcoords="offset points", va="center", fontsize=8, color=colour)
+        leftwards = colour == COLOURS[0] and number % 2  # models of one size lie close above each other
+        right.annotate(
+            name, (kmac, rate), (-6 if leftwards else 6, 0), textcoords="offset points", va="center",
+            ha="right" if leftwards else "left", fontsize=8, color=colour,
+        )  # fmt: skip
     right.set(
         xscale="log", xlabel="decoder, thousands of multiply-accumulates a pixel", ylabel=f"BD-rate against {ANCHOR}, %"
     )
