@@ -228,7 +228,7 @@ def observation_noise(bench: Bench) -> dict:
     model = bench.model("vae", 8)
     with torch.no_grad():
         bound = model(bench.images(500))
-    kl, mse = float(bound.rate_bpp["z"].mean()) * PIXELS * LN2, float(bound.mse.mean())
+    kl, mse = float(bound.rate_bpp["z"].mean()) * PIXELS * LN2, float(bound.distortion.mean())
     for v in variances:
         likelihood = -PIXELS * (mse / (2 * v) + 0.5 * math.log(2 * math.pi * v))
         result["bound_mnist"].append(likelihood - kl)

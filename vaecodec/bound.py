@@ -1,6 +1,8 @@
 """The terms of the variational bound, written once: for training, refinement and rate reports.
 
-    -log2 p(x) / pixels  <=  rate (KL, bits per pixel)  +  lmbda * 255² * distortion (MSE on [0, 1])
+    -log2 p(x) / pixels  <=  rate (KL, bits per pixel)  +  lmbda * 255² * d (MSE on [0, 1])
+
+With another d (`distortion`) the sum is the objective of generalised variational inference, and no bound on log p(x).
 
 With integers for latents the posterior is a point mass and the KL term is the code length. In training uniform noise
 of width 1 stands in for rounding (Ballé et al. 2017), for which the same expression is KL(q || p) exactly.
@@ -25,12 +27,14 @@ class Bound:
     """The bound of a batch, term by term.
 
     Attributes:
-        mse: `[B]` squared error on [0, 1], mean over pixels and the three channels.
+        distortion: `[B]` d of the model's configuration, see `distortion`; squared error or in its units.
         rate_bpp: name of a latent group ("z", "y0" to "y3") to `[B]` bits per pixel.
+        mse: `[B]` squared error on [0, 1], mean over pixels and the three channels, where d is another one.
     """
 
-    mse: Tensor
+    distortion: Tensor
     rate_bpp: dict[str, Tensor]
+    mse: Tensor | None = None
 
     @property
     def total_bpp(self) -> Tensor:
@@ -39,12 +43,13 @@ class Bound:
 
     def objective(self, lmbda: Tensor) -> Tensor:
         """`[B]` negative bound up to a constant, in bits per pixel, at `[B]` trade-offs `lmbda`."""
-        return lmbda * 255.0**2 * self.mse + self.total_bpp
+        return lmbda * 255.0**2 * self.distortion + self.total_bpp
 
     @property
     def psnr_db(self) -> Tensor:
         """`[B]` of the unrounded reconstruction."""
-        return -10 * torch.log10(self.mse.clamp_min(1e-10))
+        mse = self.distortion if self.mse is None else self.mse
+        return -10 * torch.log10(mse.clamp_min(1e-10))
 
 
 class _LowerBound(torch.autograd.Function):

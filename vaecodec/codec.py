@@ -280,10 +280,10 @@ class Codec:
         return y, self.transforms.hyper_analyse(y, quality)
 
     def objective(self, rgb: np.ndarray, latents: Latents) -> float:
-        """λ·D + R in bits per pixel, of the bytes that are written and the 8-bit picture that a decoder shows."""
-        mse = metrics.mse(self.synthesize(latents), rgb) / 255**2
+        """λ·d + R in bits per pixel, of the bytes that are written and the 8-bit picture that a decoder shows."""
+        d = self.model.distortion.of_pictures(rgb, self.synthesize(latents))
         rate = 8 * len(latents.payload) / (rgb.shape[0] * rgb.shape[1])
-        bound = Bound(torch.tensor([mse]), {"payload": torch.tensor([rate], dtype=torch.float64)})
+        bound = Bound(torch.tensor([d]), {"payload": torch.tensor([rate], dtype=torch.float64)})
         return float(bound.objective(self.model.config.lmbda(torch.tensor([latents.quality / QUALITY_MAX]))))
 
     @torch.no_grad()

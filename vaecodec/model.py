@@ -11,7 +11,7 @@ and so are the tables of z.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from vaecodec.blocks import Pointwise, QualityFilm, TransformBlock, compand, depth_to_space, space_to_depth
 from vaecodec.bound import Bound, Rounding, as_given, gaussian_bits, gaussian_kl_bits, nearest, noisy
+from vaecodec.distortion import distortion_of
 from vaecodec.posterior import FINE, Posterior
 from vaecodec.prior import STEPS, Cells, Prior
 
@@ -34,6 +35,7 @@ class ModelConfig:
 
     Attributes:
         bits_back: there is a posterior q(z | y), so that hyperlatents can be coded with bits-back.
+        distortion: what the model is trained for, see `distortion.DISTORTIONS`.
     """
 
     name: str
@@ -49,13 +51,14 @@ class ModelConfig:
     bits_back: bool = False
     lambda_min: float = 0.0008
     lambda_max: float = 0.32
+    distortion: str = "mse"
 
     def to_dict(self) -> dict:
         """Plain values, for JSON."""
         return asdict(self)
 
     def lmbda(self, quality: Tensor) -> Tensor:
-        """The trade-off λ (bits per pixel for each unit of MSE on [0, 255]) of qualities in [0, 1]; log-spaced."""
+        """The trade-off λ (bits per pixel for each unit of d on [0, 255]) of qualities in [0, 1]; log-spaced."""
         return self.lambda_min * (self.lambda_max / self.lambda_min) ** quality
 
     def kmac_per_pixel(self) -> dict[str, float]:
@@ -173,6 +176,7 @@ class ImageVAE(nn.Module):
     """The whole model.
 
     Attributes:
+        distortion: d of the observation model.
         analysis, hyper_analysis: the inference network q.
         prior: p(y, z).
         synthesis: the generator.
@@ -182,6 +186,7 @@ class ImageVAE(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.config = config
+        self.distortion = distortion_of(config.distortion)
         self.analysis = Analysis(config)
         self.hyper_analysis = HyperAnalysis(config)
         self.prior = Prior(
@@ -293,8 +298,8 @@ class ImageVAE(nn.Module):
         """
         gain = self.prior.gain(quality)
         y_hat, bits = self.rate(z, y * gain, quality, rounding, z_rounding)
-        x_hat, mse = self._reconstruct(x, y_hat / gain, quality)
-        return x_hat, Bound(mse, _per_pixel(bits, x))
+        x_hat = self._reconstruct(y_hat / gain, quality)
+        return x_hat, self._bound(x, x_hat, bits)
 
     def bound_of_both_codings(self, x: Tensor, quality: Tensor, rounding: Rounding) -> tuple[Bound, Bound]:
         """The bound with z rounded to the nearest, and with z sampled, as bits-back coding has it.
@@ -305,13 +310,16 @@ class ImageVAE(nn.Module):
         gain = self.prior.gain(quality)
         y_hat, bits = self.rate(z, y * gain, quality, rounding, nearest)
         _, sampled_bits = self.bits_back_rate(y * gain, y_hat, quality, rounding)
-        _, mse = self._reconstruct(x, y_hat / gain, quality)
-        return Bound(mse, _per_pixel(bits, x)), Bound(mse, _per_pixel(sampled_bits, x))
+        bound = self._bound(x, self._reconstruct(y_hat / gain, quality), bits)
+        return bound, replace(bound, rate_bpp=_per_pixel(sampled_bits, x))
 
-    def _reconstruct(self, x: Tensor, y_hat: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-        """x_hat and its mean squared error, `[B]`, from normalised latents."""
-        x_hat = self.synthesis(y_hat, quality).float() + 0.5
-        return x_hat, (x_hat - x).square().flatten(1).mean(1)
+    def _reconstruct(self, y_hat: Tensor, quality: Tensor) -> Tensor:
+        """x_hat from normalised latents."""
+        return self.synthesis(y_hat, quality).float() + 0.5
+
+    def _bound(self, x: Tensor, x_hat: Tensor, bits: dict[str, Tensor]) -> Bound:
+        distortion, mse = self.distortion(x_hat, x)
+        return Bound(distortion, _per_pixel(bits, x), mse)
 
     def forward(
         self, x: Tensor, quality: Tensor, rounding: Rounding = noisy, z_rounding: Rounding | None = None

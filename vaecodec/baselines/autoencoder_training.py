@@ -101,7 +101,7 @@ def train(
             set_rate(optimizers, min(1.0, (step + 1) / 200, 2.5 * (1 - step / steps)))
             with autocast("cpu"):
                 bound = pair(x.contiguous(memory_format=torch.channels_last), quality)[1]
-            loss = weighted_loss(bound, config.lmbda(quality)) if kl else bound.mse.mean() * 255**2 * _MSE_WEIGHT
+            loss = weighted_loss(bound, config.lmbda(quality)) if kl else bound.distortion.mean() * 255**2 * _MSE_WEIGHT
             for optimizer in optimizers:
                 optimizer.zero_grad(set_to_none=True)
             loss.backward()
