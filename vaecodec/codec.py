@@ -19,12 +19,14 @@ from vaecodec import container, descent, images, metrics
 from vaecodec.bitsback import BitsBackCoder
 from vaecodec.bound import Bound
 from vaecodec.catalog import DEFAULT_MODEL
+from vaecodec.choice import PictureGradient, choose
 from vaecodec.container import DEFAULT_QUALITY, QUALITY_MAX, quality_code
-from vaecodec.effort import DEFAULT_EFFORT, EFFORTS, Progress, check_effort
+from vaecodec.effort import DEFAULT_EFFORT, EFFORTS, Effort, Progress, check_effort
 from vaecodec.errors import BitstreamError, ModelError, Unsupported, VaecodecError
 from vaecodec.images import ImageLike, Planes
 from vaecodec.latents import LatentCoder, Latents, RateDistortionChoice, SymbolChoice, nearest
 from vaecodec.memory import enough_memory
+from vaecodec.refine import rdo_weight
 from vaecodec.tables import FRACTIONS
 from vaecodec.targets import Goal, search
 from vaecodec.tiles import TILE_AREA
@@ -207,7 +209,7 @@ class Codec:
             effort, coding, progress: see `compress`. Bits-back is not possible for low pictures (see
                 `BitsBackCoder.encode`).
         """
-        level, large = EFFORTS[effort], rgb.shape[0] * rgb.shape[1] > LARGE_PIXELS
+        level, large = self._level(effort), rgb.shape[0] * rgb.shape[1] > LARGE_PIXELS
         if self.bits_back is None or (coding is None and (large or not level.both_codings)):
             coding = container.ROUNDED
         rounded, least, sparing = None, math.inf, large and level.improves
@@ -230,7 +232,10 @@ class Codec:
             return self.encode(rgb, quality, effort=0, coding=coding)
         if coding == container.ROUNDED:
             return rounded
-        made = self.bits_back.encode(rounded, *inferred)
+        z, y, choice = inferred
+        if choice is not nearest:  # z will be another one there, and with it the lattices
+            y, choice = self._halfway(z, y, quality, choice), nearest
+        made = self.bits_back.encode(rounded, z, y, choice)
         if made is None:
             return rounded
         smaller = len(made[0].payload) < len(rounded.payload)
@@ -249,18 +254,33 @@ class Codec:
         y, z = self.analyse(rgb, quality)
         condition = torch.tensor([quality / QUALITY_MAX], dtype=torch.float32, device=self.device)
         target = lambda rows, columns: self._to_tensor(rgb[rows, columns])
-        level = EFFORTS[effort]
+        level = self._level(effort)
         unimproved = None if only_first else (z, y.clone() if level.improves else y, nearest)
+        weight = rdo_weight(quality / QUALITY_MAX, self.model.config.distortion)
+        choice = RateDistortionChoice(self.coder.tables, weight)
         if level.choices:
-            y = descent.choose(self.model, target, z, y, condition, level.choices, halfway=level.steps > 0)
+            gradient = PictureGradient(self.model, target, rgb.shape[:2], condition)
+            told = None if level.steps else progress
+            choice = choose(self.coder, gradient, z, y, quality, choice, level.choices, told)
         if level.steps:
+            y = self._halfway(z, y, quality, choice)
             z, y = descent.refine(self.model, target, z, y, condition, level.steps, progress)
+            choice = RateDistortionChoice(self.coder.tables, weight)
         if level.optimised:
-            yield z, y, RateDistortionChoice(self.coder.tables, quality)
-        if level.improves:
+            yield z, y, choice
+        if level.steps:
             yield z, y, nearest
         if unimproved:
             yield unimproved
+
+    def _level(self, effort: int) -> Effort:
+        return EFFORTS[self.model.config.distortion][effort]
+
+    def _halfway(self, z: Tensor, y: Tensor, quality: int, choice: SymbolChoice) -> Tensor:
+        """Latents half-way to the symbols that are chosen for them; on the same lattice those are the nearest."""
+        _, coded, _ = self.coder.code(z, y, quality, choice)
+        y_hat = coded.merged().to(y) / (self.prior.at(quality).gain.to(y) * FRACTIONS)
+        return y_hat.add_(y).div_(2)
 
     @staticmethod
     def _is_clear(choice: RateDistortionChoice, latents: Latents) -> bool:

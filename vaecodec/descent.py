@@ -1,13 +1,9 @@
 """Semi-amortised inference: the latents of one picture, improved by gradients of the discrete bound.
 
-The encoder's latents are where it begins. `choose` is the cheap way: one gradient of the distortion at the symbols that
-level 1 would send, and of the nearest symbols' neighbours towards the mean those are taken that pay, to second order.
-It is a proximal step, as in iterative thresholding, whose proximal operator is `refine.rdo_round`.
-
-`refine` goes on for many steps. A latent u between two symbols of its lattice stands for one of them, drawn
-with probabilities that have mean u. Then the code length is linear between the symbols, and the squared error is that
-at u plus w f (1 - f), with f the position between them and w half the curvature: the bound's expectation, to second
-order. Along each latent it is concave, so its minima are symbols, and a latent that has come to one leaves it only if
+It begins near symbols that `choice.choose` took. A latent u between two symbols of its lattice stands for one of them,
+drawn with probabilities that have mean u. Then the code length is linear between the symbols, and the squared error is
+that at u plus w f (1 - f), with f the position between them and w half the curvature: the bound's expectation, to
+second order. Along each latent it is concave, so its minima are symbols, and a latent that has come to one leaves it only if
 that pays: the descent is discrete in the end and needs no noise and no temperature. The steps of all latents are scaled
 by their curvatures, which one backward pass with random signs tells (Hutchinson's estimator of the Gauss-Newton
 diagonal). Yang, Bamler and Mandt (2020) anneal Gumbel noise instead; docs/inference.md compares.
@@ -25,18 +21,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vaecodec.bound import as_given, gaussian_bits
+from vaecodec.bound import gaussian_bits
+from vaecodec.choice import gradient_tiles
 from vaecodec.effort import Progress
 from vaecodec.model import HYPER, PATCH, ImageVAE
 from vaecodec.precision import autocast
 from vaecodec.prior import Cells
-from vaecodec.refine import optimised, rdo_round
-from vaecodec.tiles import Tile, scaled, tiles
+from vaecodec.tiles import Tile, scaled
 
-AREA, HALO = 256, 1
-"""Positions of z (64x64 pixels) that are improved together, about, and how many around them are held."""
-LARGE = 2**12
-"""Positions of z above which tiles are a quarter as large."""
 STEP, LAST_STEP = 0.3, 0.1
 """Share of a Newton step, at the beginning and at the end."""
 LONGEST = 0.2
@@ -49,8 +41,6 @@ Z_CURVATURE = 40.0
 ON_SYMBOL = 0.02
 """Nearer than this a latent is on its symbol."""
 PROBES = 2
-CHOICE_WEIGHT = 20.0
-"""Bits for a squared error of a symbol in `choose`: four times the mean curvature, so that all may move at once."""
 PATIENCE, ENOUGH = 30, 2e-5
 """It stops when so many steps have gained less than this share of the objective."""
 
@@ -191,57 +181,6 @@ class _Window:
         return self.latents[0], coded.merged()
 
 
-def _tiles(z: Tensor) -> list[Tile]:
-    """Tiles on the grid of z; smaller ones in a large picture, which has to be in memory beside their gradients."""
-    rows, columns = z.shape[-2:]
-    return list(tiles(rows, columns, halo=HALO, area=AREA if rows * columns <= LARGE else AREA // 4))
-
-
-@torch.no_grad()
-def choose(
-    model: ImageVAE,
-    target: Callable[[slice, slice], Tensor],
-    z: Tensor,
-    y: Tensor,
-    quality: Tensor,
-    times: int,
-    *,
-    halfway: bool = False,
-) -> Tensor:
-    """Latents on symbols that the gradient of the distortion chooses, `times` in turn; arguments as for `refine`.
-
-    `y` itself is overwritten, and returned: of a large picture there is no room for another.
-
-    Args:
-        halfway: return latents halfway between the symbols and what was rounded to them: where `refine` begins, which
-            moves a latent that lies on a symbol only if another one pays.
-    """
-
-    def rounding(u: Tensor, mean: Tensor, log2_scale: Tensor) -> tuple[Tensor, Tensor]:
-        symbols = rdo_round(u, mean, lambda symbols: gaussian_bits(symbols - mean, log2_scale), CHOICE_WEIGHT)
-        return symbols, symbols
-
-    gain = model.prior.gain(quality)
-    weight = model.config.lmbda(quality) * 255**2 / 3
-    z, y = z.float().round(), y.mul_(gain)
-    for z_tile in _tiles(z):
-        tile = z_tile.scaled(HYPER)
-        pixels = target(*scaled(tile.outer, PATCH))
-        tile_z, u = z[(..., *z_tile.outer)], y[(..., *tile.outer)].contiguous(memory_format=torch.channels_last)
-        with autocast(pixels.device):
-            y_hat, _ = model.rate(tile_z, u, quality, optimised(quality), as_given)
-            for _ in range(times):
-                symbols = y_hat.detach().requires_grad_()
-                with torch.enable_grad():
-                    error = _synthesise(model, symbols / gain, quality, pixels).clamp(0, 1) - pixels
-                    (gradient,) = torch.autograd.grad((weight * error.square()).sum(), symbols)
-                u = (u + y_hat) / 2 - gradient / (2 * CHOICE_WEIGHT)
-                y_hat, _ = model.rate(tile_z, u, quality, rounding, as_given)
-        chosen = (u + y_hat) / 2 if halfway else y_hat
-        y[(..., *tile.inner)] = chosen[(..., *tile.crop)]
-    return y.div_(gain)
-
-
 @torch.no_grad()
 def refine(
     model: ImageVAE,
@@ -267,7 +206,7 @@ def refine(
     """
     gain = model.prior.gain(quality)
     z, y = z.float().clone(), y.mul_(gain)
-    z_tiles, going = _tiles(z), True
+    z_tiles, going = gradient_tiles(z), True
     for number, z_tile in enumerate(z_tiles):
         tile = z_tile.scaled(HYPER)
         z_outer, outer = (..., *z_tile.outer), (..., *tile.outer)

@@ -2,9 +2,9 @@
 
 `mse` is the lecture's Gaussian observation model, under which all errors of a size are equally likely. `looks` adds the
 distance from which SSIMULACRA2 makes its score (`structure`). Within one picture that is in proportion to squared error
-over all qualities, with a factor of the picture's own; `STRUCTURE_UNIT` brings it to about the size of squared error, so
-that λ keeps its meaning. The objective is then no bound on log p(x) but that of generalised variational inference: the
-normaliser of exp(−λ·255²·d) hangs on the reconstruction.
+over all qualities, with a factor of the picture's own; `STRUCTURE_UNIT` brings it to about the size of squared error,
+so that λ keeps its meaning. The objective is then no bound on log p(x) but that of generalised variational inference:
+the normaliser of exp(−λ·255²·d) hangs on the reconstruction.
 
 A model's configuration names its distortion, and training, `validate`, the levels of effort and the encoder's
 comparisons use that one.
@@ -12,6 +12,7 @@ comparisons use that one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,8 +22,8 @@ from torch import Tensor
 
 from vaecodec.errors import ModelError
 from vaecodec.metrics import mse
-from vaecodec.structure import REACH, SCALES, Structure, Sums, raw_distance, score
-from vaecodec.tiles import Area, scaled, tiles
+from vaecodec.structure import REACH, SCALES, Structure, Sums, raw_distance, score, slopes
+from vaecodec.tiles import cut, scaled, tiles
 
 Number = TypeVar("Number", float, Tensor)
 STRUCTURE_UNIT = 1e-4
@@ -55,7 +56,24 @@ class Distortion:
         if not self.structure_share:
             return squares, squares
         with torch.autocast(x.device.type, enabled=False):
-            return self._joined(squares, Structure(x)(x_hat.float())), squares
+            return self._joined(squares, Structure(_mirrored(x))(_mirrored(x_hat.float()))), squares
+
+    def part(self, x_hat: Tensor, x: Tensor, pixels: int, totals: list[Sums] | None) -> Tensor:
+        """What a part of one picture adds to its d, to first order: its gradient is that of the whole.
+
+        Args:
+            x_hat, x: `[1, 3, h, w]`.
+            pixels: of the whole picture.
+            totals: of the whole, at this reconstruction (`structure_sums`); `None` if the part is all of it.
+        """
+        squares = (x_hat - x).square().sum() / (3 * pixels)
+        if not self.structure_share:
+            return squares
+        with torch.autocast(x.device.type, enabled=False):
+            sums = Structure(_mirrored(x)).sums(_mirrored(x_hat.float()))
+            rises = slopes([Sums(s.values.detach(), s.pixels) for s in sums] if totals is None else totals)
+            structure = sum((rise.to(s.values) * s.values).sum() for rise, s in zip(rises, sums, strict=True))
+        return self._joined(squares, structure)
 
     def of_pictures(self, original: np.ndarray, decoded: np.ndarray) -> float:
         """Of two `[H, W, 3]` uint8 arrays of one shape, in memory that does not grow with them."""
@@ -99,28 +117,41 @@ def mirrored(rgb: np.ndarray, least: int) -> np.ndarray:
     return np.pad(rgb, (*missing, (0, 0)), "symmetric") if any(after for _, after in missing) else rgb
 
 
-@torch.no_grad()
+def _mirrored(x: Tensor) -> Tensor:
+    """The same for `[B, 3, H, W]` and `LEAST_SIDE`."""
+    for axis in (-2, -1):
+        if (side := x.shape[axis]) < LEAST_SIDE:
+            order = torch.from_numpy(np.pad(np.arange(side), (0, LEAST_SIDE - side), "symmetric"))
+            x = x.index_select(axis, order.to(x.device))
+    return x
+
+
 def structure_distance(original: np.ndarray, decoded: np.ndarray, *, as_measured: bool = False) -> float:
-    """SSIMULACRA2's raw distance of two `[H, W, 3]` uint8 arrays, gathered tile by tile; see `Structure`."""
+    """SSIMULACRA2's raw distance of two `[H, W, 3]` uint8 arrays."""
+    part = lambda picture: lambda rows, columns: _to_tensor(picture[rows, columns])
+    sums = structure_sums(part(original), part(decoded), original.shape[:2], as_measured=as_measured)
+    return float(raw_distance(sums))
+
+
+Part = Callable[[slice, slice], Tensor]
+"""A part of a picture `[1, 3, h, w]` in [0, 1], given its rows and columns."""
+
+
+@torch.no_grad()
+def structure_sums(original: Part, decoded: Part, shape: tuple[int, int], *, as_measured: bool = False) -> list[Sums]:
+    """What `Structure` pools over a picture of `shape` rows and columns, gathered tile by tile."""
     unit = 2 ** (SCALES - 1)
-    grid = (-(-side // unit) for side in original.shape[:2])
+    grid = (-(-side // unit) for side in shape)
     total: list[Sums] | None = None
     for tile in tiles(*grid, halo=REACH // unit, area=(TILE_SIDE // unit) ** 2):
-        outer = scaled(tile.outer, unit)
-        structure = Structure(_to_tensor(original[outer]), as_measured=as_measured)
-        sums = structure.sums(_to_tensor(decoded[outer]), _within(scaled(tile.crop, unit), original[outer].shape))
+        rows, columns = cut(scaled(tile.outer, unit), shape)
+        inner = cut(scaled(tile.crop, unit), (rows.stop - rows.start, columns.stop - columns.start))
+        sums = Structure(original(rows, columns), as_measured=as_measured).sums(decoded(rows, columns), inner)
         sums = [Sums(s.values.double(), s.pixels) for s in sums]
         total = sums if total is None else [a + b for a, b in zip(total, sums, strict=True)]
-    return float(raw_distance(total))
-
-
-def _within(area: Area, shape: tuple[int, ...]) -> Area:
-    """What of an area lies within a picture, whose sides need not be multiples of the grid's unit."""
-    rows, columns = (slice(s.start, min(s.stop, side)) for s, side in zip(area, shape, strict=False))
-    return rows, columns
+    return total
 
 
 def _to_tensor(rgb: np.ndarray) -> Tensor:
     """`[H, W, 3]` uint8 to `[1, 3, H, W]` float32 in [0, 1]."""
     return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None].float() / 255
-

@@ -11,8 +11,8 @@ class Effort:
     """A level.
 
     Attributes:
-        optimised: symbols are weighed by their code lengths (`refine.rdo_round`), besides being rounded to the nearest.
-        choices: how often symbols are chosen by the gradient of the distortion (`descent.choose`).
+        optimised: symbols are weighed by their code lengths (`refine.rdo_round`), not only rounded to the nearest.
+        choices: how often they are moved by the gradient of the distortion before (`choice.choose`).
         steps: of descent on the bound, at most (`descent.refine`), which begins near those symbols.
         both_codings: hyperlatents are coded both ways, and the smaller file is taken, unless one is asked for.
         compared: with what level 0 makes, always; or else only in doubt, see `codec.LEAST_SAVED` and `Codec._is_clear`.
@@ -30,11 +30,11 @@ class Effort:
         return self.choices > 0 or self.steps > 0
 
 
-EFFORTS = (
+_SQUARES = (
     Effort(both_codings=False),
     Effort(optimised=True, both_codings=False, compared=False),
-    Effort(choices=1, both_codings=False),
-    Effort(choices=4),
+    Effort(optimised=True, choices=1, both_codings=False),
+    Effort(optimised=True, choices=4),
     Effort(optimised=True, choices=4, steps=16),
     Effort(optimised=True, choices=4, steps=20),
     Effort(optimised=True, choices=4, steps=25),
@@ -42,6 +42,15 @@ EFFORTS = (
     Effort(optimised=True, choices=4, steps=40),
     Effort(optimised=True, choices=4, steps=50),
 )
+_LOOKS = (
+    Effort(both_codings=False),
+    Effort(optimised=True, both_codings=False),
+    Effort(optimised=True, choices=1, both_codings=False),
+    *(Effort(optimised=True, choices=choices) for choices in (2, 3, 4, 6, 8, 11, 16)),
+)
+EFFORTS = {"mse": _SQUARES, "looks": _LOOKS}
+"""For what a model is trained for, its levels. Descent expands squared error; for looks many gradients do as well."""
+LEVELS = 10
 DEFAULT_EFFORT = 2
 SHOWN_FROM = 4
 """Levels from here on take long enough for a progress bar."""
@@ -52,5 +61,5 @@ Progress = Callable[[int, int], bool]
 
 def check_effort(effort: int) -> None:
     """Raises `ValueError` for what is no level."""
-    if effort not in range(len(EFFORTS)):
-        raise ValueError(f"effort {effort} is not a whole number from 0 to {len(EFFORTS) - 1}")
+    if effort not in range(LEVELS):
+        raise ValueError(f"effort {effort} is not a whole number from 0 to {LEVELS - 1}")

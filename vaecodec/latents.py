@@ -18,12 +18,12 @@ from torch import Tensor
 
 from vaecodec import container
 from vaecodec.ans import CHUNK, Decoder, Encoder, Tables
-from vaecodec.container import QUALITY_MAX, Header
+from vaecodec.container import Header
 from vaecodec.errors import Corrupt
 from vaecodec.exact import ExactPrediction, ExactPrior, QualityState
 from vaecodec.model import HYPER, PATCH, ModelConfig
 from vaecodec.prior import STEPS, Cells
-from vaecodec.refine import exchanges, rdo_weight
+from vaecodec.refine import exchanges
 from vaecodec.steps import Coded
 from vaecodec.tables import FRACTIONS
 from vaecodec.tiles import TILE_AREA, Area, Tile, gather, scaled, tiles
@@ -38,31 +38,52 @@ Group = tuple[np.ndarray, np.ndarray]
 """Symbols that are coded together and the numbers of their tables, integers `[n]`."""
 
 
-SymbolChoice = Callable[[Tensor, Tensor], Tensor]
-"""Which symbols latents become, given the latents minus their lattice's offset, and the numbers of their tables."""
+SymbolChoice = Callable[[Tensor, Tensor, int, Area], Tensor]
+"""Which symbols latents become, given the latents minus their lattice's offset, the numbers of their tables, the step,
+and the area of cells that they fill."""
 
 
-def nearest(u: Tensor, numbers: Tensor) -> Tensor:
+def nearest(u: Tensor, numbers: Tensor, step: int, area: Area) -> Tensor:
     """The nearest symbols."""
     return u.round()
+
+
+@dataclass(frozen=True)
+class SymbolWeights:
+    """Bits for a squared error of one symbol, place by place: a product of two factors, kept above a smallest.
+
+    Attributes:
+        positions: `[1, 1, H, W]` of y.
+        channels: `[1, M, 1, 1]`.
+        least: the smallest weight.
+    """
+
+    positions: Tensor
+    channels: Tensor
+    least: float
+
+    def part(self, step: int, area: Area) -> Tensor:
+        """`[1, M, h, w]` of a step in an area of cells."""
+        weights = (self.positions[(..., *scaled(area, 2))] * self.channels).clamp_min_(self.least)
+        return Cells.part(weights, step)
 
 
 class RateDistortionChoice:
     """The symbols that are best for rate and distortion together (`refine.rdo_round`), by the tables' code lengths.
 
     Args:
-        quality: code.
+        weight: bits for a squared error of one symbol, everywhere or place by place.
 
     Attributes:
         saved: bits, against the nearest symbols, of all that it has chosen.
         paid: bits that it took their errors to cost.
     """
 
-    def __init__(self, tables: Tables, quality: int):
-        self.tables, self.weight = tables, rdo_weight(quality / QUALITY_MAX)
+    def __init__(self, tables: Tables, weight: float | SymbolWeights):
+        self.tables, self.weight = tables, weight
         self.saved = self.paid = 0.0
 
-    def __call__(self, u: Tensor, numbers: Tensor) -> Tensor:
+    def __call__(self, u: Tensor, numbers: Tensor, step: int, area: Area) -> Tensor:
         mean = (numbers % FRACTIONS).double() / FRACTIONS - 0.5
         symbols = u.round()
         movable = (symbols - mean).abs() > 0.5  # the others, which are most, are where the mean is already
@@ -71,7 +92,10 @@ class RateDistortionChoice:
         def bits(values: Tensor) -> Tensor:
             return torch.from_numpy(self.tables.bits(values.cpu().numpy().astype(np.int64), tables)).to(u.device)
 
-        closest, inner, saved, paid = exchanges(u[movable], mean[movable], bits, self.weight)
+        weight = self.weight
+        if isinstance(weight, SymbolWeights):
+            weight = weight.part(step, area)[movable].double()
+        closest, inner, saved, paid = exchanges(u[movable], mean[movable], bits, weight)
         pays = saved > paid
         self.saved += float(saved[pays].sum())
         self.paid += float(paid[pays].sum())
@@ -168,7 +192,7 @@ class LatentCoder:
                 else:
                     target = Cells.part(y[(..., *scaled(tile.inner, 2))], step).double() * gain
                     u = (target - prediction.offset / FRACTIONS).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-                    chosen = choice(u, prediction.numbers)
+                    chosen = choice(u, prediction.numbers, step, tile.inner)
                 coded.clear_outside(chosen, tile.inner)
                 coded.put(step, tile.inner, prediction.offset + chosen * FRACTIONS)
                 symbols.put(tile.inner, chosen)

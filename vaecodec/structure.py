@@ -51,7 +51,7 @@ TERMS = {
         (DETAIL, ROOT, 0.9807858872435379),
     ],
 }
-"""(scale, colour) to what is pooled there, how, and with which weight; those above 0.01, which leave out 0.02 of 940."""
+"""(scale, colour) to what is pooled there, how, and with which weight; those above 0.01; the others add up to 0.02."""
 SIGMA, RADIUS = 1.5, 5
 STRUCTURE_FLOOR = 0.0009
 ROOT_FLOOR = 1e-20
@@ -297,6 +297,18 @@ def raw_distance(scales: list[Sums]) -> Tensor:
         for value, (pooling, weight) in zip(sums.values / sums.pixels, _terms_of(scale), strict=True):
             total = total + weight * (value if pooling == MEAN else (value + ROOT_FLOOR).sqrt().sqrt())
     return total
+
+
+def slopes(scales: list[Sums]) -> list[Tensor]:
+    """How `raw_distance` rises with each of the sums, `[terms, B]` for each scale: what makes parts add up."""
+    result = []
+    for scale, sums in enumerate(scales):
+        rows = [
+            torch.full_like(value, weight) if pooling == MEAN else weight / 4 * (value + ROOT_FLOOR) ** -0.75
+            for value, (pooling, weight) in zip(sums.values / sums.pixels, _terms_of(scale), strict=True)
+        ]
+        result.append(torch.stack(rows) / sums.pixels)
+    return result
 
 
 def score(raw: float) -> float:

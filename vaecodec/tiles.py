@@ -28,6 +28,12 @@ def scaled(area: Area, factor: int) -> Area:
     return rows, columns
 
 
+def cut(area: Area, sides: tuple[int, int]) -> Area:
+    """What of an area lies within a grid of so many rows and columns."""
+    rows, columns = (slice(s.start, min(s.stop, side)) for s, side in zip(area, sides, strict=True))
+    return rows, columns
+
+
 @dataclass(frozen=True)
 class Tile:
     """A tile of a grid; see the module.
