@@ -28,7 +28,8 @@ from common import (
     publish,
     qualities_option,
 )
-from rd_tables import Curve, bd_rate, percent
+from rd_curves import Curve, bd_rate
+from rd_tables import percent
 
 from vaecodec.container import QUALITY_MAX, quality_code
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -21,6 +22,8 @@ pytest.importorskip("bjontegaard", reason="bjontegaard is not installed (extra b
 pytest.importorskip("pytorch_msssim", reason="pytorch-msssim is not installed (extra bench)")
 
 import common  # noqa: E402
+import measures  # noqa: E402
+import rd_curves  # noqa: E402
 import rd_tables  # noqa: E402
 
 from vaecodec import metrics  # noqa: E402
@@ -78,7 +81,18 @@ def test_rate_distortion_goes_on_and_reports(folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr(rate_distortion, "measure", counted)
     target = tmp_path / "out" / "rd"
-    arguments = [folder, "-o", target, "-m", TINY, "--no-ssimulacra2", "--anchor", "JPEG 4:4:4", "--codecs"]
+    arguments = [
+        folder,
+        "-o",
+        target,
+        "-m",
+        TINY,
+        "--measures",
+        "psnr_db,ms_ssim",
+        "--anchor",
+        "JPEG 4:4:4",
+        "--codecs",
+    ]
     result = run("rate_distortion", *arguments, "JPEG 4:4:4")
     assert result.exit_code == 1, result.output  # the broken picture
     first = len(calls)
@@ -116,7 +130,16 @@ def test_a_codec_that_fails_is_named_and_the_rest_measured(folder, tmp_path, mon
     monkeypatch.setattr(PillowCodec, "compress", fail)
     monkeypatch.setattr("rd_plot.draw", lambda *_: None)
     result = run(
-        "rate_distortion", folder, "-o", tmp_path / "rd", "-m", TINY, "--no-ssimulacra2", "--codecs", "WebP,JPEG 4:2:0"
+        "rate_distortion",
+        folder,
+        "-o",
+        tmp_path / "rd",
+        "-m",
+        TINY,
+        "--measures",
+        "psnr_db,ms_ssim",
+        "--codecs",
+        "WebP,JPEG 4:2:0",
     )
     assert result.exit_code == 1 and "WebP, quality 92, good.png: OSError: no space" in result.output
     assert "JPEG 4:2:0" in json.loads((tmp_path / "rd.json").read_text())["means"]
@@ -125,6 +148,79 @@ def test_a_codec_that_fails_is_named_and_the_rest_measured(folder, tmp_path, mon
 def test_unknown_names_are_refused(folder):
     result = run("rate_distortion", folder, "-m", TINY, "--codecs", "JPEG 4:4:4,PNG")
     assert result.exit_code == 2 and "png" in result.output
+    result = run("rate_distortion", folder, "--measures", "psnr_db,vmaf")
+    assert result.exit_code == 2 and "vmaf: unknown" in result.output
+
+
+def test_a_measure_is_added_to_what_is_stored(good, tmp_path, monkeypatch):
+    """And one that is not installed is left out and said, or refused if it was asked for by name."""
+    monkeypatch.setattr("rd_plot.draw", lambda *_: None)
+    target, taken = tmp_path / "rd", []
+    arguments = [good, "-o", target, "-m", TINY, "--codecs", "WebP"]
+    assert run("rate_distortion", *arguments, "--measures", "ms_ssim").exit_code == 0
+    counted = lambda name, value: replace(
+        measures.MEASURES[name], lacking=lambda: None, compute=lambda *_: taken.append(name) or value
+    )
+    absent = replace(measures.MEASURES["cvvdp"], lacking=lambda: "not installed: pycvvdp")
+    table = {"butteraugli": counted("butteraugli", 1.5), "ms_ssim": counted("ms_ssim", 0.5), "cvvdp": absent}
+    for name, value in table.items():
+        monkeypatch.setitem(measures.MEASURES, name, value)
+    monkeypatch.setitem(measures.MEASURES, "ssimulacra2", counted("ssimulacra2", 50.0))
+    result = run("rate_distortion", *arguments)
+    assert result.exit_code == 0 and "left out: CVVDP: not installed: pycvvdp" in result.output
+    assert set(taken) == {"butteraugli", "ssimulacra2"}  # what was there is not measured again
+    data = json.loads(target.with_suffix(".json").read_text())
+    row = dict(zip(data["columns"], data["codecs"]["WebP"]["points"]["55"]["good.png"], strict=True))
+    assert (row["butteraugli"], row["ssimulacra2"], row["cvvdp"]) == (1.5, 50.0, None) and row["ms_ssim"] != 0.5
+    assert "not installed: pycvvdp" in target.with_suffix(".md").read_text()
+    result = run("rate_distortion", *arguments, "--measures", "cvvdp")
+    assert result.exit_code == 1 and "CVVDP: not installed" in result.output
+
+
+def test_rows_of_before_new_measures_are_read(tmp_path):
+    """A stored row without the newest columns is one whose measures are missing."""
+    codec = Steps()
+    codec.qualities = (10, 20, 30)
+    points = {f"{q}": {"a.png": [10 * q, 20.0 + q, 0.9, 2.0 * q, 0.1, 0.1]} for q in codec.qualities}
+    columns = ["bytes", "psnr_db", "ms_ssim", "ssimulacra2", "encode_s", "decode_s"]
+    data = {"images": {"a.png": "0-40x30"}, "columns": columns, "codecs": {"steps": {"points": points}}}
+    curve = rd_curves.measured_curves(data, [codec], ["a.png"])["steps"]
+    assert curve.ssimulacra2 == [20.0, 40.0, 60.0] and curve.butteraugli == [] == curve.cvvdp
+
+
+@pytest.fixture
+def noisy() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A picture, a little noise on it, and much."""
+    image, noise = picture(176, 164), np.random.default_rng(0).normal(0, 1, (164, 176, 3))
+    return (image, *(np.clip(image + level * noise, 0, 255).astype(np.uint8) for level in (4, 12)))
+
+
+@pytest.mark.parametrize("name", measures.MEASURES)
+def test_scaled_measures_rise_with_quality(name, noisy):
+    measure = measures.MEASURES[name]
+    if reason := measure.lacking():
+        pytest.skip(reason)
+    image, little, much = noisy
+    same, better, worse = (measure.compute(image, other) for other in (image, little, much))
+    assert measure.scale(np.array(same)) > measure.scale(np.array(better)) > measure.scale(np.array(worse))
+    assert measure.restore(measure.scale(better)) == pytest.approx(better)
+    if name == "butteraugli":
+        assert same == 0
+    if name == "cvvdp":
+        assert same == measures.FLAWLESS_JOD
+
+
+def test_the_blur_for_cvvdp_is_a_gaussian():
+    """A point becomes a bell, flat pictures stay flat up to their edges."""
+    torch = pytest.importorskip("torch")
+    from cvvdp_stills import GaussianBlur
+
+    blur, point = GaussianBlur(13, 3.0), torch.zeros(1, 2, 31, 31)
+    point[..., 15, 15] = 1
+    bell = blur(point)[0, 1]
+    assert float(bell.sum()) == pytest.approx(1, abs=1e-5)
+    assert float(bell[15, 18] / bell[15, 15]) == pytest.approx(np.exp(-0.5), abs=1e-5)
+    assert torch.allclose(blur(torch.ones(3, 1, 20, 16)), torch.ones(3, 1, 20, 16))
 
 
 def test_ssimulacra2():
@@ -140,41 +236,78 @@ def test_ssimulacra2():
 
 def test_bd_rate_of_a_known_shift():
     bpp, db = [0.1, 0.2, 0.4, 0.8, 1.6], [26.0, 29.0, 32.0, 35.0, 38.0]
-    result = rd_tables.bd_rate(rd_tables.Curve(bpp, db), rd_tables.Curve([1.1 * b for b in bpp], db), "psnr_db")
+    result = rd_curves.bd_rate(rd_curves.Curve(bpp, db), rd_curves.Curve([1.1 * b for b in bpp], db), "psnr_db")
     assert result == pytest.approx((10.0, 26.0, 38.0))
-    apart = rd_tables.Curve(bpp, [value + 20 for value in db])
-    assert rd_tables.bd_rate(rd_tables.Curve(bpp, db), apart, "psnr_db") is None
+    apart = rd_curves.Curve(bpp, [value + 20 for value in db])
+    assert rd_curves.bd_rate(rd_curves.Curve(bpp, db), apart, "psnr_db") is None
+
+
+@pytest.mark.parametrize("within", [None, (27.0, 33.0)])
+def test_bd_rate_is_what_the_package_says(within):
+    import bjontegaard
+
+    rng = np.random.default_rng(1)
+    first, second = ([np.sort(rng.uniform(*span, 7)) for span in ((0.1, 2), (25, 40))] for _ in range(2))
+    made = metrics.bd_rate_percent(*first, *second, within=within)
+    if within is None:
+        options = {"method": "akima", "require_matching_points": False, "min_overlap": 0}
+        assert made == pytest.approx(bjontegaard.bd_rate(*first, *second, **options))
+    scaled = metrics.bd_rate_percent(*first, 1.25 * first[0], first[1], within=within)
+    assert scaled == pytest.approx(25)
+
+
+def test_useful_range_is_the_same_span_for_every_measure():
+    looks, bpp = [10.0, 30.0, 60.0, 88.0, 95.0], [0.1, 0.2, 0.4, 0.8, 1.6]
+    distance = [8.0, 4.0, 2.0, 1.0, 0.5]
+    anchor = rd_curves.Curve(bpp, [26, 29, 32, 35, 38], [], looks, distance)
+    assert rd_curves.useful_range(anchor, "ssimulacra2") == (30, 88)
+    assert rd_curves.useful_range(anchor, "psnr_db") == pytest.approx((29, 35))
+    test = rd_curves.Curve([0.5 * rate for rate in bpp], anchor.psnr_db, [], looks, distance)
+    result = rd_curves.bd_rate(anchor, test, "butteraugli", rd_curves.useful_range(anchor, "butteraugli"))
+    assert result == pytest.approx((-50, 4, 1))
+    assert rd_curves.useful_range(rd_curves.Curve(bpp, looks), "psnr_db") is None
+
+
+def test_pictures_are_listed_worst_first():
+    looks, bpp = [10.0, 40.0, 60.0, 88.0, 95.0], np.array([0.1, 0.2, 0.4, 0.8, 1.6])
+    curve = lambda factors: rd_curves.Curve(
+        list(bpp), looks, [], looks, images={k: rd_curves.Curve(list(f * bpp), looks, [], looks) for k, f in factors}
+    )
+    anchor, test = curve([("a", 1), ("b", 1), ("c", 1)]), curve([("a", 0.5), ("b", 1.2), ("c", 0.9)])
+    rows = rd_tables.pictures_table(anchor, test).splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == ["| b", "| c", "| a", "| all"]
+    assert "| b | +20.0 % | +20.0 % |" in rows[0] and "| all | 2 of 3 smaller | 2 of 3 smaller |" in rows[3]
 
 
 def test_ahead_at_every_rate_or_not():
     db = [26.0, 29.0, 32.0, 35.0]
     curves = {
-        "vaecodec": rd_tables.Curve([0.1, 0.2, 0.4, 0.8], db),
-        "PCA 16x16": rd_tables.Curve([0.2, 0.3, 0.5, 0.9], db),
-        "Autoencoder": rd_tables.Curve([0.2, 0.3, 0.4, 0.7], db),
+        "vaecodec": rd_curves.Curve([0.1, 0.2, 0.4, 0.8], db),
+        "PCA 16x16": rd_curves.Curve([0.2, 0.3, 0.5, 0.9], db),
+        "Autoencoder": rd_curves.Curve([0.2, 0.3, 0.4, 0.7], db),
     }
     text = rd_tables.baseline_table(curves)
-    assert "| vaecodec | PCA 16x16 | −50.0 % | −11.1 % | yes | 26.0 to 35.0 |" in text
-    assert "| vaecodec | Autoencoder | −50.0 % | +14.3 % | no | 26.0 to 35.0 |" in text
+    assert "| vaecodec | PCA 16x16 | PSNR | −50.0 % | −11.1 % | yes | 26.0 to 35.0 |" in text
+    assert "| vaecodec | Autoencoder | PSNR | −50.0 % | +14.3 % | no | 26.0 to 35.0 |" in text
 
 
 def test_points_that_give_no_more_are_dropped():
-    curve = rd_tables.Curve([0.1, 0.2, 0.3, 0.4], [20.0, 25.0, 24.0, 30.0])
-    assert rd_tables.rising(curve, "psnr_db") == ([0.1, 0.2, 0.4], [20.0, 25.0, 30.0])
+    curve = rd_curves.Curve([0.1, 0.2, 0.3, 0.4], [20.0, 25.0, 24.0, 30.0])
+    assert rd_curves.rising(curve, "psnr_db") == ([0.1, 0.2, 0.4], [20.0, 25.0, 30.0])
 
 
 def test_published_curves_are_whole_and_named():
-    data = json.loads(rd_tables.PUBLISHED.read_text())
+    data = json.loads(rd_curves.PUBLISHED.read_text())
     assert data["images"] == 24
     for name, entry in data["curves"].items():
         assert entry["source"] and entry["role"] in ("curve", "check"), name
         assert len(entry["bpp"]) == len(entry["psnr_db"]) >= 4
         assert entry["bpp"] == sorted(entry["bpp"])
-    curves, checks = rd_tables.published_curves()
+    curves, checks = rd_curves.published_curves()
     assert {"VTM 18.0", "BPG", "bmshj2018-hyperprior", "mbt2018-mean", "cheng2020-attn", "ELIC", "QARV"} <= set(curves)
     assert {"EVC-S", "Cool-Chic 5", "MLIC++", "HPCM-Large"} <= set(curves)
     assert {of for of, _ in checks.values()} == {"JPEG 4:2:0", "WebP", "AVIF, tune=psnr"}
-    evc = rd_tables.bd_rate(curves["VTM 18.0"], curves["EVC-S"], "psnr_db")
+    evc = rd_curves.bd_rate(curves["VTM 18.0"], curves["EVC-S"], "psnr_db")
     assert evc[0] == pytest.approx(7.7, abs=1.0)
 
 
@@ -329,7 +462,7 @@ def test_scaling_keeps_runs_and_models(tmp_path):
     log, kodak = tmp_path / "log.jsonl", tmp_path / "kodak.json"
     checks = [{"crops": crops, "validation": {"loss": [10 / crops, 20 / crops]}} for crops in (10, 20)]
     log.write_text("\n".join(map(json.dumps, [{"loss": 1.0}, *checks])) + "\n")
-    published, _ = rd_tables.published_curves()
+    published, _ = rd_curves.published_curves()
     means = {"bpp": [2 * rate for rate in published["VTM 18.0"].bpp], "psnr-rgb": published["VTM 18.0"].psnr_db}
     kodak.write_text(json.dumps({"description": f"model tiny {stored.fingerprint}", "results": means}))
     assert "no run yet" in run("scaling", "-o", target).output
@@ -398,8 +531,8 @@ def test_readme_has_what_the_committed_results_say():
     assert data["codecs"]["vaecodec"]["version"] == f"model id {shipped}"
     ablations = json.loads((BENCHMARKS / "results" / "ablations.json").read_text())
     assert ablations["measured"]["model_id"] == shipped
-    published, _ = rd_tables.published_curves()
-    curves = {name: rd_tables.Curve(**means) for name, means in data["means"].items()}
+    published, _ = rd_curves.published_curves()
+    curves = {name: rd_curves.Curve(**means) for name, means in data["means"].items()}
     table = rd_tables.short_table(published["VTM 18.0"], curves, published)
     assert table in (BENCHMARKS / "results" / "kodak.md").read_text()
     readme = (root / "README.md").read_text()
