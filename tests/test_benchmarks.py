@@ -389,13 +389,13 @@ def test_ablations_add_up(folder, tmp_path):
     assert "Parts of the rate" in target.with_suffix(".md").read_text()
 
 
-def held_out_folder(path: Path, count: int) -> Path:
+def held_out_folder(path: Path, count: int, side: int = 80) -> Path:
     """Pictures with names that training holds out, and one that it does not."""
     path.mkdir()
     names = [f"{n}.png" for n in range(2000) if zlib.crc32(f"{n}.png".encode()) % 40 == 0][:count]
     for seed, name in enumerate(names):
-        Image.fromarray(picture(80, 64, seed)).save(path / name)
-    Image.fromarray(picture(80, 64, 9)).save(path / "1.png")
+        Image.fromarray(picture(side, side - 4, seed)).save(path / name)
+    Image.fromarray(picture(side, side - 4, 9)).save(path / "1.png")
     return path
 
 
@@ -455,6 +455,249 @@ def test_symbol_choice_sweeps_weights(tmp_path):
     )
     assert means["1e+06"]["bpp"] == pytest.approx(means["nearest"]["bpp"])  # an error is dearer than any rate
     assert all(b < n for b, n in zip(means["0.01"]["bpp"], means["nearest"]["bpp"], strict=True))
+
+
+# --- what hangs on weights
+
+
+def test_held_out_parts_are_apart_and_the_same(tmp_path):
+    import held_out
+
+    large, small = np.arange(1100 * 700 * 3).reshape(700, 1100, 3), np.zeros((300, 280, 3))
+    first, second = held_out.parts(large)
+    assert first.shape == second.shape == (512, 512, 3)
+    assert np.array_equal(first, large[94:606, :512]) and np.array_equal(second, large[94:606, 588:])
+    assert [part.shape for part in held_out.parts(small)] == [(300, 280, 3)]
+    data = held_out_folder(tmp_path / "data", 2, side=260)
+    name = next(f"graphics-{n}.png" for n in range(2000) if zlib.crc32(f"graphics-{n}.png".encode()) % 40 == 0)
+    Image.fromarray(picture(256, 256)).save(data / name)
+    photographs, graphics = held_out.held_out_parts((data,))
+    assert len(photographs) == 2 and list(graphics) == [f"{name} 0"]
+    assert held_out.picture_of(f"{name} 0") == name
+
+
+def test_knots_are_monotone_and_say_what_was_measured():
+    import calibrate
+
+    shares = np.linspace(0, 1, 6)
+    looks = np.array([12.0, 33.0, 52.0, 68.0, 80.0, 86.5])
+    knots = calibrate.knots_of(shares, looks)
+    assert knots[0] == [1, 0] and knots[-1] == [100, 1] and knots[1][0] == 30 and knots[-2][0] == 86
+    assert (np.diff(knots, axis=0) > 0).all()
+    assert calibrate.share_of(knots, 52) == pytest.approx(0.4, abs=1e-3)
+    assert calibrate.knots_of(shares, looks + 25)[1][0] == 38  # nothing so low is reached
+    with pytest.raises(ValueError, match="does not rise"):
+        calibrate.knots_of(shares, looks[::-1])
+    with pytest.raises(ValueError, match="only"):
+        calibrate.knots_of(shares, looks - 70)
+
+
+def test_the_map_is_checked_on_other_pictures():
+    import calibrate
+
+    shares, base = np.linspace(0, 1, 6), np.array([12.0, 33.0, 52.0, 68.0, 80.0, 92.0])
+    looks = np.array([base + offset for offset in (-2, 2, -2, 2)])
+    names = ["a 0", "b 0", "c 0", "d 0"]
+    for row in calibrate.check(shares, looks, names):
+        assert row["spread"] == pytest.approx(np.std([-2, 2, -2, 2], ddof=1), abs=0.05)
+        assert sorted(row["errors"]) == pytest.approx([-4, 4], abs=1)
+    rows = calibrate.check(shares, np.array([base] * 4), names)
+    assert [row["quality"] for row in rows] == [30, 40, 50, 60, 70, 80, 90]
+    assert max(abs(error) for row in rows for error in row["errors"]) < 0.1
+
+
+def test_calibrate_writes_a_map_and_goes_on(tmp_path, monkeypatch):
+    data = held_out_folder(tmp_path / "data", 3, side=260)
+    arguments = ("--data", data, "-o", tmp_path / "map", "-m", TINY, "-e", 0, "--shares", "0,0.3,0.6,0.8,1")
+    import calibrate
+
+    monkeypatch.setattr(calibrate, "LOWEST", -100)
+    result = run("calibrate", *arguments)
+    assert result.exit_code == 0, result.output
+    stored = json.loads((tmp_path / "map.json").read_text())["quality_map"]
+    assert stored["parts"] == 3 and stored["model_id"] == read_model_info(TINY).model_id.hex()
+    assert stored["knots"][-1] == [100, 1] and (tmp_path / "map.png").exists()
+    monkeypatch.setattr(calibrate, "measure", lambda *_: pytest.fail("measured again"))
+    assert run("calibrate", *arguments).exit_code == 0
+
+
+def shifts(*percents: float) -> dict:
+    import judge
+
+    return {n: judge.Change(p, 0.0, {}) for n, p in zip(judge.JUDGES, percents, strict=True)}
+
+
+def test_weights_that_gain_by_one_measure_alone_are_refused():
+    import judge
+
+    assert not judge.refusals("photographs", shifts(-5, -5, -5))
+    assert not judge.refusals("photographs", shifts(-5, -5, 3)) and not judge.refusals(
+        "photographs", shifts(0, 0.3, 0.4)
+    )
+    (reason,) = judge.refusals("graphics", shifts(-9, 2, 3))
+    assert reason == "graphics, mean: files grow by Butteraugli +2.0 % and CVVDP +3.0 %; gained: SSIMULACRA2 −9.0 %"
+    worst = {name: replace(c, mean=-1.0, worst=5.0) for name, c in shifts(-5, -5, -5).items()}
+    assert "worst picture" in judge.refusals("photographs", worst)[0]
+
+
+def test_colour_shifts_and_worse_posteriors_are_refused():
+    import judge
+
+    shift = np.array([[0.1, -0.2, 0.3], [0.0, 0.0, -0.6], [0.4, 0.4, 0.4]])
+    (reason,) = judge.shift_refusals(shift)
+    assert reason.startswith("quality 50:") and "blue -0.60" in reason
+    assert judge.posterior_refusals(0.1, 0.1) == [] == judge.posterior_refusals(None, 3.0)
+    assert "+0.50 %" in judge.posterior_refusals(0.1, 0.5)[0] and judge.posterior_refusals(0.1, None)
+
+
+def test_bits_back_is_set_against_rounding(tmp_path, tiny, tiny_bits_back):
+    import judge
+
+    assert judge.bits_back_cost(common.Store(tmp_path / "a.json"), tiny, {}) is None
+    store = common.Store(tmp_path / "b.json")
+    cost = judge.bits_back_cost(store, tiny_bits_back, {"a": picture(128, 160)})
+    assert -20 < cost < 50 and judge.bits_back_cost(store, tiny_bits_back, {"a": picture(128, 160)}) == cost
+
+
+def test_mean_colours_of_a_shifting_codec(tmp_path):
+    import judge
+
+    class Shifting(Steps):
+        def compress(self, image, quality):
+            return image.tobytes()
+
+        def decompress(self, data):
+            return np.frombuffer(data, np.uint8).reshape(30, 40, 3) + np.array([0, 1, 2], np.uint8)
+
+    shift = judge.colour_shift(common.Store(tmp_path / "c.json"), Shifting(), {"a": picture(40, 30) // 2})
+    assert shift == pytest.approx(np.array([[0, 1, 2]] * len(judge.SHIFT_QUALITIES)))
+
+
+def test_change_is_against_the_shipped_weights():
+    import judge
+
+    def curve(*factors: float) -> rd_curves.Curve:
+        bpp, looks = np.array([0.1, 0.2, 0.4, 0.8, 1.6]), [20.0, 40.0, 60.0, 80.0, 92.0]
+        images = {str(n): rd_curves.Curve(list(f * bpp), looks, [], looks) for n, f in enumerate(factors)}
+        return rd_curves.Curve(list(np.mean(factors) * bpp), looks, [], looks, images=images)
+
+    known = {"AVIF": curve(1, 1), "JPEG XL": curve(2, 2)}
+    change = judge.change(known, curve(0.9, 1.1), curve(0.6, 1.2), "ssimulacra2")
+    assert change.mean == pytest.approx(-10) and change.worst == pytest.approx(100 * (1.2 / 1.1 - 1))
+    assert change.anchors == pytest.approx({"AVIF": -10, "JPEG XL": -55})
+
+
+def test_anchors_stay_what_they_were(monkeypatch):
+    """Another version of a library does not measure them again; half a measurement is refused."""
+    import judge
+
+    image = {"a": picture(16, 16)}
+    pytest.importorskip("pillow_jxl", reason="pillow-jxl-plugin is not installed")
+    row = [1.0] * len(json.loads(json.dumps(__import__("rate_distortion").COLUMNS)))
+    store = common.Store(Path("nowhere.json"))
+    codecs = judge.anchors(store, image)
+    part = lambda codec: {"version": "old", "points": {f"{q:g}": {"a": row} for q in codec.qualities}}
+    store.data["codecs"] = {codec.name: part(codec) for codec in codecs}
+    assert {codec.version for codec in judge.anchors(store, image)} == {"old"}
+    with pytest.raises(click.ClickException, match="half measured with old"):
+        judge.anchors(store, image | {"b": picture(16, 16)})
+
+
+@pytest.fixture
+def releasing(tmp_path, monkeypatch):
+    """A release into a temporary folder, and the steps that were done in it."""
+    import release
+
+    made, done = tmp_path / "repository", []
+    (made / "results").mkdir(parents=True)
+    monkeypatch.setattr(release, "RESULTS", made / "results")
+    monkeypatch.setattr(release, "HELD_OUT", made / "held-out.json")
+
+    def steps(job):
+        def do(name: str):
+            return lambda _: (done.append(name), (made / name).write_text(job.model_id))
+
+        return [
+            release.Step("check", do("check"), made / "check", quick=True),
+            release.Step("all", do("all"), made / "all"),
+        ]
+
+    monkeypatch.setattr(release, "steps", steps)
+    arguments = ("--data", tmp_path, "--kodak", tmp_path, "--folder", tmp_path / "build", "--against", TINY)
+    return made, done, arguments
+
+
+def test_release_does_each_step_once_for_a_model(releasing):
+    from conftest import TINY_BITS_BACK
+
+    made, done, arguments = releasing
+    assert run("release", TINY, *arguments, "--quick").exit_code == 0 and done == ["check"]
+    assert run("release", TINY, *arguments, "--list").exit_code == 0 and done == ["check"]
+    assert run("release", TINY, *arguments).exit_code == 0 and done == ["check", "all"]
+    (made / "all").unlink()  # what it made is gone
+    assert run("release", TINY, *arguments).exit_code == 0 and done == ["check", "all", "all"]
+    assert run("release", TINY_BITS_BACK, *arguments).exit_code == 0 and done[3:] == ["check", "all"]
+    recorded = json.loads((made / "results" / "release.json").read_text())
+    assert {step["model_id"] for step in recorded.values()} == {read_model_info(TINY_BITS_BACK).model_id.hex()}
+
+
+def test_release_names_programs_that_there_are(tmp_path):
+    import release
+
+    where = (tmp_path, "light", "01234567", TINY, (tmp_path,), tmp_path, 1, tmp_path)
+    steps = release.steps(release.Release(*where))
+    for step in steps:
+        if isinstance(step.work, list) and "benchmarks" in step.work[1]:
+            program, arguments = Path(step.work[1]).stem, step.work[2:]
+            options = run(program, *(arguments[:1] if program == "fit_baselines" else ()), "--help").output
+            assert all(word in options for word in arguments if word.startswith("-")), step.name
+    assert [step.name for step in steps if step.quick][:3] == ["held-out check", "map of qualities", "install"]
+    assert steps[1].name == "posterior check" and not steps[1].quick
+
+
+def test_release_stops_at_weights_that_are_refused(tmp_path, monkeypatch):
+    import judge
+    import release
+
+    data = held_out_folder(tmp_path / "data", 1, side=260)
+    monkeypatch.setattr(release, "HELD_OUT", tmp_path / "held-out.json")
+    monkeypatch.setattr(release, "RESULTS", tmp_path)
+    monkeypatch.setattr(judge, "compare", lambda *_: {"photographs": shifts(-9, 2, 3)})
+    arguments = ("--data", data, "--kodak", tmp_path, "--folder", tmp_path / "build", "--against", TINY, "--quick")
+    result = run("release", TINY, *arguments)
+    assert result.exit_code == 1 and "refused: photographs, mean: files grow by" in result.output
+    assert "Refused" in next((tmp_path / "build").rglob("refused.md")).read_text()
+    assert not (tmp_path / "release.json").exists()
+
+
+def test_a_card_is_brought_up_to_date(tmp_path):
+    (tmp_path / "m.safetensors").write_bytes(TINY.read_bytes())
+    columns = {"quality": [1.0, 50.0], "bpp": [0.1, 0.5], "psnr-rgb": [25.0, 33.0], "ms-ssim-rgb": [0.9, 0.98]}
+    columns["ssimulacra2-rgb"] = [20.0, 71.0]
+    evaluated = tmp_path / "e.json"
+    evaluated.write_text(json.dumps({"description": read_model_info(TINY).fingerprint, "results": columns}))
+    table = "| | |\n|---|---|\n| fingerprint | `old` |\n| data | ours |\n"
+    (tmp_path / "m.md").write_text(f"# m\n\n{table}\nText.\n\n| quality | bpp |\n|---|\n| 1 |\n\nEnd.\n")
+    for _ in range(2):  # the second changes nothing
+        assert run("card", "m", evaluated, "--folder", tmp_path).exit_code == 0
+        card = (tmp_path / "m.md").read_text()
+        assert "`old`" not in card and read_model_info(TINY).fingerprint in card and "| data | ours |" in card
+        assert card.count("| trained for | mse |") == 1 and "\n\nText.\n\n| quality | bpp | PSNR, dB |" in card
+        assert "| 50 | 0.500 | 33.00 | 0.9800 | 71.0 |\n\nEnd.\n" in card
+    (tmp_path / "m.md").unlink()
+    assert run("card", "m", evaluated, "--folder", tmp_path).exit_code == 0
+    assert (tmp_path / "m.md").read_text().startswith("# m\n\n| | |\n|---|---|\n| fingerprint |")
+    evaluated.write_text(json.dumps({"description": "another", "results": columns}))
+    assert "is not of the model" in run("card", "m", evaluated, "--folder", tmp_path).output
+
+
+def test_the_picture_of_looks_is_drawn_from_results(tmp_path):
+    results = BENCHMARKS / "results" / "kodak.json"
+    assert run("looks_plot", results, "-o", tmp_path / "looks.png").exit_code == 0
+    with Image.open(tmp_path / "looks.png") as drawn:
+        assert min(drawn.size) > 500
+    (tmp_path / "none.json").write_text('{"means": {}}')
+    assert "fewer than two" in run("looks_plot", tmp_path / "none.json", "-o", tmp_path / "looks.png").output
 
 
 def test_scaling_keeps_runs_and_models(tmp_path):
@@ -579,23 +822,65 @@ def test_a_size_that_cannot_be_reached_is_said():
         to_size(Steps(), picture(40, 30), 9)
 
 
-def test_visual_writes_a_page_and_a_sheet_and_goes_on(tmp_path, monkeypatch):
-    image = tmp_path / "a.png"
-    Image.fromarray(picture(176, 164)).save(image)
-    arguments = (image, "--bpp", 0.8, "-m", TINY, "--codecs", "vaecodec,WebP", "-o", tmp_path)
+def test_visual_writes_a_page_and_a_sheet_and_goes_on(good, tmp_path, monkeypatch):
+    Image.fromarray(picture(180, 170, 4)).save(good / "more.png")
+    arguments = (good, "--bpp", "0.4,0.55", "-m", TINY, "--codecs", "vaecodec,WebP", "--crop", 100, "-o", tmp_path)
     result = run("visual", *arguments)
     assert result.exit_code == 0, result.output
-    text = (tmp_path / "visual-a.html").read_text(encoding="utf-8")
+    text = (tmp_path / "visual.html").read_text(encoding="utf-8")
     assert "http" not in text.replace("http-equiv", "") and "@" + "ENTRIES@" not in text
-    with Image.open(tmp_path / "visual-a.png") as drawn:
-        assert drawn.width > 3 * 176
-    done = json.loads((tmp_path / "visual-a.json").read_text())["results"]
-    assert set(done["codecs"]) == {"vaecodec", "WebP"}
-    first, tries = (tmp_path / "visual-a.png").read_bytes(), []
+    with Image.open(tmp_path / "visual.png") as drawn:
+        assert drawn.width > 3 * 100 and drawn.height > 4 * 100
+    done = json.loads((tmp_path / "visual.json").read_text())
+    assert set(done) == {f"{name}.png, {rate} bpp" for name in ("good", "more") for rate in ("0.4", "0.55")}
+    for part in done.values():
+        sizes = {name: codec["bytes"] for name, codec in part["codecs"].items()}
+        assert 0.98 * sizes["WebP"] <= sizes["vaecodec"] <= sizes["WebP"] <= part["bytes"]
+    first, tries = (tmp_path / "visual.png").read_bytes(), []
     compress = PillowCodec.compress
     monkeypatch.setattr(PillowCodec, "compress", lambda *args: (tries.append(args[-1]), compress(*args))[1])
     assert run("visual", *arguments).exit_code == 0
-    assert len(tries) == 1 and (tmp_path / "visual-a.png").read_bytes() == first  # nothing is searched for again
+    assert len(tries) == 4 and (tmp_path / "visual.png").read_bytes() == first  # nothing is searched for again
+
+
+def test_crops_lie_where_they_are_put():
+    from equal_size import crop_at
+
+    assert crop_at((100, 200, 3), 50, (0.5, 1.0)) == (slice(50, 100), slice(75, 125))
+    assert crop_at((40, 200, 3), 50, (0.0, 0.7)) == (slice(0, 40), slice(0, 50))
+
+
+def test_blind_pairs_are_dealt_evenly():
+    import blind
+
+    names = [f"{n}.png" for n in range(24)]
+    pairs = blind.draw_pairs(names, ["0.15", "0.4"], ["AVIF", "JPEG XL"], 24, 1)
+    assert {pair.image for pair in pairs} == set(names) and sum(pair.first for pair in pairs) == 12
+    kinds = [(pair.bpp, pair.rival) for pair in pairs]
+    assert len(set(kinds)) == 4 and all(kinds.count(kind) == 6 for kind in kinds)
+    assert pairs == blind.draw_pairs(names, ["0.15", "0.4"], ["AVIF", "JPEG XL"], 24, 1)
+    assert pairs != blind.draw_pairs(names, ["0.15", "0.4"], ["AVIF", "JPEG XL"], 24, 2)
+    twice = blind.draw_pairs(names, ["0.15", "0.4"], ["AVIF", "JPEG XL"], 48, 1)
+    assert len({(pair.image, pair.bpp, pair.rival) for pair in twice}) == 48
+
+
+def test_a_blind_page_says_nothing_and_its_key_everything(good, tmp_path):
+    page_folder, key = tmp_path / "blind", tmp_path / "key.json"
+    arguments = (good, "--bpp", 0.55, "--against", "WebP", "-o", page_folder, "--key", key, "-m", TINY, "--pairs", 2)
+    result = run("blind", *arguments, "--side", 64)
+    assert result.exit_code == 0, result.output
+    text = (page_folder / "index.html").read_text()
+    assert "WebP" not in text and "vaecodec" not in text and text.count("<img") == 2
+    pairs = json.loads(key.read_text())["pairs"]
+    assert {pair["A"] for pair in pairs.values()} == {"vaecodec", "WebP"}
+    for number, pair in pairs.items():
+        assert 0.99 * pair["bytes"]["WebP"] <= pair["bytes"]["vaecodec"] <= pair["bytes"]["WebP"]
+        drawn = np.asarray(Image.open(page_folder / f"pair-{int(number):02}.png"))
+        assert drawn.shape[1] > 3 * 64
+    ours = next(side for side in ("A", "B") if pairs["1"][side] == "vaecodec")
+    (tmp_path / "answers.txt").write_text(f"Well:\n1 {ours}: sharper bricks\n2. =\n3 B\n")
+    result = run("blind", *arguments, "--answers", tmp_path / "answers.txt")
+    assert "| 0.55 | WebP | 1 | 0 | 1 |" in result.output and "ours): sharper bricks" in result.output
 
 
 def entries() -> list[Entry]:
