@@ -7,6 +7,7 @@ import sys
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import numpy as np
@@ -739,6 +740,27 @@ def test_inference_compares_efforts(good, tmp_path, monkeypatch):
         assert min(drawn.size) > 300
     monkeypatch.setattr("inference.measure", lambda *_: pytest.fail("measured again"))
     assert run("inference", *arguments).exit_code == 0
+
+
+def test_programs_judge_a_model_by_what_it_is_trained_for(good, tmp_path, monkeypatch):
+    """BD-rates of one that is trained for looks are by SSIMULACRA2, and it has no likelihood of photographs."""
+    import inference
+
+    looks = SimpleNamespace(name="x", model=SimpleNamespace(config=SimpleNamespace(distortion="looks")))
+    assert inference.measure_of(looks) == "ssimulacra2"
+    monkeypatch.setattr(inference, "measure_of", lambda _: "ssimulacra2")
+    arguments = (good, "-o", tmp_path / "i", "-m", TINY, "--qualities", "10,40,60,90", "--efforts", "1")
+    result = run("inference", *arguments)
+    assert result.exit_code == 0, result.output
+    points = json.loads((tmp_path / "i.json").read_text())["measured"]["points"]
+    assert all(row["ssimulacra2"] < 100 for point in points.values() for row in point.values())
+    monkeypatch.setattr("symbol_choice.measure_of", lambda _: "ssimulacra2")
+    data = held_out_folder(tmp_path / "data", 1)
+    arguments = ("--data", data, "-o", tmp_path / "c", "-m", TINY, "--width", 64, "--height", 64, "--weights", "1")
+    result = run("symbol_choice", *arguments, "--times", "1", "--qualities", "20,50,80")
+    assert result.exit_code == 0 and "BD-rate by SSIMULACRA2" in result.output, result.output
+    monkeypatch.setattr("vaecodec.codec.Codec", lambda _: looks)
+    assert "no likelihood" in run("photo_prior", good, "-o", tmp_path / "p").output
 
 
 def test_targets_are_counted(good, tmp_path):
