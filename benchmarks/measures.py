@@ -100,7 +100,7 @@ MEASURES = {
     ),
     "butteraugli": Measure(
         "Butteraugli",
-        "Butteraugli, 3-norm, log scale: less is better",
+        "Butteraugli: −ln(3-norm)",
         butteraugli,
         lambda value: -np.log(np.maximum(value, 1e-3)),
         lambda scaled: np.exp(-np.asarray(scaled)),

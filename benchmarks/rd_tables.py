@@ -36,7 +36,7 @@ def _measured(curves: dict[str, Curve]) -> list[str]:
 
 def _range(result: tuple[float, float, float], measure: str) -> str:
     digits = MEASURES[measure].digits
-    return f"{result[1]:.{digits}f} to {result[2]:.{digits}f}"
+    return f"{result[1]:.{digits}f} to {result[2]:.{digits}f}".replace("-", "−")
 
 
 # --- against one anchor ----------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def baseline_table(curves: dict[str, Curve]) -> str:
                 if ratio is not None:
                     least, largest = (percent(100 * (f(ratio[1]) - 1)) for f in (min, max))
                     ahead = "yes" if max(ratio[1]) < 1 else "no"
-                    title, span = MEASURES[measure].title, f"{ratio[0][0]:.1f} to {ratio[0][-1]:.1f}"
+                    title, span = MEASURES[measure].title, f"{ratio[0][0]:.1f} to {ratio[0][-1]:.1f}".replace("-", "−")
                     lines.append([vae, name, title, least, largest, ahead, span])
     head = ["", "against", "at equal", "rate: least", "largest", "ahead at every rate", "common range"]
     return markdown_table(head, lines) if lines else ""
