@@ -89,17 +89,22 @@ def looks_at(shares: np.ndarray, looks: np.ndarray, share: float) -> np.ndarray:
 
 
 def check(shares: np.ndarray, looks: np.ndarray, names: list[str]) -> list[dict[str, float]]:
-    """For each reported quality: share, spread over pictures, and the error on pictures that the map was not made of.
+    """For each reported quality: share, spread over parts, how sure the mean is, and the error on other pictures.
 
-    The error is twofold: the map of every other picture, on the ones between, and the reverse.
+    The mean's standard error is over pictures, as parts of one are alike. The error on pictures that the map was not
+    made of is twofold: the map of every other picture, on the ones between, and the reverse.
     """
     pictures = sorted({picture_of(name) for name in names})
-    half = np.array([pictures.index(picture_of(name)) % 2 for name in names], bool)
+    belongs = np.array([pictures.index(picture_of(name)) for name in names])
+    half = belongs % 2 == 1
     knots = knots_of(shares, looks.mean(0))
     rows = []
     for quality in (q for q in REPORTED if knots[1][0] <= q <= knots[-2][0]):
         row = {"quality": quality, "share": share_of(knots, quality)}
-        row["spread"] = float(looks_at(shares, looks, row["share"]).std(ddof=1))
+        values = looks_at(shares, looks, row["share"])
+        by_picture = np.array([values[belongs == number].mean() for number in range(len(pictures))])
+        row["spread"] = float(values.std(ddof=1))
+        row["standard_error"] = float(by_picture.std(ddof=1) / len(pictures) ** 0.5)
         row["errors"] = []
         for made_of in (half, ~half):
             share = share_of(knots_of(shares, looks[made_of].mean(0)), quality)
@@ -125,8 +130,9 @@ def report(result: dict) -> str:
     cells = []
     for row in result["check"]:
         errors = " and ".join(f"{error:+.1f}" for error in row["errors"]).replace("-", "−")
-        cells.append([f"{row['quality']}", f"{row['share']:.3f}", f"{row['spread']:.1f}", errors])
-    head = ["quality", "share of the scale", "standard deviation of SSIMULACRA2 over pictures"]
+        spread = [f"{row['spread']:.1f}", f"{row['standard_error']:.1f}"]
+        cells.append([f"{row['quality']}", f"{row['share']:.3f}", *spread, errors])
+    head = ["quality", "share of the scale", "standard deviation of SSIMULACRA2", "standard error of its mean"]
     means = result["means"]["ssimulacra2"]
     return (
         f"Model {result['model_id']}, effort {result['effort']}, {result['parts']} parts of held-out photographs; "

@@ -15,8 +15,8 @@ from pathlib import Path
 import click
 from common import SETTINGS, markdown_table
 from measures import MEASURES
-from rd_curves import Curve, bd_rate, useful_range
-from rd_tables import percent
+from rd_curves import USEFUL_SSIMULACRA2, Curve, bd_rate, useful_range
+from rd_tables import models, percent
 
 FOLDER = Path(__file__).parent.parent / "pretrained"
 ANCHOR = "AVIF"
@@ -45,13 +45,14 @@ def facts(stored) -> dict[str, str]:
 
 def kodak_fact(model_id: str, data: dict) -> dict[str, str]:
     """Rates against `ANCHOR`, from what `rate_distortion.py` stored; nothing if that is not of this model."""
-    names = [name for name, part in data["codecs"].items() if part["version"] == f"model id {model_id}"]
+    names = [name for name in models(data["codecs"]) if data["codecs"][name]["version"] == f"model id {model_id}"]
     if not names or not {names[0], ANCHOR} <= set(data["means"]):
         return {}
     anchor, curve = (Curve(**data["means"][name]) for name in (ANCHOR, names[0]))
     results = {measure: bd_rate(anchor, curve, measure, useful_range(anchor, measure)) for measure in MEASURES}
     rates = [f"{MEASURES[m].title} {percent(result[0])}" for m, result in results.items() if result]
-    return {f"Kodak against {ANCHOR}": f"{', '.join(rates)} (BD-rate where AVIF's SSIMULACRA2 is 30 to 88)"}
+    low, high = USEFUL_SSIMULACRA2
+    return {f"Kodak against {ANCHOR}": f"{', '.join(rates)} (BD-rate where its SSIMULACRA2 is {low:g} to {high:g})"}
 
 
 def with_facts(card: str, rows: dict[str, str]) -> str:

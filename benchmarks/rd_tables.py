@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from common import markdown_table
@@ -16,6 +17,8 @@ BASELINES = ("PCA 16x16", "PCA 8x8", "Autoencoder", TWIN)
 ABLATION = ", factorised"
 IN_SHORT = ("ELIC", "mbt2018-mean", "BPG", "bmshj2018-hyperprior")
 """The published curves that the short table has."""
+LOOKS_FIRST = ("ssimulacra2", "butteraugli", "cvvdp", "psnr_db")
+"""Measures of the table of looks."""
 EQUAL_LOOKS = (60.0, 75.0)
 """SSIMULACRA2 at which sizes of single pictures are compared."""
 
@@ -25,9 +28,9 @@ def percent(value: float) -> str:
     return f"{value:+.1f} %".replace("-", "−")
 
 
-def models(curves: dict[str, Curve]) -> list[str]:
-    """Our models among the curves, without their ablations."""
-    return [name for name in curves if name.split(",")[0] == OURS and not name.endswith(ABLATION)]
+def models(names: Iterable[str]) -> list[str]:
+    """Our models among some curves' names, without their ablations."""
+    return [name for name in names if name.split(",")[0] == OURS and not name.endswith(ABLATION)]
 
 
 def _measured(curves: dict[str, Curve]) -> list[str]:
@@ -51,6 +54,20 @@ def short_table(anchor: Curve, curves: dict[str, Curve], published: dict[str, Cu
     return "\n".join(
         ["| codec | BD-rate |", "|---|---:|", *(f"| {bold(name)} | {percent(rate)} |" for rate, name in rows)]
     )
+
+
+def looks_table(anchor: Curve, curves: dict[str, Curve]) -> str:
+    """BD-rates of what people would choose between, by the measures of looks first; where the anchor's is useful."""
+    names = [name for name in LOOKS_FIRST if name in _measured(curves)]
+    rows = []
+    for codec, curve in curves.items():
+        if curve is anchor or codec.startswith(BASELINES) or codec.endswith(ABLATION):
+            continue
+        results = [bd_rate(anchor, curve, name, useful_range(anchor, name)) for name in names]
+        cells = ["–" if result is None else percent(result[0]) for result in results]
+        label = f"**{codec}**" if codec == OURS else codec
+        rows.append((math.inf if results[0] is None else results[0][0], [label, *cells]))
+    return markdown_table(["codec", *(MEASURES[name].title for name in names)], [row for _, row in sorted(rows)])
 
 
 def psnr_table(anchor: Curve, curves: dict[str, Curve], published: dict[str, Curve], pictures: int) -> str:
@@ -167,6 +184,9 @@ def report(
         f"Means over {count} pictures of bits per pixel (whole files) and of each measure, at constant setting; "
         "8-bit RGB. BD-rate: mean difference in rate at equal quality; negative is smaller.\n"
     ]
+    if known:
+        parts.append(f"### In short: BD-rate against {known[0]}, where its SSIMULACRA2 is {low:g} to {high:g}\n")
+        parts.append(f"{looks_table(curves[known[0]], curves)}\n")
     for name in known:
         parts.append(
             f"### BD-rate against {name}, by each measure\n\nWhere the SSIMULACRA2 of {name} is {low:g} to {high:g}; "

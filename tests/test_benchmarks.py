@@ -269,6 +269,19 @@ def test_useful_range_is_the_same_span_for_every_measure():
     assert rd_curves.useful_range(rd_curves.Curve(bpp, looks), "psnr_db") is None
 
 
+def test_the_table_of_looks_has_what_people_choose_between():
+    looks, bpp = [10.0, 30.0, 60.0, 88.0, 95.0], np.array([0.1, 0.2, 0.4, 0.8, 1.6])
+    curve = lambda factor: rd_curves.Curve(list(factor * bpp), looks, [], looks)
+    factors = {"AVIF": 1, "WebP": 1.4, "vaecodec": 0.7, "vaecodec, tune=psnr": 1.1, "vaecodec, factorised": 2}
+    curves = {name: curve(factor) for name, factor in (factors | {"PCA 8x8": 3}).items()}
+    assert rd_tables.looks_table(curves["AVIF"], curves).splitlines()[2:] == [
+        "| **vaecodec** | −30.0 % | −30.0 % |",
+        "| vaecodec, tune=psnr | +10.0 % | +10.0 % |",
+        "| WebP | +40.0 % | +40.0 % |",
+    ]
+    assert rd_tables.models(curves) == ["vaecodec", "vaecodec, tune=psnr"]
+
+
 def test_pictures_are_listed_worst_first():
     looks, bpp = [10.0, 40.0, 60.0, 88.0, 95.0], np.array([0.1, 0.2, 0.4, 0.8, 1.6])
     curve = lambda factors: rd_curves.Curve(
@@ -501,6 +514,7 @@ def test_the_map_is_checked_on_other_pictures():
     names = ["a 0", "b 0", "c 0", "d 0"]
     for row in calibrate.check(shares, looks, names):
         assert row["spread"] == pytest.approx(np.std([-2, 2, -2, 2], ddof=1), abs=0.05)
+        assert row["standard_error"] == pytest.approx(row["spread"] / 2)
         assert sorted(row["errors"]) == pytest.approx([-4, 4], abs=1)
     rows = calibrate.check(shares, np.array([base] * 4), names)
     assert [row["quality"] for row in rows] == [30, 40, 50, 60, 70, 80, 90]
@@ -690,6 +704,18 @@ def test_a_card_is_brought_up_to_date(tmp_path):
     assert (tmp_path / "m.md").read_text().startswith("# m\n\n| | |\n|---|---|\n| fingerprint |")
     evaluated.write_text(json.dumps({"description": "another", "results": columns}))
     assert "is not of the model" in run("card", "m", evaluated, "--folder", tmp_path).output
+
+
+def test_a_card_has_the_rates_of_its_own_model():
+    import card
+
+    looks, bpp = [10.0, 30.0, 60.0, 88.0, 95.0], [0.1, 0.2, 0.4, 0.8, 1.6]
+    means = lambda factor: {"bpp": [factor * rate for rate in bpp], "psnr_db": looks, "ssimulacra2": looks}
+    versions = {"AVIF": "1", "vaecodec, factorised": "model id aa", "vaecodec": "model id aa"}
+    data = {"codecs": {name: {"version": version} for name, version in versions.items()}}
+    data["means"] = {"AVIF": means(1), "vaecodec, factorised": means(3), "vaecodec": means(0.6)}
+    (text,) = card.kodak_fact("aa", data).values()
+    assert text.startswith("PSNR −40.0 %, SSIMULACRA2 −40.0 % (BD-rate") and card.kodak_fact("bb", data) == {}
 
 
 def test_the_picture_of_looks_is_drawn_from_results(tmp_path):
