@@ -3,8 +3,8 @@
     python benchmarks/inference.py kodak/ --every 4 -o benchmarks/results/inference
     python benchmarks/inference.py kodak/ --efforts 0,1,2 -o benchmarks/results/inference-fast
 
-Times are in units of an encode at effort 0 of the same picture and quality, measured just before. Stopped, it goes on
-where it was.
+Times are in units of an encode at effort 0 of the same picture and quality, measured just before. BD-rates are by what
+the model is trained for: PSNR, or SSIMULACRA2. Stopped, it goes on where it was.
 """
 
 from __future__ import annotations
@@ -29,9 +29,15 @@ from common import (
 )
 
 
+def measure_of(codec) -> str:
+    """The measure that belongs to what a model is trained for."""
+    return "psnr_db" if codec.model.config.distortion == "mse" else "ssimulacra2"
+
+
 def measure(codec, rgb: np.ndarray, quality: float, effort: int) -> dict[str, float]:
-    """Bytes, squared error and objective of a file, its encode and decode times, and that of effort 0."""
+    """Bytes, quality and objective of a file, its encode and decode times, and that of effort 0."""
     from vaecodec import container, metrics
+    from vaecodec.distortion import ssimulacra2
 
     def timed(work, *args, **options) -> tuple[float, object]:
         start = time.perf_counter()
@@ -47,6 +53,7 @@ def measure(codec, rgb: np.ndarray, quality: float, effort: int) -> dict[str, fl
     return {
         "payload_bytes": len(latents.payload),
         "psnr_db": round(metrics.psnr_db(rgb, decoded), 5),
+        **({"ssimulacra2": round(ssimulacra2(rgb, decoded), 4)} if measure_of(codec) == "ssimulacra2" else {}),
         "rate_bpp": round(rate, 6),
         "distortion_bpp": round(objective - rate, 6),
         "objective_bpp": round(objective, 6),
@@ -78,10 +85,12 @@ def units(rows: Rows, effort: int) -> float:
 
 
 def bd_rates(rows: Rows, effort: int) -> dict[str, float]:
-    """BD-rate in per cent against effort 0, of each picture."""
+    """BD-rate in per cent against effort 0, of each picture, by SSIMULACRA2 where the rows have it."""
     from vaecodec import metrics
 
-    curve = lambda e, name: [[by_image[name][key] for by_image in rows[e].values()] for key in ("rate_bpp", "psnr_db")]
+    first = next(iter(next(iter(rows[0].values())).values()))
+    keys = ("rate_bpp", "ssimulacra2" if "ssimulacra2" in first else "psnr_db")
+    curve = lambda e, name: [[by_image[name][key] for by_image in rows[e].values()] for key in keys]
     return {
         name: metrics.bd_rate_percent(*curve(0, name), *curve(effort, name)) for name in next(iter(rows[0].values()))
     }

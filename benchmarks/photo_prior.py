@@ -56,6 +56,10 @@ def main(paths: tuple[Path, ...], model: str | None, qualities: list[str], outpu
     from vaecodec.codec import Codec
 
     codec = Codec(model)
+    if codec.model.config.distortion != "mse":
+        raise click.ClickException(
+            f"{codec.name} is trained for {codec.model.config.distortion}, which is no likelihood; name a model of mse"
+        )
     images = usable_pictures(paths).images
     store = Store(output.with_suffix(".json"))
     stamp = {"model": codec.stored.fingerprint}

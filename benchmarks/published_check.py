@@ -14,9 +14,10 @@ from pathlib import Path
 
 import click
 import numpy as np
-import rd_tables
+import rd_curves
 from common import SETTINGS, Store, images_argument, markdown_table, output_option, publish, say, usable_pictures
 from rate_distortion import run
+from rd_tables import percent
 
 THIN = 6
 """A slow step is measured on every so-manieth picture."""
@@ -72,19 +73,19 @@ def ladders() -> dict[str, list[Step]]:
 
 def compare(store: Store, images: list[str]) -> dict[str, list[dict]]:
     """For each published curve and step: BD-rates against the curve and against the ladder's first step."""
-    published = {name: curve for name, (_, curve) in rd_tables.published_curves()[1].items()}
+    published = {name: curve for name, (_, curve) in rd_curves.published_curves()[1].items()}
     results = {}
     for name, steps in ladders().items():
         first, rows = steps[0].codec, []
         for step in steps:
             used = images[::THIN] if step.slow else images
             same = replace(first, qualities=step.codec.qualities) if step.slow else first
-            curves = rd_tables.measured_curves(store.data, [same, step.codec], used)
-            against_first = rd_tables.bd_rate(curves[first.name], curves[step.codec.name], "psnr_db")
+            curves = rd_curves.measured_curves(store.data, [same, step.codec], used)
+            against_first = rd_curves.bd_rate(curves[first.name], curves[step.codec.name], "psnr_db")
             row = {"step": step.what, "settings": step.codec.settings, "pictures": len(used)}
             row["against_first_percent"] = against_first and round(against_first[0], 3)
             if not step.slow:
-                direct = rd_tables.bd_rate(published[name], curves[step.codec.name], "psnr_db")
+                direct = rd_curves.bd_rate(published[name], curves[step.codec.name], "psnr_db")
                 row["against_published_percent"] = direct and round(direct[0], 3)
                 row["range_db"] = direct and [round(value, 3) for value in direct[1:]]
             elif against_first and rows[0]["against_published_percent"] is not None:
@@ -98,8 +99,8 @@ def compare(store: Store, images: list[str]) -> dict[str, list[dict]]:
 
 def same_settings(store: Store) -> tuple[float, float] | None:
     """Pillow's plain JPEG and the published points, quality by quality: largest difference in rate, %, and mean, dB."""
-    published = rd_tables.published_curves()[1]["JPEG"][1]
-    curve = rd_tables.measured_curves(store.data, [ladders()["JPEG"][0].codec], list(store.data["images"]))[
+    published = rd_curves.published_curves()[1]["JPEG"][1]
+    curve = rd_curves.measured_curves(store.data, [ladders()["JPEG"][0].codec], list(store.data["images"]))[
         "JPEG plain"
     ]
     if len(curve.bpp) != len(published.bpp):
@@ -110,7 +111,7 @@ def same_settings(store: Store) -> tuple[float, float] | None:
 
 def report(results: dict[str, list[dict]], same: tuple[float, float] | None) -> str:
     """Markdown."""
-    parts, show = [], lambda value: "–" if value is None else rd_tables.percent(value)
+    parts, show = [], lambda value: "–" if value is None else percent(value)
     for name, rows in results.items():
         cells = []
         for row in rows:

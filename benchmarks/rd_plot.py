@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from rd_tables import Curve, rate_ratio
+from measures import MEASURES
+from rd_curves import Curve, rate_ratio
 
 # Okabe and Ito's colours; with the line styles and markers each curve differs from the others in print too
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -15,11 +16,6 @@ STYLES = ("-", "--", "-.", ":")
 MARKERS = "os^Dv<>PX*"
 GREY = "0.62"
 RATES_BPP = (0.05, 2.5)
-PANELS = {
-    "psnr_db": ("PSNR, dB", lambda v: v),
-    "ms_ssim": ("MS-SSIM, dB: −10 log10(1 − MS-SSIM)", lambda v: -10 * np.log10(1 - np.minimum(v, 1 - 1e-9))),
-    "ssimulacra2": ("SSIMULACRA2", lambda v: v),
-}
 
 
 def style(number: int) -> dict:
@@ -87,7 +83,7 @@ def draw(curves: dict[str, Curve], published: dict[str, Curve], anchor: str, pat
     import matplotlib.pyplot as plt
 
     anchor = anchor if anchor in curves | published else next(iter(curves))
-    measures = [m for m in PANELS if any(getattr(curve, m) for curve in curves.values())]
+    measures = [name for name in MEASURES if any(getattr(curve, name) for curve in curves.values())]
     count = len(measures) + 1
     rows = -(-count // 2)
     figure, axes = plt.subplots(rows, 2, figsize=(15, 7.2 * rows), squeeze=False, dpi=130)
@@ -112,19 +108,18 @@ def _rate_axis(axis) -> None:
 
 
 def _absolute(axis, curves: dict[str, Curve], styles: dict[str, dict], measure: str) -> None:
-    title, transform = PANELS[measure]
     ends = []
     for name, curve in curves.items():
         if not getattr(curve, measure):
             continue
-        rate, value = np.array(curve.bpp), transform(np.array(getattr(curve, measure)))
+        rate, value = np.array(curve.bpp), np.array(curve.scaled(measure))
         inside = (rate >= RATES_BPP[0]) & (rate <= RATES_BPP[1])
         if inside.sum() < 2:
             continue
         axis.plot(rate[inside], value[inside], **styles[name])
         ends.append((rate[inside][-1], value[inside][-1], name, styles[name]["color"]))
     _rate_axis(axis)
-    axis.set(xlabel="bits per pixel", ylabel=title, xlim=RATES_BPP)
+    axis.set(xlabel="bits per pixel", ylabel=MEASURES[measure].axis, xlim=RATES_BPP)
     if measure == "ssimulacra2":
         axis.set_ylim(bottom=-20)
     axis.grid(alpha=0.3)

@@ -1,179 +1,26 @@
-"""Curves of rate and distortion, measured and published, and the BD-rates between them as Markdown."""
+"""Tables of rate and distortion: BD-rates by each measure, picture by picture, and against the baselines."""
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterable
 
 import numpy as np
+from common import markdown_table
+from measures import MEASURES
+from rd_curves import USEFUL_SSIMULACRA2, Curve, bd_rate, per_image, rate_at, rate_ratio, useful_range
 
-PUBLISHED = Path(__file__).parent / "published.json"
-MEASURES = {"psnr_db": "PSNR", "ssimulacra2": "SSIMULACRA2"}
-
-
-@dataclass
-class Curve:
-    """Means over pictures at each setting, ascending in rate; a measure that is missing is empty.
-
-    Attributes:
-        images: name to the same curve of one picture; empty if published.
-    """
-
-    bpp: list[float]
-    psnr_db: list[float]
-    ms_ssim: list[float] = field(default_factory=list)
-    ssimulacra2: list[float] = field(default_factory=list)
-    images: dict[str, Curve] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, list[float]]:
-        """The means, for JSON."""
-        return {k: [round(x, 6) for x in v] for k, v in vars(self).items() if k != "images" and v}
-
-
-def _curve(rows: np.ndarray) -> Curve:
-    """From `[settings, 4]`: bpp, PSNR, MS-SSIM, SSIMULACRA2 (NaN where it was not measured)."""
-    rows = rows[np.argsort(rows[:, 0])]
-    columns = [column.tolist() if np.isfinite(column).all() else [] for column in rows.T]
-    return Curve(*columns)
-
-
-def measured_curves(data: dict, codecs: list, images: list[str]) -> dict[str, Curve]:
-    """The curves of codecs over those pictures for which every setting was measured.
-
-    Args:
-        data: as `rate_distortion.py` stores it.
-        codecs: see `vaecodec.baselines.ImageCodec`; their names and qualities count.
-    """
-    pixels = {name: math.prod(map(int, data["images"][name].split("-")[1].split("x"))) for name in images}
-    curves = {}
-    for codec in codecs:
-        name, stored = codec.name, data["codecs"][codec.name]["points"]
-        points = [stored[f"{quality:g}"] for quality in codec.qualities]
-        whole = [image for image in images if all(image in point for point in points)]
-        if not whole:
-            continue
-        per_image = {
-            image: np.array([[8 * point[image][0] / pixels[image], *point[image][1:4]] for point in points], float)
-            for image in whole
-        }
-        curves[name] = _curve(np.mean(list(per_image.values()), axis=0))
-        curves[name].images = {image: _curve(rows) for image, rows in per_image.items()}
-    return curves
-
-
-def without_worse_pca(curves: dict[str, Curve]) -> dict[str, Curve]:
-    """The curves with the better PCA alone."""
-    pca = [name for name in curves if name.startswith("PCA ")]
-    results = {name: bd_rate(curves[pca[0]], curves[name], "psnr_db") for name in pca}
-    worse = sorted(pca, key=lambda name: results[name][0] if results[name] else math.inf)[1:]
-    return {name: curve for name, curve in curves.items() if name not in worse}
-
-
-def published_curves() -> tuple[dict[str, Curve], dict[str, tuple[str, Curve]]]:
-    """What others have published on Kodak: curves to show, and curves of codecs measured here, with whose they are."""
-    curves, checks = {}, {}
-    for name, entry in json.loads(PUBLISHED.read_text())["curves"].items():
-        curve = Curve(entry["bpp"], entry["psnr_db"], entry.get("ms_ssim", []))
-        if entry["role"] == "curve":
-            curves[name] = curve
-        else:
-            checks[name] = (entry["of"], curve)
-    return curves, checks
-
-
-def rising(curve: Curve, measure: str) -> tuple[list[float], list[float]]:
-    """Rates and values of a measure, without points that cost more and give no more."""
-    rates, values = [], []
-    for rate, value in zip(curve.bpp, getattr(curve, measure), strict=False):
-        if not rates or (rate > rates[-1] and value > values[-1]):
-            rates.append(rate)
-            values.append(value)
-    return rates, values
-
-
-def bd_rate(anchor: Curve, test: Curve, measure: str) -> tuple[float, float, float] | None:
-    """Per cent of rate against the anchor, and the common range that it was taken over; `None` if there is none."""
-    from vaecodec.metrics import bd_rate_percent
-
-    first, second = rising(anchor, measure), rising(test, measure)
-    if len(first[0]) < 3 or len(second[0]) < 3:
-        return None
-    low, high = max(first[1][0], second[1][0]), min(first[1][-1], second[1][-1])
-    if high <= low:
-        return None
-    return bd_rate_percent(*first, *second), low, high
-
-
-def rate_ratio(anchor: Curve, test: Curve) -> tuple[np.ndarray, np.ndarray] | None:
-    """Rates relative to the anchor's at equal PSNR, on a grid over the common range, log rate linear between points.
-
-    Returns:
-        PSNRs and ratios, or `None` if there is no common range.
-    """
-    (anchor_rate, anchor_db), (rate, db) = rising(anchor, "psnr_db"), rising(test, "psnr_db")
-    low, high = max(db[0], anchor_db[0]), min(db[-1], anchor_db[-1])
-    if high <= low:
-        return None
-    grid = np.linspace(low, high, 200)
-    return grid, np.exp(np.interp(grid, db, np.log(rate)) - np.interp(grid, anchor_db, np.log(anchor_rate)))
-
-
-def baseline_table(curves: dict[str, Curve]) -> str:
-    """Whether the VAEs are ahead of PCA and the autoencoder at every rate."""
-    lines = []
-    for vae in (name for name in VAES if name in curves):
-        for name in (name for name in BASELINES if name in curves and name != vae):
-            ratio = rate_ratio(curves[name], curves[vae])
-            if ratio is not None:
-                least, largest = (percent(100 * (f(ratio[1]) - 1)) for f in (min, max))
-                ahead = "yes" if max(ratio[1]) < 1 else "no"
-                span = f"{ratio[0][0]:.1f} to {ratio[0][-1]:.1f}"
-                lines.append(f"| {vae} | {name} | {least} | {largest} | {ahead} | {span} |")
-    head = "| | against | rate at equal PSNR: least | largest | ahead at every rate | common range, dB |"
-    return "\n".join([head, "| --- | --- | ---: | ---: | --- | --- |", *lines]) if lines else ""
-
-
-def _cell(result: tuple[float, float, float] | None) -> str:
-    return "– | –" if result is None else f"{result[0]:+.1f} % | {result[1]:.1f} to {result[2]:.1f}"
-
-
-def _per_image(anchor: Curve, test: Curve) -> str:
-    """Mean and extremes of the BD-rates of single pictures, by PSNR."""
-    results = [
-        bd_rate(anchor.images[name], test.images[name], "psnr_db") for name in anchor.images if name in test.images
-    ]
-    values = [result[0] for result in results if result is not None]
-    return f"{np.mean(values):+.1f} % ({min(values):+.1f} to {max(values):+.1f})" if values else "–"
-
-
-def table(anchor_name: str, curves: dict[str, Curve], published: dict[str, Curve], pictures: int) -> str:
-    """BD-rates of all curves against one of them; `pictures` is how many there are."""
-    anchor = (curves | published)[anchor_name]
-    lines = [
-        f"### BD-rate against {anchor_name}\n",
-        "| codec | by PSNR | common range, dB | per picture: mean (extremes) | by SSIMULACRA2 | common range |",
-        "| --- | ---: | --- | --- | ---: | --- |",
-    ]
-    rows = []
-    for name, curve in (curves | published).items():
-        if name == anchor_name:
-            continue
-        results = [bd_rate(anchor, curve, measure) for measure in MEASURES]
-        label = f"{name} (published)"
-        if name in curves:
-            count = len(curve.images)
-            label = name if count == pictures else f"{name} ({count} of {pictures} pictures)"
-        cells = f"{_cell(results[0])} | {_per_image(anchor, curve)} | {_cell(results[1])}"
-        rows.append((math.inf if results[0] is None else results[0][0], f"| {label} | {cells} |"))
-    return "\n".join(lines + [row for _, row in sorted(rows)])
-
-
-VAES = ("vaecodec", "VAE, factorised prior")
-BASELINES = ("PCA 16x16", "PCA 8x8", "Autoencoder", "VAE, factorised prior", "vaecodec, factorised")
+OURS = "vaecodec"
+"""Begins the names of our codecs: the default model alone, other tunes and ablations behind a comma."""
+TWIN = "VAE, factorised prior"
+BASELINES = ("PCA 16x16", "PCA 8x8", "Autoencoder", TWIN)
+ABLATION = ", factorised"
 IN_SHORT = ("ELIC", "mbt2018-mean", "BPG", "bmshj2018-hyperprior")
 """The published curves that the short table has."""
+LOOKS_FIRST = ("ssimulacra2", "butteraugli", "cvvdp", "psnr_db")
+"""Measures of the table of looks."""
+EQUAL_LOOKS = (60.0, 75.0)
+"""SSIMULACRA2 at which sizes of single pictures are compared."""
 
 
 def percent(value: float) -> str:
@@ -181,15 +28,145 @@ def percent(value: float) -> str:
     return f"{value:+.1f} %".replace("-", "−")
 
 
+def models(names: Iterable[str]) -> list[str]:
+    """Our models among some curves' names, without their ablations."""
+    return [name for name in names if name.split(",")[0] == OURS and not name.endswith(ABLATION)]
+
+
+def _measured(curves: dict[str, Curve]) -> list[str]:
+    return [name for name in MEASURES if any(getattr(curve, name) for curve in curves.values())]
+
+
+def _range(result: tuple[float, float, float], measure: str) -> str:
+    digits = MEASURES[measure].digits
+    return f"{result[1]:.{digits}f} to {result[2]:.{digits}f}".replace("-", "−")
+
+
+# --- against one anchor ----------------------------------------------------------------------------------------------
+
+
 def short_table(anchor: Curve, curves: dict[str, Curve], published: dict[str, Curve]) -> str:
-    """BD-rates by PSNR alone, as the README has them."""
+    """BD-rates by PSNR alone."""
     shown = curves | {f"{name} (published)": published[name] for name in IN_SHORT if name in published}
-    results = {name: bd_rate(anchor, curve, "psnr_db") for name, curve in shown.items()}
+    results = {name: bd_rate(anchor, curve, "psnr_db") for name, curve in shown.items() if curve is not anchor}
     rows = sorted((result[0], name) for name, result in results.items() if result is not None)
-    bold = lambda name: f"**{name}**" if name == "vaecodec" else name
+    bold = lambda name: f"**{name}**" if name == OURS else name
     return "\n".join(
         ["| codec | BD-rate |", "|---|---:|", *(f"| {bold(name)} | {percent(rate)} |" for rate, name in rows)]
     )
+
+
+def looks_table(anchor: Curve, curves: dict[str, Curve]) -> str:
+    """BD-rates of what people would choose between, by the measures of looks first; where the anchor's is useful."""
+    names = [name for name in LOOKS_FIRST if name in _measured(curves)]
+    rows = []
+    for codec, curve in curves.items():
+        if curve is anchor or codec.startswith(BASELINES) or codec.endswith(ABLATION):
+            continue
+        results = [bd_rate(anchor, curve, name, useful_range(anchor, name)) for name in names]
+        cells = ["–" if result is None else percent(result[0]) for result in results]
+        label = f"**{codec}**" if codec == OURS else codec
+        rows.append((math.inf if results[0] is None else results[0][0], [label, *cells]))
+    return markdown_table(["codec", *(MEASURES[name].title for name in names)], [row for _, row in sorted(rows)])
+
+
+def psnr_table(anchor: Curve, curves: dict[str, Curve], published: dict[str, Curve], pictures: int) -> str:
+    """BD-rates by PSNR of what was measured and what was published; `pictures` is how many there are."""
+    rows = []
+    for name, curve in (curves | published).items():
+        if curve is anchor:
+            continue
+        count, label = len(curve.images), name if name in curves else f"{name} (published)"
+        if name in curves and count != pictures:
+            label += f" ({count} of {pictures} pictures)"
+        result, single = bd_rate(anchor, curve, "psnr_db"), list(per_image(anchor, curve, "psnr_db").values())
+        spread = f"{percent(np.mean(single))} ({percent(min(single))} to {percent(max(single))})" if single else "–"
+        cells = ["–", "–"] if result is None else [percent(result[0]), _range(result, "psnr_db")]
+        rows.append((math.inf if result is None else result[0], [label, *cells, spread]))
+    head = ["codec", "by PSNR", "common range, dB", "per picture: mean (extremes)"]
+    return markdown_table(head, [row for _, row in sorted(rows)])
+
+
+def measures_table(anchor: Curve, curves: dict[str, Curve], *, limited: bool) -> str:
+    """BD-rates by every measure, best by SSIMULACRA2 first.
+
+    Args:
+        limited: to where the anchor's SSIMULACRA2 is useful, and with the worst picture; otherwise over all of the
+            common range, and with that.
+    """
+    names, rows = _measured(curves), []
+    for codec, curve in curves.items():
+        if curve is anchor:
+            continue
+        cells, first = [], math.inf
+        for name in names:
+            result = bd_rate(anchor, curve, name, useful_range(anchor, name) if limited else None)
+            if result is None:
+                cells.append("–")
+                continue
+            worst = per_image(anchor, curve, name, limited=True).values() if limited else ()
+            note = _range(result, name) if not limited else percent(max(worst)) if worst else "–"
+            cells.append(f"{percent(result[0])} ({note})")
+            if name == ("ssimulacra2" if "ssimulacra2" in names else "psnr_db"):
+                first = result[0]
+        rows.append((first, [codec, *cells]))
+    return markdown_table(["codec", *(MEASURES[name].title for name in names)], [row for _, row in sorted(rows)])
+
+
+# --- picture by picture ----------------------------------------------------------------------------------------------
+
+
+def size_changes(anchor: Curve, test: Curve, looks: float) -> dict[str, float]:
+    """By picture: per cent of bytes against the anchor where both have that SSIMULACRA2."""
+    changes = {}
+    for name in anchor.images:
+        if name in test.images:
+            rates = [rate_at(curve.images[name], "ssimulacra2", looks) for curve in (anchor, test)]
+            if None not in rates:
+                changes[name] = 100 * (rates[1] / rates[0] - 1)
+    return changes
+
+
+def pictures_table(anchor: Curve, test: Curve) -> str:
+    """Sizes at equal SSIMULACRA2 and BD-rates of every picture, the worst first; then how many are smaller."""
+    at = {looks: size_changes(anchor, test, looks) for looks in EQUAL_LOOKS}
+    names = _measured({"": test})
+    rates = {name: per_image(anchor, test, name, limited=True) for name in names}
+    pictures = sorted(test.images, key=lambda p: max(at[looks].get(p, -math.inf) for looks in EQUAL_LOOKS))[::-1]
+    show = lambda values, picture: percent(values[picture]) if picture in values else "–"
+    rows = [[p, *(show(at[v], p) for v in EQUAL_LOOKS), *(show(rates[name], p) for name in names)] for p in pictures]
+    counts = [f"{sum(change < 0 for change in at[v].values())} of {len(at[v])} smaller" for v in EQUAL_LOOKS]
+    rows.append(["all", *counts, *(show({"": np.mean(list(r.values()))} if r else {}, "") for r in rates.values())])
+    head = ["picture", *(f"size at SSIMULACRA2 {v:g}" for v in EQUAL_LOOKS)]
+    return markdown_table([*head, *(f"BD-rate, {MEASURES[name].title}" for name in names)], rows)
+
+
+# --- what is learned -------------------------------------------------------------------------------------------------
+
+
+def baseline_table(curves: dict[str, Curve]) -> str:
+    """Whether our models and the VAE twin are ahead of PCA and the autoencoder at every rate.
+
+    By PSNR and SSIMULACRA2, for models of both tunes: the first is what the baselines were made for, so a model of
+    theirs shows the architecture, and both measures together show the objective.
+    """
+    lines = []
+    for vae in [*models(curves), *(name for name in (TWIN,) if name in curves)]:
+        for name in (*BASELINES, f"{vae}{ABLATION}"):
+            for measure in ("psnr_db", "ssimulacra2"):
+                if name not in curves or name == vae:
+                    continue
+                ratio = rate_ratio(curves[name], curves[vae], measure)
+                if ratio is not None:
+                    least, largest = (percent(100 * (f(ratio[1]) - 1)) for f in (min, max))
+                    ahead = "yes" if max(ratio[1]) < 1 else "no"
+                    title, span = MEASURES[measure].title, f"{ratio[0][0]:.1f} to {ratio[0][-1]:.1f}".replace("-", "−")
+                    lines.append([vae, name, title, least, largest, ahead, span])
+    head = ["", "against", "at equal", "rate: least", "largest", "ahead at every rate", "common range"]
+    return markdown_table(head, lines) if lines else ""
+
+
+# --- all of it -------------------------------------------------------------------------------------------------------
 
 
 def report(
@@ -201,28 +178,50 @@ def report(
     count: int,
 ) -> str:
     """All tables, what was measured with, and what was left out."""
+    known = [name for name in anchors if name in curves]
+    low, high = USEFUL_SSIMULACRA2
     parts = [
         f"Means over {count} pictures of bits per pixel (whole files) and of each measure, at constant setting; "
-        "8-bit RGB. BD-rate: mean difference in rate at equal quality over the common range; negative is smaller.\n"
+        "8-bit RGB. BD-rate: mean difference in rate at equal quality; negative is smaller.\n"
     ]
-    known = [name for name in anchors if name in curves | published]
     if known:
-        parts.append(f"### In short: BD-rate by PSNR against {known[0]}\n")
-        parts.append(short_table((curves | published)[known[0]], curves, published))
-    parts += [f"\n{table(name, curves, published, count)}" for name in known]
+        parts.append(f"### In short: BD-rate against {known[0]}, where its SSIMULACRA2 is {low:g} to {high:g}\n")
+        parts.append(f"{looks_table(curves[known[0]], curves)}\n")
+    for name in known:
+        parts.append(
+            f"### BD-rate against {name}, by each measure\n\nWhere the SSIMULACRA2 of {name} is {low:g} to {high:g}; "
+            f"in brackets the worst picture.\n\n{measures_table(curves[name], curves, limited=True)}\n\n"
+            f"Over all of the common range, which is in brackets.\n\n"
+            f"{measures_table(curves[name], curves, limited=False)}\n"
+        )
+    for anchor in (name for name in known if curves[name].ssimulacra2):
+        for model in (name for name in models(curves) if name not in known):
+            parts.append(f"### {model} against {anchor}, picture by picture\n")
+            parts.append(f"{pictures_table(curves[anchor], curves[model])}\n")
+    everything = curves | published
+    for number, name in enumerate(name for name in anchors if name in everything):
+        if not number:
+            parts.append(f"### In short: BD-rate by PSNR against {name}\n")
+            parts.append(f"{short_table(everything[name], curves, published)}\n")
+        if published:
+            parts.append(f"### BD-rate by PSNR against {name}, published curves too\n")
+            parts.append(f"{psnr_table(everything[name], curves, published, count)}\n")
     if baselines := baseline_table(curves):
-        parts.append(f"\n### What is learned, against PCA and the plain autoencoder\n\n{baselines}")
+        parts.append(f"### What is learned, against PCA and the plain autoencoder\n\n{baselines}\n")
     agreement = [
         (name, of, bd_rate(curve, curves[of], "psnr_db")) for name, (of, curve) in checks.items() if of in curves
     ]
     if agreement:
-        parts.append("\n### Measured here against published measurements of the same codec\n")
-        parts.append("| published | here | BD-rate by PSNR | common range, dB |\n| --- | --- | ---: | --- |")
-        parts += [f"| {name} | {of} | {_cell(result)} |" for name, of, result in agreement]
-    parts.append("\n### Settings\n\n| codec | settings | version |\n| --- | --- | --- |")
-    parts += [f"| {name} | {data['codecs'][name]['settings']} | {data['codecs'][name]['version']} |" for name in curves]
+        rows = [
+            [name, of, *(["–", "–"] if result is None else [percent(result[0]), _range(result, "psnr_db")])]
+            for name, of, result in agreement
+        ]
+        parts.append("### Measured here against published measurements of the same codec\n")
+        parts.append(markdown_table(["published", "here", "BD-rate by PSNR", "common range, dB"], rows) + "\n")
+    settings = [[name, data["codecs"][name]["settings"], data["codecs"][name]["version"]] for name in curves]
+    parts.append(f"### Settings\n\n{markdown_table(['codec', 'settings', 'version'], settings)}\n")
     for title, key in (("Left out", "left_out"), ("Failed", "failed")):
         if data.get(key):
-            parts.append(f"\n### {title}\n")
-            parts += [f"- {name}: {reason}" for name, reason in data[key].items()]
-    return "\n".join(parts) + "\n"
+            items = "\n".join(f"- {name}: {reason}" for name, reason in data[key].items())
+            parts.append(f"### {title}\n\n{items}\n")
+    return "\n".join(parts)

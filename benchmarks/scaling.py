@@ -17,7 +17,8 @@ from pathlib import Path
 import click
 import numpy as np
 from common import SETTINGS, Store, markdown_table, output_option, publish
-from rd_tables import Curve, bd_rate, percent, published_curves
+from rd_curves import Curve, bd_rate, published_curves
+from rd_tables import percent
 
 ANCHOR = "VTM 18.0"
 KODAK = Path(__file__).parent / "results" / "kodak.json"

@@ -1,5 +1,5 @@
 """At which weight should symbols be chosen? BD-rate against nearest symbols, by the weight of a symbol's error, and how
-often λ·D + R is larger than with those.
+often λ·d + R is larger than with those. BD-rates are by what the model is trained for: PSNR, or SSIMULACRA2.
 
     python benchmarks/symbol_choice.py --data photos/ -o benchmarks/results/symbol_choice
 
@@ -28,9 +28,12 @@ from common import (
     publish,
     qualities_option,
 )
-from rd_tables import Curve, bd_rate, percent
+from inference import measure_of
+from measures import MEASURES
+from rd_curves import Curve, bd_rate
+from rd_tables import percent
 
-from vaecodec.container import QUALITY_MAX, quality_code
+from vaecodec.container import quality_code
 
 NEAREST, SHIPPED, TIMES = "nearest", "as shipped", "as shipped, times "
 ENDS = ("RDO_WEIGHT_LOW", "RDO_WEIGHT_HIGH")
@@ -38,8 +41,9 @@ ENDS = ("RDO_WEIGHT_LOW", "RDO_WEIGHT_HIGH")
 
 
 def measure(codec, rgb: np.ndarray, setting: str, quality: float) -> list[float]:
-    """Bits per pixel of the payload, PSNR. Coded by that choice whether it pays or not, unlike with `compress`."""
+    """Bits per pixel of the payload, quality, λ·d + R. Coded by that choice whether it pays or not."""
     from vaecodec import metrics, refine
+    from vaecodec.distortion import ssimulacra2
     from vaecodec.latents import RateDistortionChoice, nearest
 
     ends = {}
@@ -53,59 +57,54 @@ def measure(codec, rgb: np.ndarray, setting: str, quality: float) -> list[float]
         y, z = codec.analyse(rgb, code)
         latents = codec.coder.encode(z, y, rgb.shape[1::-1], code, choice)
     bpp = 8 * len(latents.payload) / (rgb.shape[0] * rgb.shape[1])
-    return [round(bpp, 5), round(metrics.psnr_db(rgb, codec.synthesize(latents)), 4)]
+    compute = metrics.psnr_db if measure_of(codec) == "psnr_db" else ssimulacra2
+    return [round(bpp, 5), round(compute(rgb, codec.synthesize(latents)), 4), round(codec.objective(rgb, latents), 6)]
 
 
-def curves(rows: dict[str, dict[str, dict]], qualities: list[str]) -> dict[str, Curve]:
-    """Means over the pictures, by setting."""
+def curves(rows: dict[str, dict[str, dict]], qualities: list[str], by: str) -> dict[str, Curve]:
+    """Means over the pictures, by setting; `by` is the measure that rows have."""
     result = {}
     for setting, by_image in rows.items():
-        mean = np.mean([[row[quality] for quality in qualities] for row in by_image.values()], axis=0)
-        result[setting] = Curve(*mean.T.tolist())
+        bpp, values, _ = np.mean([[row[quality] for quality in qualities] for row in by_image.values()], axis=0).T
+        result[setting] = Curve(**{"bpp": bpp.tolist(), "psnr_db": [], by: values.tolist()})
     return result
 
 
-def objectives(config, rows: dict[str, dict], quality: str) -> np.ndarray:
-    """λ·D + R of each picture, in bits per pixel."""
-    import torch
-
-    from vaecodec.bound import Bound
-
-    bpp, psnr_db = torch.tensor([row[quality] for row in rows.values()], dtype=torch.float64).T
-    lmbda = config.lmbda(torch.tensor(quality_code(float(quality)) / QUALITY_MAX))
-    return Bound(10 ** (-psnr_db / 10), {"payload": bpp}).objective(lmbda).numpy()
-
-
-def losses_percent(config, rows: dict[str, dict[str, dict]], setting: str, qualities: list[str]) -> np.ndarray:
-    """By how much λ·D + R is larger than with nearest symbols, for each quality and picture."""
-    ratio = lambda q: objectives(config, rows[setting], q) / objectives(config, rows[NEAREST], q)
-    return 100 * (np.concatenate([ratio(quality) for quality in qualities]) - 1)
+def losses_percent(rows: dict[str, dict[str, dict]], setting: str, qualities: list[str]) -> np.ndarray:
+    """By how much λ·d + R is larger than with nearest symbols, for each quality and picture."""
+    ratios = [
+        row[quality][2] / rows[NEAREST][name][quality][2]
+        for quality in qualities
+        for name, row in rows[setting].items()
+    ]
+    return 100 * (np.array(ratios) - 1)
 
 
-def report(made: dict[str, Curve], losses: dict[str, np.ndarray], qualities: list[str], count: int, size: str) -> str:
+def report(
+    made: dict[str, Curve], losses: dict[str, np.ndarray], qualities: list[str], by: str, count: int, size: str
+) -> str:
     """Markdown: BD-rates, how often a picture loses and how much at worst, and every point."""
-    cells = []
+    cells, title = [], MEASURES[by].title
+    show = lambda curve: [f"{b:.3f}, {v:.2f}" for b, v in zip(curve.bpp, getattr(curve, by), strict=True)]
     for setting, curve in made.items():
         if setting == NEAREST:
             continue
-        result = bd_rate(made[NEAREST], curve, "psnr_db")
-        points = [f"{b:.3f}, {d:.2f}" for b, d in zip(curve.bpp, curve.psnr_db, strict=True)]
+        result = bd_rate(made[NEAREST], curve, by)
         loss = losses[setting]
         worse = f"{(loss > 0).sum()} of {len(loss)}, {percent(loss.max())}"
-        cells.append([setting, "–" if result is None else percent(result[0]), worse, *points])
-    nearest = [f"{b:.3f}, {d:.2f}" for b, d in zip(made[NEAREST].bpp, made[NEAREST].psnr_db, strict=True)]
-    head = ["weight", "BD-rate", "larger λ·D + R, at worst", *(f"quality {q}: bpp, dB" for q in qualities)]
+        cells.append([setting, "–" if result is None else percent(result[0]), worse, *show(curve)])
+    head = ["weight", "BD-rate", "larger λ·d + R, at worst", *(f"quality {q}: bpp, {title}" for q in qualities)]
     return (
-        f"{count} held-out pictures of {size}; BD-rate by PSNR against nearest symbols.\n\n"
-        f"{markdown_table(head, [[NEAREST, '', '', *nearest], *cells])}\n"
+        f"{count} held-out pictures of {size}; BD-rate by {title} against nearest symbols.\n\n"
+        f"{markdown_table(head, [[NEAREST, '', '', *show(made[NEAREST])], *cells])}\n"
     )
 
 
-def draw(made: dict[str, Curve], path: Path) -> None:
+def draw(made: dict[str, Curve], by: str, path: Path) -> None:
     """BD-rate against weight."""
     from rd_plot import COLOURS, single
 
-    results = {setting: bd_rate(made[NEAREST], curve, "psnr_db") for setting, curve in made.items()}
+    results = {setting: bd_rate(made[NEAREST], curve, by) for setting, curve in made.items()}
     values = {setting: result[0] for setting, result in results.items() if result is not None}
     constant = sorted((float(s), v) for s, v in values.items() if not s.startswith((NEAREST, SHIPPED)))
     with single(path, "weight: bits for a squared error of one symbol", "BD-rate against nearest symbols, %") as axis:
@@ -146,15 +145,16 @@ def main(
     images, codec = held_out_crops(data, width, height, count), Codec(model)
     store = Store(output.with_suffix(".json"))
     stamp = {"model_id": codec.stored.model_id.hex(), "shipped": [rdo_weight(0.0), rdo_weight(1.0)]}
-    stamp["qualities"] = qualities
+    by = measure_of(codec)
+    stamp |= {"qualities": qualities, "measure": by}
     work = lambda setting, image: {q: measure(codec, image, setting, float(q)) for q in qualities}
     settings = [NEAREST, SHIPPED, *(f"{TIMES}{factor}" for factor in times), *weights]
     rows = measure_all(store, stamp, settings, images, work)
-    made = curves(rows, qualities)
-    losses = {s: losses_percent(codec.model.config, rows, s, qualities) for s in settings if s != NEAREST}
+    made = curves(rows, qualities, by)
+    losses = {s: losses_percent(rows, s, qualities) for s in settings if s != NEAREST}
     store.data["means"] = {setting: curve.to_dict() for setting, curve in made.items()}
-    publish(store, output, report(made, losses, qualities, len(images), f"{width}x{height}"))
-    draw(made, output.with_suffix(".png"))
+    publish(store, output, report(made, losses, qualities, by, len(images), f"{width}x{height}"))
+    draw(made, by, output.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
-"""What a file size looks like: one picture through every codec at the same size.
+"""What a file size looks like: pictures through every codec at the same number of bytes, on one page.
 
     python benchmarks/visual.py photo.png --bpp 0.25 -o results/
+    python benchmarks/visual.py kodak/ --bpp 0.15,0.4 --codecs "vaecodec,AVIF,JPEG XL" --crop 384 -o results/
 
-Stopped, it goes on where it was: qualities that were found for the size are not searched for again.
+The page has a divider between any two, zoom and differences; the sheet shows all of them, a row a picture. Whole
+pictures are coded, and a crop of each is shown. Stopped, it goes on where it was: qualities that were found for a size
+are not searched for again.
 """
 
 from __future__ import annotations
@@ -11,47 +14,57 @@ import sys
 from pathlib import Path
 
 import click
-from common import SETTINGS, Store, checksum, chosen, codecs_option, collect_codecs, model_option, say, section
+import numpy as np
+from common import (
+    SETTINGS,
+    Store,
+    checksum,
+    chosen,
+    codecs_option,
+    collect_codecs,
+    images_argument,
+    model_option,
+    numbers_option,
+    say,
+    section,
+    usable_pictures,
+)
+from equal_size import Made, at_one_size, crop_at
+
+TITLE = "visual"
 
 
-class Remembered:
-    """A codec that keeps the quality which a search settles on, the one that is decompressed, or has it from before."""
+def entries(rgb: np.ndarray, made: dict[str, Made], area: tuple[slice, slice]) -> list:
+    """The original's crop and every codec's, with what it is in words."""
+    from vaecodec.compare import Entry, original_entry
+    from vaecodec.metrics import psnr_db
 
-    def __init__(self, codec, quality: float | None):
-        self.codec, self.quality, self._tried = codec, quality, {}
-        self.quality_range = codec.quality_range if quality is None else (quality, quality)
+    shown = [original_entry(rgb[area])]
+    for name, one in made.items():
+        bpp = 8 * one.size_bytes / rgb[..., 0].size
+        detail = f"{one.size_bytes} bytes, {bpp:.3f} bpp, {psnr_db(rgb, one.image):.2f} dB, quality {one.quality:g}"
+        shown.append(Entry(name, detail, one.image[area]))
+    return shown
 
-    def __getattr__(self, name: str):
-        return getattr(self.codec, name)
 
-    def compress(self, image, quality: float) -> bytes:
-        data = self.codec.compress(image, quality)
-        self._tried[data] = quality
-        return data
-
-    def decompress(self, data: bytes):
-        self.quality = self._tried[data]
-        return self.codec.decompress(data)
+def place_of(context: click.Context, parameter: click.Parameter, text: str) -> tuple[float, float]:
+    """Two shares of a comma-separated text."""
+    try:
+        left, top = (float(share) for share in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text}: not two numbers") from None
+    if not (0 <= left <= 1 and 0 <= top <= 1):
+        raise click.BadParameter(f"{text}: not between 0 and 1")
+    return left, top
 
 
 @click.command(context_settings=SETTINGS)
-@click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--bpp",
-    type=click.FloatRange(min=0, min_open=True),
-    default=0.25,
-    show_default=True,
-    help="Bits per pixel of every file.",
-)
+@images_argument
+@numbers_option("--bpp", "0.25", "Bits per pixel of the files", 0.01, 24)
 @model_option
 @codecs_option
-@click.option(
-    "--crop",
-    type=click.IntRange(min=16),
-    default=512,
-    show_default=True,
-    help="Largest side of each picture on the sheet.",
-)
+@click.option("--crop", type=click.IntRange(min=16), default=512, show_default=True, help="Largest side that is shown.")
+@click.option("--at", "place", default="0.5,0.5", show_default=True, callback=place_of, help="Of the crop: LEFT,TOP.")
 @click.option(
     "-o",
     "--output-dir",
@@ -60,45 +73,56 @@ class Remembered:
     default=Path("."),
     help="Where the page, the sheet and the JSON go.",
 )
-def main(image: Path, bpp: float, model: str | None, codecs: str | None, crop: int, folder: Path) -> None:
-    """Bring every codec to one file size and show the results: visual-IMAGE.html, .png and .json."""
-    from vaecodec import images
-    from vaecodec.compare import compare, sheet
+def main(
+    paths: tuple[Path, ...],
+    bpp: list[str],
+    model: str | None,
+    codecs: str | None,
+    crop: int,
+    place: tuple[float, float],
+    folder: Path,
+) -> None:
+    """Bring IMAGES to one size by every codec and show the results: visual.html, .png and .json."""
+    from vaecodec.compare import sheet
     from vaecodec.compare_page import page
-    from vaecodec.errors import ImageError
 
-    try:
-        rgb = images.planes_of(image).rgb
-    except ImageError as error:
-        raise click.ClickException(str(error)) from error
-    size = max(1, int(bpp * rgb.shape[0] * rgb.shape[1] / 8))
+    images = usable_pictures(paths).images
     wanted = chosen(collect_codecs(model), codecs)
-    target = folder / f"visual-{image.stem}"
-    store = Store(target.with_suffix(".json"))
-    stamp = {"image": image.name, "content": checksum(rgb), "bytes": size}
-    parts = section(store.data, "results", stamp).setdefault("codecs", {})
-    unable: dict[str, str] = {}
-    failed = lambda codec, error: unable.update({codec.name: str(error)})
-    entries = compare([], rgb, size, failed)  # the original
+    store = Store(folder / f"{TITLE}.json")
+    groups: dict[str, list] = {}
+    work = [(name, rate) for name in images for rate in bpp]
     try:
-        with click.progressbar(wanted, label="codecs", file=sys.stderr, item_show_func=lambda c: c and c.name) as bar:
-            for codec in bar:
-                part = section(parts, codec.name, {"settings": codec.settings, "version": codec.version})
-                found = Remembered(codec, part.get("quality"))
-                if made := compare([found], rgb, size, failed)[1:]:
-                    part |= {"quality": found.quality, "result": made[0].detail}
-                entries += made
+        with click.progressbar(work, label="pictures", file=sys.stderr, item_show_func=lambda i: i and i[0]) as bar:
+            for name, rate in bar:
+                rgb = images[name]
+                title, size = f"{name}, {rate} bpp", max(1, int(float(rate) * rgb[..., 0].size / 8))
+                part = section(store.data, title, {"content": checksum(rgb), "bytes": size})
+                made, unable = at_one_size(wanted, rgb, size, part.setdefault("codecs", {}))
+                part["left_out"] = unable
+                for reason in unable.values():
+                    say(f"left out: {title}: {reason}")
+                groups[title] = entries(rgb, made, crop_at(rgb.shape, crop, place))
                 store.save()
     finally:
-        store.data["results"]["left_out"] = unable
         store.save(now=True)
-    for reason in unable.values():
-        say(f"left out: {reason}")
-    title = f"{image.name} at {bpp:g} bits per pixel ({size} bytes)"
-    target.with_suffix(".html").write_text(page(entries, title), encoding="utf-8")
-    sheet(entries, crop=crop).save(target.with_suffix(".png"))
-    for entry in entries:
-        click.echo(f"{entry.label:24} {entry.detail}")
+    (folder / f"{TITLE}.html").write_text(page(groups, "Pictures at equal bytes"), encoding="utf-8")
+    sheets = [sheet(group, columns=len(wanted) + 1, crop=crop) for group in groups.values()]
+    _stacked(sheets).save(folder / f"{TITLE}.png")
+    for title, group in groups.items():
+        for entry in group[1:]:
+            click.echo(f"{title}  {entry.label:24} {entry.detail}")
+
+
+def _stacked(sheets: list):
+    """Pillow images, one below the other."""
+    from PIL import Image
+
+    result = Image.new("RGB", (max(one.width for one in sheets), sum(one.height for one in sheets)), "white")
+    top = 0
+    for one in sheets:
+        result.paste(one, (0, top))
+        top += one.height
+    return result
 
 
 if __name__ == "__main__":

@@ -66,6 +66,7 @@ def test_everything_is_collected_or_named():
         "Autoencoder",
         "VAE, factorised prior",
         "vaecodec, factorised",
+        "AVIF 4:2:0",
         *classic.MAKERS,
     }
     assert all(left_out.values())

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import numpy as np
@@ -21,6 +23,8 @@ pytest.importorskip("bjontegaard", reason="bjontegaard is not installed (extra b
 pytest.importorskip("pytorch_msssim", reason="pytorch-msssim is not installed (extra bench)")
 
 import common  # noqa: E402
+import measures  # noqa: E402
+import rd_curves  # noqa: E402
 import rd_tables  # noqa: E402
 
 from vaecodec import metrics  # noqa: E402
@@ -78,7 +82,18 @@ def test_rate_distortion_goes_on_and_reports(folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr(rate_distortion, "measure", counted)
     target = tmp_path / "out" / "rd"
-    arguments = [folder, "-o", target, "-m", TINY, "--no-ssimulacra2", "--anchor", "JPEG 4:4:4", "--codecs"]
+    arguments = [
+        folder,
+        "-o",
+        target,
+        "-m",
+        TINY,
+        "--measures",
+        "psnr_db,ms_ssim",
+        "--anchor",
+        "JPEG 4:4:4",
+        "--codecs",
+    ]
     result = run("rate_distortion", *arguments, "JPEG 4:4:4")
     assert result.exit_code == 1, result.output  # the broken picture
     first = len(calls)
@@ -116,7 +131,16 @@ def test_a_codec_that_fails_is_named_and_the_rest_measured(folder, tmp_path, mon
     monkeypatch.setattr(PillowCodec, "compress", fail)
     monkeypatch.setattr("rd_plot.draw", lambda *_: None)
     result = run(
-        "rate_distortion", folder, "-o", tmp_path / "rd", "-m", TINY, "--no-ssimulacra2", "--codecs", "WebP,JPEG 4:2:0"
+        "rate_distortion",
+        folder,
+        "-o",
+        tmp_path / "rd",
+        "-m",
+        TINY,
+        "--measures",
+        "psnr_db,ms_ssim",
+        "--codecs",
+        "WebP,JPEG 4:2:0",
     )
     assert result.exit_code == 1 and "WebP, quality 92, good.png: OSError: no space" in result.output
     assert "JPEG 4:2:0" in json.loads((tmp_path / "rd.json").read_text())["means"]
@@ -125,6 +149,79 @@ def test_a_codec_that_fails_is_named_and_the_rest_measured(folder, tmp_path, mon
 def test_unknown_names_are_refused(folder):
     result = run("rate_distortion", folder, "-m", TINY, "--codecs", "JPEG 4:4:4,PNG")
     assert result.exit_code == 2 and "png" in result.output
+    result = run("rate_distortion", folder, "--measures", "psnr_db,vmaf")
+    assert result.exit_code == 2 and "vmaf: unknown" in result.output
+
+
+def test_a_measure_is_added_to_what_is_stored(good, tmp_path, monkeypatch):
+    """And one that is not installed is left out and said, or refused if it was asked for by name."""
+    monkeypatch.setattr("rd_plot.draw", lambda *_: None)
+    target, taken = tmp_path / "rd", []
+    arguments = [good, "-o", target, "-m", TINY, "--codecs", "WebP"]
+    assert run("rate_distortion", *arguments, "--measures", "ms_ssim").exit_code == 0
+    counted = lambda name, value: replace(
+        measures.MEASURES[name], lacking=lambda: None, compute=lambda *_: taken.append(name) or value
+    )
+    absent = replace(measures.MEASURES["cvvdp"], lacking=lambda: "not installed: pycvvdp")
+    table = {"butteraugli": counted("butteraugli", 1.5), "ms_ssim": counted("ms_ssim", 0.5), "cvvdp": absent}
+    for name, value in table.items():
+        monkeypatch.setitem(measures.MEASURES, name, value)
+    monkeypatch.setitem(measures.MEASURES, "ssimulacra2", counted("ssimulacra2", 50.0))
+    result = run("rate_distortion", *arguments)
+    assert result.exit_code == 0 and "left out: CVVDP: not installed: pycvvdp" in result.output
+    assert set(taken) == {"butteraugli", "ssimulacra2"}  # what was there is not measured again
+    data = json.loads(target.with_suffix(".json").read_text())
+    row = dict(zip(data["columns"], data["codecs"]["WebP"]["points"]["55"]["good.png"], strict=True))
+    assert (row["butteraugli"], row["ssimulacra2"], row["cvvdp"]) == (1.5, 50.0, None) and row["ms_ssim"] != 0.5
+    assert "not installed: pycvvdp" in target.with_suffix(".md").read_text()
+    result = run("rate_distortion", *arguments, "--measures", "cvvdp")
+    assert result.exit_code == 1 and "CVVDP: not installed" in result.output
+
+
+def test_rows_of_before_new_measures_are_read(tmp_path):
+    """A stored row without the newest columns is one whose measures are missing."""
+    codec = Steps()
+    codec.qualities = (10, 20, 30)
+    points = {f"{q}": {"a.png": [10 * q, 20.0 + q, 0.9, 2.0 * q, 0.1, 0.1]} for q in codec.qualities}
+    columns = ["bytes", "psnr_db", "ms_ssim", "ssimulacra2", "encode_s", "decode_s"]
+    data = {"images": {"a.png": "0-40x30"}, "columns": columns, "codecs": {"steps": {"points": points}}}
+    curve = rd_curves.measured_curves(data, [codec], ["a.png"])["steps"]
+    assert curve.ssimulacra2 == [20.0, 40.0, 60.0] and curve.butteraugli == [] == curve.cvvdp
+
+
+@pytest.fixture
+def noisy() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A picture, a little noise on it, and much."""
+    image, noise = picture(176, 164), np.random.default_rng(0).normal(0, 1, (164, 176, 3))
+    return (image, *(np.clip(image + level * noise, 0, 255).astype(np.uint8) for level in (4, 12)))
+
+
+@pytest.mark.parametrize("name", measures.MEASURES)
+def test_scaled_measures_rise_with_quality(name, noisy):
+    measure = measures.MEASURES[name]
+    if reason := measure.lacking():
+        pytest.skip(reason)
+    image, little, much = noisy
+    same, better, worse = (measure.compute(image, other) for other in (image, little, much))
+    assert measure.scale(np.array(same)) > measure.scale(np.array(better)) > measure.scale(np.array(worse))
+    assert measure.restore(measure.scale(better)) == pytest.approx(better)
+    if name == "butteraugli":
+        assert same == 0
+    if name == "cvvdp":
+        assert same == measures.FLAWLESS_JOD
+
+
+def test_the_blur_for_cvvdp_is_a_gaussian():
+    """A point becomes a bell, flat pictures stay flat up to their edges."""
+    torch = pytest.importorskip("torch")
+    from cvvdp_stills import GaussianBlur
+
+    blur, point = GaussianBlur(13, 3.0), torch.zeros(1, 2, 31, 31)
+    point[..., 15, 15] = 1
+    bell = blur(point)[0, 1]
+    assert float(bell.sum()) == pytest.approx(1, abs=1e-5)
+    assert float(bell[15, 18] / bell[15, 15]) == pytest.approx(np.exp(-0.5), abs=1e-5)
+    assert torch.allclose(blur(torch.ones(3, 1, 20, 16)), torch.ones(3, 1, 20, 16))
 
 
 def test_ssimulacra2():
@@ -140,41 +237,91 @@ def test_ssimulacra2():
 
 def test_bd_rate_of_a_known_shift():
     bpp, db = [0.1, 0.2, 0.4, 0.8, 1.6], [26.0, 29.0, 32.0, 35.0, 38.0]
-    result = rd_tables.bd_rate(rd_tables.Curve(bpp, db), rd_tables.Curve([1.1 * b for b in bpp], db), "psnr_db")
+    result = rd_curves.bd_rate(rd_curves.Curve(bpp, db), rd_curves.Curve([1.1 * b for b in bpp], db), "psnr_db")
     assert result == pytest.approx((10.0, 26.0, 38.0))
-    apart = rd_tables.Curve(bpp, [value + 20 for value in db])
-    assert rd_tables.bd_rate(rd_tables.Curve(bpp, db), apart, "psnr_db") is None
+    apart = rd_curves.Curve(bpp, [value + 20 for value in db])
+    assert rd_curves.bd_rate(rd_curves.Curve(bpp, db), apart, "psnr_db") is None
+
+
+@pytest.mark.parametrize("within", [None, (27.0, 33.0)])
+def test_bd_rate_is_what_the_package_says(within):
+    import bjontegaard
+
+    rng = np.random.default_rng(1)
+    first, second = ([np.sort(rng.uniform(*span, 7)) for span in ((0.1, 2), (25, 40))] for _ in range(2))
+    made = metrics.bd_rate_percent(*first, *second, within=within)
+    if within is None:
+        options = {"method": "akima", "require_matching_points": False, "min_overlap": 0}
+        assert made == pytest.approx(bjontegaard.bd_rate(*first, *second, **options))
+    scaled = metrics.bd_rate_percent(*first, 1.25 * first[0], first[1], within=within)
+    assert scaled == pytest.approx(25)
+
+
+def test_useful_range_is_the_same_span_for_every_measure():
+    looks, bpp = [10.0, 30.0, 60.0, 88.0, 95.0], [0.1, 0.2, 0.4, 0.8, 1.6]
+    distance = [8.0, 4.0, 2.0, 1.0, 0.5]
+    anchor = rd_curves.Curve(bpp, [26, 29, 32, 35, 38], [], looks, distance)
+    assert rd_curves.useful_range(anchor, "ssimulacra2") == (30, 88)
+    assert rd_curves.useful_range(anchor, "psnr_db") == pytest.approx((29, 35))
+    test = rd_curves.Curve([0.5 * rate for rate in bpp], anchor.psnr_db, [], looks, distance)
+    result = rd_curves.bd_rate(anchor, test, "butteraugli", rd_curves.useful_range(anchor, "butteraugli"))
+    assert result == pytest.approx((-50, 4, 1))
+    assert rd_curves.useful_range(rd_curves.Curve(bpp, looks), "psnr_db") is None
+
+
+def test_the_table_of_looks_has_what_people_choose_between():
+    looks, bpp = [10.0, 30.0, 60.0, 88.0, 95.0], np.array([0.1, 0.2, 0.4, 0.8, 1.6])
+    curve = lambda factor: rd_curves.Curve(list(factor * bpp), looks, [], looks)
+    factors = {"AVIF": 1, "WebP": 1.4, "vaecodec": 0.7, "vaecodec, tune=psnr": 1.1, "vaecodec, factorised": 2}
+    curves = {name: curve(factor) for name, factor in (factors | {"PCA 8x8": 3}).items()}
+    assert rd_tables.looks_table(curves["AVIF"], curves).splitlines()[2:] == [
+        "| **vaecodec** | −30.0 % | −30.0 % |",
+        "| vaecodec, tune=psnr | +10.0 % | +10.0 % |",
+        "| WebP | +40.0 % | +40.0 % |",
+    ]
+    assert rd_tables.models(curves) == ["vaecodec", "vaecodec, tune=psnr"]
+
+
+def test_pictures_are_listed_worst_first():
+    looks, bpp = [10.0, 40.0, 60.0, 88.0, 95.0], np.array([0.1, 0.2, 0.4, 0.8, 1.6])
+    curve = lambda factors: rd_curves.Curve(
+        list(bpp), looks, [], looks, images={k: rd_curves.Curve(list(f * bpp), looks, [], looks) for k, f in factors}
+    )
+    anchor, test = curve([("a", 1), ("b", 1), ("c", 1)]), curve([("a", 0.5), ("b", 1.2), ("c", 0.9)])
+    rows = rd_tables.pictures_table(anchor, test).splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == ["| b", "| c", "| a", "| all"]
+    assert "| b | +20.0 % | +20.0 % |" in rows[0] and "| all | 2 of 3 smaller | 2 of 3 smaller |" in rows[3]
 
 
 def test_ahead_at_every_rate_or_not():
     db = [26.0, 29.0, 32.0, 35.0]
     curves = {
-        "vaecodec": rd_tables.Curve([0.1, 0.2, 0.4, 0.8], db),
-        "PCA 16x16": rd_tables.Curve([0.2, 0.3, 0.5, 0.9], db),
-        "Autoencoder": rd_tables.Curve([0.2, 0.3, 0.4, 0.7], db),
+        "vaecodec": rd_curves.Curve([0.1, 0.2, 0.4, 0.8], db),
+        "PCA 16x16": rd_curves.Curve([0.2, 0.3, 0.5, 0.9], db),
+        "Autoencoder": rd_curves.Curve([0.2, 0.3, 0.4, 0.7], db),
     }
     text = rd_tables.baseline_table(curves)
-    assert "| vaecodec | PCA 16x16 | −50.0 % | −11.1 % | yes | 26.0 to 35.0 |" in text
-    assert "| vaecodec | Autoencoder | −50.0 % | +14.3 % | no | 26.0 to 35.0 |" in text
+    assert "| vaecodec | PCA 16x16 | PSNR | −50.0 % | −11.1 % | yes | 26.0 to 35.0 |" in text
+    assert "| vaecodec | Autoencoder | PSNR | −50.0 % | +14.3 % | no | 26.0 to 35.0 |" in text
 
 
 def test_points_that_give_no_more_are_dropped():
-    curve = rd_tables.Curve([0.1, 0.2, 0.3, 0.4], [20.0, 25.0, 24.0, 30.0])
-    assert rd_tables.rising(curve, "psnr_db") == ([0.1, 0.2, 0.4], [20.0, 25.0, 30.0])
+    curve = rd_curves.Curve([0.1, 0.2, 0.3, 0.4], [20.0, 25.0, 24.0, 30.0])
+    assert rd_curves.rising(curve, "psnr_db") == ([0.1, 0.2, 0.4], [20.0, 25.0, 30.0])
 
 
 def test_published_curves_are_whole_and_named():
-    data = json.loads(rd_tables.PUBLISHED.read_text())
+    data = json.loads(rd_curves.PUBLISHED.read_text())
     assert data["images"] == 24
     for name, entry in data["curves"].items():
         assert entry["source"] and entry["role"] in ("curve", "check"), name
         assert len(entry["bpp"]) == len(entry["psnr_db"]) >= 4
         assert entry["bpp"] == sorted(entry["bpp"])
-    curves, checks = rd_tables.published_curves()
+    curves, checks = rd_curves.published_curves()
     assert {"VTM 18.0", "BPG", "bmshj2018-hyperprior", "mbt2018-mean", "cheng2020-attn", "ELIC", "QARV"} <= set(curves)
     assert {"EVC-S", "Cool-Chic 5", "MLIC++", "HPCM-Large"} <= set(curves)
     assert {of for of, _ in checks.values()} == {"JPEG 4:2:0", "WebP", "AVIF, tune=psnr"}
-    evc = rd_tables.bd_rate(curves["VTM 18.0"], curves["EVC-S"], "psnr_db")
+    evc = rd_curves.bd_rate(curves["VTM 18.0"], curves["EVC-S"], "psnr_db")
     assert evc[0] == pytest.approx(7.7, abs=1.0)
 
 
@@ -256,13 +403,13 @@ def test_ablations_add_up(folder, tmp_path):
     assert "Parts of the rate" in target.with_suffix(".md").read_text()
 
 
-def held_out_folder(path: Path, count: int) -> Path:
+def held_out_folder(path: Path, count: int, side: int = 80) -> Path:
     """Pictures with names that training holds out, and one that it does not."""
     path.mkdir()
     names = [f"{n}.png" for n in range(2000) if zlib.crc32(f"{n}.png".encode()) % 40 == 0][:count]
     for seed, name in enumerate(names):
-        Image.fromarray(picture(80, 64, seed)).save(path / name)
-    Image.fromarray(picture(80, 64, 9)).save(path / "1.png")
+        Image.fromarray(picture(side, side - 4, seed)).save(path / name)
+    Image.fromarray(picture(side, side - 4, 9)).save(path / "1.png")
     return path
 
 
@@ -324,12 +471,268 @@ def test_symbol_choice_sweeps_weights(tmp_path):
     assert all(b < n for b, n in zip(means["0.01"]["bpp"], means["nearest"]["bpp"], strict=True))
 
 
+# --- what hangs on weights
+
+
+def test_held_out_parts_are_apart_and_the_same(tmp_path):
+    import held_out
+
+    large, small = np.arange(1100 * 700 * 3).reshape(700, 1100, 3), np.zeros((300, 280, 3))
+    first, second = held_out.parts(large)
+    assert first.shape == second.shape == (512, 512, 3)
+    assert np.array_equal(first, large[94:606, :512]) and np.array_equal(second, large[94:606, 588:])
+    assert [part.shape for part in held_out.parts(small)] == [(300, 280, 3)]
+    data = held_out_folder(tmp_path / "data", 2, side=260)
+    name = next(f"graphics-{n}.png" for n in range(2000) if zlib.crc32(f"graphics-{n}.png".encode()) % 40 == 0)
+    Image.fromarray(picture(256, 256)).save(data / name)
+    photographs, graphics = held_out.held_out_parts((data,))
+    assert len(photographs) == 2 and list(graphics) == [f"{name} 0"]
+    assert held_out.picture_of(f"{name} 0") == name
+
+
+def test_knots_are_monotone_and_say_what_was_measured():
+    import calibrate
+
+    shares = np.linspace(0, 1, 6)
+    looks = np.array([12.0, 33.0, 52.0, 68.0, 80.0, 86.5])
+    knots = calibrate.knots_of(shares, looks)
+    assert knots[0] == [1, 0] and knots[-1] == [100, 1] and knots[1][0] == 30 and knots[-2][0] == 86
+    assert (np.diff(knots, axis=0) > 0).all()
+    assert calibrate.share_of(knots, 52) == pytest.approx(0.4, abs=1e-3)
+    assert calibrate.knots_of(shares, looks + 25)[1][0] == 38  # nothing so low is reached
+    with pytest.raises(ValueError, match="does not rise"):
+        calibrate.knots_of(shares, looks[::-1])
+    with pytest.raises(ValueError, match="only"):
+        calibrate.knots_of(shares, looks - 70)
+
+
+def test_the_map_is_checked_on_other_pictures():
+    import calibrate
+
+    shares, base = np.linspace(0, 1, 6), np.array([12.0, 33.0, 52.0, 68.0, 80.0, 92.0])
+    looks = np.array([base + offset for offset in (-2, 2, -2, 2)])
+    names = ["a 0", "b 0", "c 0", "d 0"]
+    for row in calibrate.check(shares, looks, names):
+        assert row["spread"] == pytest.approx(np.std([-2, 2, -2, 2], ddof=1), abs=0.05)
+        assert row["standard_error"] == pytest.approx(row["spread"] / 2)
+        assert sorted(row["errors"]) == pytest.approx([-4, 4], abs=1)
+    rows = calibrate.check(shares, np.array([base] * 4), names)
+    assert [row["quality"] for row in rows] == [30, 40, 50, 60, 70, 80, 90]
+    assert max(abs(error) for row in rows for error in row["errors"]) < 0.1
+
+
+def test_calibrate_writes_a_map_and_goes_on(tmp_path, monkeypatch):
+    data = held_out_folder(tmp_path / "data", 3, side=260)
+    arguments = ("--data", data, "-o", tmp_path / "map", "-m", TINY, "-e", 0, "--shares", "0,0.3,0.6,0.8,1")
+    import calibrate
+
+    monkeypatch.setattr(calibrate, "LOWEST", -100)
+    result = run("calibrate", *arguments)
+    assert result.exit_code == 0, result.output
+    stored = json.loads((tmp_path / "map.json").read_text())["quality_map"]
+    assert stored["parts"] == 3 and stored["model_id"] == read_model_info(TINY).model_id.hex()
+    assert stored["knots"][-1] == [100, 1] and (tmp_path / "map.png").exists()
+    monkeypatch.setattr(calibrate, "measure", lambda *_: pytest.fail("measured again"))
+    assert run("calibrate", *arguments).exit_code == 0
+
+
+def shifts(*percents: float) -> dict:
+    import judge
+
+    return {n: judge.Change(p, 0.0, {}) for n, p in zip(judge.JUDGES, percents, strict=True)}
+
+
+def test_weights_that_gain_by_one_measure_alone_are_refused():
+    import judge
+
+    assert not judge.refusals("photographs", shifts(-5, -5, -5))
+    assert not judge.refusals("photographs", shifts(-5, -5, 3)) and not judge.refusals(
+        "photographs", shifts(0, 0.3, 0.4)
+    )
+    (reason,) = judge.refusals("graphics", shifts(-9, 2, 3))
+    assert reason == "graphics, mean: files grow by Butteraugli +2.0 % and CVVDP +3.0 %; gained: SSIMULACRA2 −9.0 %"
+    worst = {name: replace(c, mean=-1.0, worst=5.0) for name, c in shifts(-5, -5, -5).items()}
+    assert "worst picture" in judge.refusals("photographs", worst)[0]
+
+
+def test_colour_shifts_and_worse_posteriors_are_refused():
+    import judge
+
+    shift = np.array([[0.1, -0.2, 0.3], [0.0, 0.0, -0.6], [0.4, 0.4, 0.4]])
+    (reason,) = judge.shift_refusals(shift)
+    assert reason.startswith("quality 50:") and "blue -0.60" in reason
+    assert judge.posterior_refusals(0.1, 0.1) == [] == judge.posterior_refusals(None, 3.0)
+    assert "+0.50 %" in judge.posterior_refusals(0.1, 0.5)[0] and judge.posterior_refusals(0.1, None)
+
+
+def test_bits_back_is_set_against_rounding(tmp_path, tiny, tiny_bits_back):
+    import judge
+
+    assert judge.bits_back_cost(common.Store(tmp_path / "a.json"), tiny, {}) is None
+    store = common.Store(tmp_path / "b.json")
+    cost = judge.bits_back_cost(store, tiny_bits_back, {"a": picture(128, 160)})
+    assert -20 < cost < 50 and judge.bits_back_cost(store, tiny_bits_back, {"a": picture(128, 160)}) == cost
+
+
+def test_mean_colours_of_a_shifting_codec(tmp_path):
+    import judge
+
+    class Shifting(Steps):
+        def compress(self, image, quality):
+            return image.tobytes()
+
+        def decompress(self, data):
+            return np.frombuffer(data, np.uint8).reshape(30, 40, 3) + np.array([0, 1, 2], np.uint8)
+
+    shift = judge.colour_shift(common.Store(tmp_path / "c.json"), Shifting(), {"a": picture(40, 30) // 2})
+    assert shift == pytest.approx(np.array([[0, 1, 2]] * len(judge.SHIFT_QUALITIES)))
+
+
+def test_change_is_against_the_shipped_weights():
+    import judge
+
+    def curve(*factors: float) -> rd_curves.Curve:
+        bpp, looks = np.array([0.1, 0.2, 0.4, 0.8, 1.6]), [20.0, 40.0, 60.0, 80.0, 92.0]
+        images = {str(n): rd_curves.Curve(list(f * bpp), looks, [], looks) for n, f in enumerate(factors)}
+        return rd_curves.Curve(list(np.mean(factors) * bpp), looks, [], looks, images=images)
+
+    known = {"AVIF": curve(1, 1), "JPEG XL": curve(2, 2)}
+    change = judge.change(known, curve(0.9, 1.1), curve(0.6, 1.2), "ssimulacra2")
+    assert change.mean == pytest.approx(-10) and change.worst == pytest.approx(100 * (1.2 / 1.1 - 1))
+    assert change.anchors == pytest.approx({"AVIF": -10, "JPEG XL": -55})
+
+
+def test_anchors_stay_what_they_were(monkeypatch):
+    """Another version of a library does not measure them again; half a measurement is refused."""
+    import judge
+
+    image = {"a": picture(16, 16)}
+    pytest.importorskip("pillow_jxl", reason="pillow-jxl-plugin is not installed")
+    row = [1.0] * len(json.loads(json.dumps(__import__("rate_distortion").COLUMNS)))
+    store = common.Store(Path("nowhere.json"))
+    codecs = judge.anchors(store, image)
+    part = lambda codec: {"version": "old", "points": {f"{q:g}": {"a": row} for q in codec.qualities}}
+    store.data["codecs"] = {codec.name: part(codec) for codec in codecs}
+    assert {codec.version for codec in judge.anchors(store, image)} == {"old"}
+    with pytest.raises(click.ClickException, match="half measured with old"):
+        judge.anchors(store, image | {"b": picture(16, 16)})
+
+
+@pytest.fixture
+def releasing(tmp_path, monkeypatch):
+    """A release into a temporary folder, and the steps that were done in it."""
+    import release
+
+    made, done = tmp_path / "repository", []
+    (made / "results").mkdir(parents=True)
+    monkeypatch.setattr(release, "RESULTS", made / "results")
+    monkeypatch.setattr(release, "HELD_OUT", made / "held-out.json")
+
+    def steps(job):
+        def do(name: str):
+            return lambda _: (done.append(name), (made / name).write_text(job.model_id))
+
+        return [
+            release.Step("check", do("check"), made / "check", quick=True),
+            release.Step("all", do("all"), made / "all"),
+        ]
+
+    monkeypatch.setattr(release, "steps", steps)
+    arguments = ("--data", tmp_path, "--kodak", tmp_path, "--folder", tmp_path / "build", "--against", TINY)
+    return made, done, arguments
+
+
+def test_release_does_each_step_once_for_a_model(releasing):
+    from conftest import TINY_BITS_BACK
+
+    made, done, arguments = releasing
+    assert run("release", TINY, *arguments, "--quick").exit_code == 0 and done == ["check"]
+    assert run("release", TINY, *arguments, "--list").exit_code == 0 and done == ["check"]
+    assert run("release", TINY, *arguments).exit_code == 0 and done == ["check", "all"]
+    (made / "all").unlink()  # what it made is gone
+    assert run("release", TINY, *arguments).exit_code == 0 and done == ["check", "all", "all"]
+    assert run("release", TINY_BITS_BACK, *arguments).exit_code == 0 and done[3:] == ["check", "all"]
+    recorded = json.loads((made / "results" / "release.json").read_text())
+    assert {step["model_id"] for step in recorded.values()} == {read_model_info(TINY_BITS_BACK).model_id.hex()}
+
+
+def test_release_names_programs_that_there_are(tmp_path):
+    import release
+
+    where = (tmp_path, "light", "01234567", TINY, (tmp_path,), tmp_path, 1, tmp_path)
+    steps = release.steps(release.Release(*where))
+    for step in steps:
+        if isinstance(step.work, list) and "benchmarks" in step.work[1]:
+            program, arguments = Path(step.work[1]).stem, step.work[2:]
+            options = run(program, *(arguments[:1] if program == "fit_baselines" else ()), "--help").output
+            assert all(word in options for word in arguments if word.startswith("-")), step.name
+    assert [step.name for step in steps if step.quick][:3] == ["held-out check", "map of qualities", "install"]
+    assert steps[1].name == "posterior check" and not steps[1].quick
+
+
+def test_release_stops_at_weights_that_are_refused(tmp_path, monkeypatch):
+    import judge
+    import release
+
+    data = held_out_folder(tmp_path / "data", 1, side=260)
+    monkeypatch.setattr(release, "HELD_OUT", tmp_path / "held-out.json")
+    monkeypatch.setattr(release, "RESULTS", tmp_path)
+    monkeypatch.setattr(judge, "compare", lambda *_: {"photographs": shifts(-9, 2, 3)})
+    arguments = ("--data", data, "--kodak", tmp_path, "--folder", tmp_path / "build", "--against", TINY, "--quick")
+    result = run("release", TINY, *arguments)
+    assert result.exit_code == 1 and "refused: photographs, mean: files grow by" in result.output
+    assert "Refused" in next((tmp_path / "build").rglob("refused.md")).read_text()
+    assert not (tmp_path / "release.json").exists()
+
+
+def test_a_card_is_brought_up_to_date(tmp_path):
+    (tmp_path / "m.safetensors").write_bytes(TINY.read_bytes())
+    columns = {"quality": [1.0, 50.0], "bpp": [0.1, 0.5], "psnr-rgb": [25.0, 33.0], "ms-ssim-rgb": [0.9, 0.98]}
+    columns["ssimulacra2-rgb"] = [20.0, 71.0]
+    evaluated = tmp_path / "e.json"
+    evaluated.write_text(json.dumps({"description": read_model_info(TINY).fingerprint, "results": columns}))
+    table = "| | |\n|---|---|\n| fingerprint | `old` |\n| data | ours |\n"
+    (tmp_path / "m.md").write_text(f"# m\n\n{table}\nText.\n\n| quality | bpp |\n|---|\n| 1 |\n\nEnd.\n")
+    for _ in range(2):  # the second changes nothing
+        assert run("card", "m", evaluated, "--folder", tmp_path).exit_code == 0
+        card = (tmp_path / "m.md").read_text()
+        assert "`old`" not in card and read_model_info(TINY).fingerprint in card and "| data | ours |" in card
+        assert card.count("| trained for | mse |") == 1 and "\n\nText.\n\n| quality | bpp | PSNR, dB |" in card
+        assert "| 50 | 0.500 | 33.00 | 0.9800 | 71.0 |\n\nEnd.\n" in card
+    (tmp_path / "m.md").unlink()
+    assert run("card", "m", evaluated, "--folder", tmp_path).exit_code == 0
+    assert (tmp_path / "m.md").read_text().startswith("# m\n\n| | |\n|---|---|\n| fingerprint |")
+    evaluated.write_text(json.dumps({"description": "another", "results": columns}))
+    assert "is not of the model" in run("card", "m", evaluated, "--folder", tmp_path).output
+
+
+def test_a_card_has_the_rates_of_its_own_model():
+    import card
+
+    looks, bpp = [10.0, 30.0, 60.0, 88.0, 95.0], [0.1, 0.2, 0.4, 0.8, 1.6]
+    means = lambda factor: {"bpp": [factor * rate for rate in bpp], "psnr_db": looks, "ssimulacra2": looks}
+    versions = {"AVIF": "1", "vaecodec, factorised": "model id aa", "vaecodec": "model id aa"}
+    data = {"codecs": {name: {"version": version} for name, version in versions.items()}}
+    data["means"] = {"AVIF": means(1), "vaecodec, factorised": means(3), "vaecodec": means(0.6)}
+    (text,) = card.kodak_fact("aa", data).values()
+    assert text.startswith("PSNR −40.0 %, SSIMULACRA2 −40.0 % (BD-rate") and card.kodak_fact("bb", data) == {}
+
+
+def test_the_picture_of_looks_is_drawn_from_results(tmp_path):
+    results = BENCHMARKS / "results" / "kodak.json"
+    assert run("looks_plot", results, "-o", tmp_path / "looks.png").exit_code == 0
+    with Image.open(tmp_path / "looks.png") as drawn:
+        assert min(drawn.size) > 500
+    (tmp_path / "none.json").write_text('{"means": {}}')
+    assert "fewer than two" in run("looks_plot", tmp_path / "none.json", "-o", tmp_path / "looks.png").output
+
+
 def test_scaling_keeps_runs_and_models(tmp_path):
     stored, target = read_model_info(TINY), tmp_path / "scaling"
     log, kodak = tmp_path / "log.jsonl", tmp_path / "kodak.json"
     checks = [{"crops": crops, "validation": {"loss": [10 / crops, 20 / crops]}} for crops in (10, 20)]
     log.write_text("\n".join(map(json.dumps, [{"loss": 1.0}, *checks])) + "\n")
-    published, _ = rd_tables.published_curves()
+    published, _ = rd_curves.published_curves()
     means = {"bpp": [2 * rate for rate in published["VTM 18.0"].bpp], "psnr-rgb": published["VTM 18.0"].psnr_db}
     kodak.write_text(json.dumps({"description": f"model tiny {stored.fingerprint}", "results": means}))
     assert "no run yet" in run("scaling", "-o", target).output
@@ -365,6 +768,27 @@ def test_inference_compares_efforts(good, tmp_path, monkeypatch):
     assert run("inference", *arguments).exit_code == 0
 
 
+def test_programs_judge_a_model_by_what_it_is_trained_for(good, tmp_path, monkeypatch):
+    """BD-rates of one that is trained for looks are by SSIMULACRA2, and it has no likelihood of photographs."""
+    import inference
+
+    looks = SimpleNamespace(name="x", model=SimpleNamespace(config=SimpleNamespace(distortion="looks")))
+    assert inference.measure_of(looks) == "ssimulacra2"
+    monkeypatch.setattr(inference, "measure_of", lambda _: "ssimulacra2")
+    arguments = (good, "-o", tmp_path / "i", "-m", TINY, "--qualities", "10,40,60,90", "--efforts", "1")
+    result = run("inference", *arguments)
+    assert result.exit_code == 0, result.output
+    points = json.loads((tmp_path / "i.json").read_text())["measured"]["points"]
+    assert all(row["ssimulacra2"] < 100 for point in points.values() for row in point.values())
+    monkeypatch.setattr("symbol_choice.measure_of", lambda _: "ssimulacra2")
+    data = held_out_folder(tmp_path / "data", 1)
+    arguments = ("--data", data, "-o", tmp_path / "c", "-m", TINY, "--width", 64, "--height", 64, "--weights", "1")
+    result = run("symbol_choice", *arguments, "--times", "1", "--qualities", "20,50,80")
+    assert result.exit_code == 0 and "BD-rate by SSIMULACRA2" in result.output, result.output
+    monkeypatch.setattr("vaecodec.codec.Codec", lambda _: looks)
+    assert "no likelihood" in run("photo_prior", good, "-o", tmp_path / "p").output
+
+
 def test_targets_are_counted(good, tmp_path):
     result = run("targets", good, "-o", tmp_path / "t", "-m", TINY, "--bpp", "0.001,0.4", "--psnr", "20", "-e", "0")
     assert result.exit_code == 0, result.output
@@ -398,8 +822,8 @@ def test_readme_has_what_the_committed_results_say():
     assert data["codecs"]["vaecodec"]["version"] == f"model id {shipped}"
     ablations = json.loads((BENCHMARKS / "results" / "ablations.json").read_text())
     assert ablations["measured"]["model_id"] == shipped
-    published, _ = rd_tables.published_curves()
-    curves = {name: rd_tables.Curve(**means) for name, means in data["means"].items()}
+    published, _ = rd_curves.published_curves()
+    curves = {name: rd_curves.Curve(**means) for name, means in data["means"].items()}
     table = rd_tables.short_table(published["VTM 18.0"], curves, published)
     assert table in (BENCHMARKS / "results" / "kodak.md").read_text()
     readme = (root / "README.md").read_text()
@@ -446,23 +870,65 @@ def test_a_size_that_cannot_be_reached_is_said():
         to_size(Steps(), picture(40, 30), 9)
 
 
-def test_visual_writes_a_page_and_a_sheet_and_goes_on(tmp_path, monkeypatch):
-    image = tmp_path / "a.png"
-    Image.fromarray(picture(176, 164)).save(image)
-    arguments = (image, "--bpp", 0.8, "-m", TINY, "--codecs", "vaecodec,WebP", "-o", tmp_path)
+def test_visual_writes_a_page_and_a_sheet_and_goes_on(good, tmp_path, monkeypatch):
+    Image.fromarray(picture(180, 170, 4)).save(good / "more.png")
+    arguments = (good, "--bpp", "0.4,0.55", "-m", TINY, "--codecs", "vaecodec,WebP", "--crop", 100, "-o", tmp_path)
     result = run("visual", *arguments)
     assert result.exit_code == 0, result.output
-    text = (tmp_path / "visual-a.html").read_text(encoding="utf-8")
+    text = (tmp_path / "visual.html").read_text(encoding="utf-8")
     assert "http" not in text.replace("http-equiv", "") and "@" + "ENTRIES@" not in text
-    with Image.open(tmp_path / "visual-a.png") as drawn:
-        assert drawn.width > 3 * 176
-    done = json.loads((tmp_path / "visual-a.json").read_text())["results"]
-    assert set(done["codecs"]) == {"vaecodec", "WebP"}
-    first, tries = (tmp_path / "visual-a.png").read_bytes(), []
+    with Image.open(tmp_path / "visual.png") as drawn:
+        assert drawn.width > 3 * 100 and drawn.height > 4 * 100
+    done = json.loads((tmp_path / "visual.json").read_text())
+    assert set(done) == {f"{name}.png, {rate} bpp" for name in ("good", "more") for rate in ("0.4", "0.55")}
+    for part in done.values():
+        sizes = {name: codec["bytes"] for name, codec in part["codecs"].items()}
+        assert 0.98 * sizes["WebP"] <= sizes["vaecodec"] <= sizes["WebP"] <= part["bytes"]
+    first, tries = (tmp_path / "visual.png").read_bytes(), []
     compress = PillowCodec.compress
     monkeypatch.setattr(PillowCodec, "compress", lambda *args: (tries.append(args[-1]), compress(*args))[1])
     assert run("visual", *arguments).exit_code == 0
-    assert len(tries) == 1 and (tmp_path / "visual-a.png").read_bytes() == first  # nothing is searched for again
+    assert len(tries) == 4 and (tmp_path / "visual.png").read_bytes() == first  # nothing is searched for again
+
+
+def test_crops_lie_where_they_are_put():
+    from equal_size import crop_at
+
+    assert crop_at((100, 200, 3), 50, (0.5, 1.0)) == (slice(50, 100), slice(75, 125))
+    assert crop_at((40, 200, 3), 50, (0.0, 0.7)) == (slice(0, 40), slice(0, 50))
+
+
+def test_blind_pairs_are_dealt_evenly():
+    import blind
+
+    names = [f"{n}.png" for n in range(24)]
+    pairs = blind.draw_pairs(names, ["0.15", "0.4"], ["AVIF", "JPEG XL"], 24, 1)
+    assert {pair.image for pair in pairs} == set(names) and sum(pair.first for pair in pairs) == 12
+    kinds = [(pair.bpp, pair.rival) for pair in pairs]
+    assert len(set(kinds)) == 4 and all(kinds.count(kind) == 6 for kind in kinds)
+    assert pairs == blind.draw_pairs(names, ["0.15", "0.4"], ["AVIF", "JPEG XL"], 24, 1)
+    assert pairs != blind.draw_pairs(names, ["0.15", "0.4"], ["AVIF", "JPEG XL"], 24, 2)
+    twice = blind.draw_pairs(names, ["0.15", "0.4"], ["AVIF", "JPEG XL"], 48, 1)
+    assert len({(pair.image, pair.bpp, pair.rival) for pair in twice}) == 48
+
+
+def test_a_blind_page_says_nothing_and_its_key_everything(good, tmp_path):
+    page_folder, key = tmp_path / "blind", tmp_path / "key.json"
+    arguments = (good, "--bpp", 0.55, "--against", "WebP", "-o", page_folder, "--key", key, "-m", TINY, "--pairs", 2)
+    result = run("blind", *arguments, "--side", 64)
+    assert result.exit_code == 0, result.output
+    text = (page_folder / "index.html").read_text()
+    assert "WebP" not in text and "vaecodec" not in text and text.count("<img") == 2
+    pairs = json.loads(key.read_text())["pairs"]
+    assert {pair["A"] for pair in pairs.values()} == {"vaecodec", "WebP"}
+    for number, pair in pairs.items():
+        assert 0.99 * pair["bytes"]["WebP"] <= pair["bytes"]["vaecodec"] <= pair["bytes"]["WebP"]
+        drawn = np.asarray(Image.open(page_folder / f"pair-{int(number):02}.png"))
+        assert drawn.shape[1] > 3 * 64
+    ours = next(side for side in ("A", "B") if pairs["1"][side] == "vaecodec")
+    (tmp_path / "answers.txt").write_text(f"Well:\n1 {ours}: sharper bricks\n2. =\n3 B\n")
+    result = run("blind", *arguments, "--answers", tmp_path / "answers.txt")
+    assert "| 0.55 | WebP | 1 | 0 | 1 |" in result.output and "ours): sharper bricks" in result.output
 
 
 def entries() -> list[Entry]:

@@ -462,8 +462,8 @@ def test_an_interrupted_run_ends_in_130(monkeypatch, error: type) -> None:
 
 # --- evaluate
 
-COLUMNS = ["quality", "bpp", "psnr-rgb", "ms-ssim-rgb", "encoding_time", "decoding_time"]
-FIELDS = ["image", "quality", "bytes", "bpp", "psnr_db", "ms_ssim", "encode_s", "decode_s"]
+COLUMNS = ["quality", "bpp", "psnr-rgb", "ms-ssim-rgb", "ssimulacra2-rgb", "encoding_time", "decoding_time"]
+FIELDS = ["image", "quality", "bytes", "bpp", "psnr_db", "ms_ssim", "ssimulacra2", "encode_s", "decode_s"]
 
 
 def strict_json(path: str) -> dict:
@@ -497,7 +497,7 @@ def test_evaluate_writes_means_and_each_picture(photos: Path) -> None:
         (n, q) for n in ("a.png", "b.png") for q in (20, 60)
     ]
     assert all(list(image) == FIELDS for image in report["images"])
-    for column, name in (("bpp", "bpp"), ("psnr-rgb", "psnr_db"), ("ms-ssim-rgb", "ms_ssim")):
+    for column, name in zip(COLUMNS[1:5], FIELDS[3:7], strict=True):
         means = [np.mean([i[name] for i in report["images"] if i["quality"] == q]) for q in (20, 60)]
         assert report["results"][column] == pytest.approx(means)
 

@@ -1,4 +1,4 @@
-"""Pictures side by side: codecs at one file size, files against their original; and a sheet of them as one picture.
+"""Pictures side by side: files against their original, codecs at one file size; and a sheet of them as one picture.
 
 `compare_page` makes a page of them.
 """
@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,24 +64,6 @@ def to_size(codec: ImageCodec, image: np.ndarray, size: int) -> tuple[bytes, flo
             if len(data) >= len(best):
                 best, quality = data, middle
     return best, quality
-
-
-def compare(
-    codecs: Iterable[ImageCodec], image: np.ndarray, size: int, failed: Callable[[ImageCodec, Exception], None]
-) -> list[Entry]:
-    """The picture through every codec at one size, the original first; `failed` is told of codecs that cannot."""
-    entries = [original_entry(image)]
-    for codec in codecs:
-        try:
-            data, quality = to_size(codec, image, size)
-            decoded = codec.decompress(data)
-        except TargetError as error:
-            failed(codec, error)
-            continue
-        bpp = 8 * len(data) / (image.shape[0] * image.shape[1])
-        detail = f"{len(data)} bytes, {bpp:.3f} bpp, {metrics.psnr_db(image, decoded):.2f} dB, quality {quality:g}"
-        entries.append(Entry(codec.name, detail, decoded))
-    return entries
 
 
 def original_entry(image: np.ndarray) -> Entry:

@@ -11,6 +11,7 @@ import numpy as np
 
 from vaecodec import images, metrics
 from vaecodec.codec import Codec
+from vaecodec.distortion import ssimulacra2
 from vaecodec.effort import DEFAULT_EFFORT
 from vaecodec.errors import ImageError
 from vaecodec.images import PICTURE_SUFFIXES
@@ -18,7 +19,7 @@ from vaecodec.images import PICTURE_SUFFIXES
 
 @dataclass(frozen=True)
 class Result:
-    """One picture at one quality."""
+    """One picture at one quality; SSIMULACRA2 by the project's own measure."""
 
     image: str
     quality: float
@@ -26,6 +27,7 @@ class Result:
     bpp: float
     psnr_db: float
     ms_ssim: float
+    ssimulacra2: float
     encode_s: float
     decode_s: float
 
@@ -71,6 +73,7 @@ def evaluate(
                 8 * len(data) / (planes.rgb.shape[0] * planes.rgb.shape[1]),
                 metrics.psnr_db(planes.rgb, decoded),
                 metrics.ms_ssim(planes.rgb, decoded),
+                ssimulacra2(planes.rgb, decoded),
                 middle - start,
                 end - middle,
             )
@@ -84,6 +87,7 @@ def summary(results: list[Result], codec: Codec) -> dict:
         "bpp": lambda r: r.bpp,
         "psnr-rgb": lambda r: r.psnr_db,
         "ms-ssim-rgb": lambda r: r.ms_ssim,
+        "ssimulacra2-rgb": lambda r: r.ssimulacra2,
         "encoding_time": lambda r: r.encode_s,
         "decoding_time": lambda r: r.decode_s,
     }
@@ -91,7 +95,7 @@ def summary(results: list[Result], codec: Codec) -> dict:
     return {
         "name": f"vaecodec-{codec.name}",
         "description": f"vaecodec, model {codec.name} {codec.stored.fingerprint}; bytes of the files; "
-        "means over pictures of bpp and of the PSNR of decoded 8-bit RGB",
+        "means over pictures of bpp and of the measures of decoded 8-bit RGB",
         "results": {key: [float(np.mean([get(r) for r in group])) for group in groups] for key, get in columns.items()},
         "images": [vars(result) for result in results],
     }

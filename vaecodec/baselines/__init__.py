@@ -8,6 +8,7 @@ decoded = codec.decompress(data)
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +19,8 @@ from vaecodec.errors import ModelError
 
 TWINS = ("autoencoder", "vae-factorised")
 """Names of the trained pair's weights."""
+OTHER_TUNES = {"psnr": "light-psnr"}
+"""Models beside the default one, by what they are tuned for."""
 
 
 class ImageCodec(Protocol):
@@ -54,16 +57,19 @@ def baseline_path(name: str) -> Path | None:
 def makers(model: str | Path | None = None) -> dict[str, Callable[[], ImageCodec]]:
     """Every codec by name, ours first; each is made, and what it needs imported, only when called.
 
-    They raise `ModelError` or `ImportError`, with the reason, where weights or a library are missing.
+    Ours is the default model, and the other tune's beside it, named as tunes of other codecs are. They raise
+    `ModelError` or `ImportError`, with the reason, where weights or a library are missing.
 
     Args:
-        model: of our codec, by name or path; `None` for the default.
+        model: of our codec, by name or path, alone; `None` for those that are shipped.
     """
 
-    def ours(kind: str) -> ImageCodec:
+    def ours(kind: str, name: str, model: str | Path | None) -> ImageCodec:
         from vaecodec.baselines import ours
 
-        return getattr(ours, kind)(model)
+        return getattr(ours, kind)(model, name)
+
+    tunes = {"vaecodec": model} | ({} if model else {f"vaecodec, tune={tune}": m for tune, m in OTHER_TUNES.items()})
 
     def twin(name: str) -> ImageCodec:
         from vaecodec.baselines.autoencoder import AutoencoderCodec
@@ -77,9 +83,14 @@ def makers(model: str | Path | None = None) -> dict[str, Callable[[], ImageCodec
 
     from vaecodec.baselines import classic
 
+    whole = {name: partial(ours, "VaeCodec", name, model) for name, model in tunes.items()}
+    factorised = {
+        f"{name}, factorised": partial(ours, "FactorisedCodec", f"{name}, factorised", model)
+        for name, model in tunes.items()
+    }
     return {
-        "vaecodec": lambda: ours("VaeCodec"),
-        "vaecodec, factorised": lambda: ours("FactorisedCodec"),
+        **whole,
+        **factorised,
         "VAE, factorised prior": lambda: twin("vae-factorised"),
         "Autoencoder": lambda: twin("autoencoder"),
         "PCA 16x16": lambda: pca("pca16"),

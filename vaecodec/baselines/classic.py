@@ -81,21 +81,21 @@ def webp() -> PillowCodec:
     return PillowCodec("WebP", "WEBP", _library("webp", "libwebp"), steps, (0, 100), {"method": 6})
 
 
-def avif(tune: str | None = None) -> PillowCodec:
-    """AVIF, 4:4:4, speed 6.
+def avif(tune: str | None = None, subsampling: str = "4:4:4") -> PillowCodec:
+    """AVIF, speed 6.
 
     Args:
         tune: what libaom's encoder aims at; by default what libavif chooses, since 1.4 `iq`, the look of it. That costs
             a tenth of the rate at equal PSNR and more, so it is measured with `psnr` too (docs/benchmarks.md).
     """
     steps = (5, 15, 25, 35, 45, 55, 65, 72, 80, 87, 92)
-    options = {"speed": 6, "subsampling": "4:4:4"} | ({"advanced": {"tune": tune}} if tune else {})
+    options = {"speed": 6, "subsampling": subsampling} | ({"advanced": {"tune": tune}} if tune else {})
     version = _library("avif", "libavif")
     from PIL import AvifImagePlugin
 
     version += f", aom {AvifImagePlugin.get_codec_version('aom')}"
-    name = f"AVIF, tune={tune}" if tune else "AVIF"
-    return PillowCodec(name, "AVIF", version, steps, (0, 100), options)
+    name = "AVIF" if subsampling == "4:4:4" else f"AVIF {subsampling}"
+    return PillowCodec(f"{name}, tune={tune}" if tune else name, "AVIF", version, steps, (0, 100), options)
 
 
 def jpeg_xl() -> PillowCodec:
@@ -110,12 +110,44 @@ def jpeg_xl() -> PillowCodec:
     return PillowCodec("JPEG XL", "JXL", version, steps, (1, 99), options, lambda q: {"quality": float(q)}, False)
 
 
-MAKERS: dict[str, Callable[[], PillowCodec]] = {
+@dataclass(frozen=True)
+class Jpegli:
+    """JPEG by jpegli's encoder (package pyjpegli), read by Pillow as any other; see `ImageCodec` for the attributes."""
+
+    name = "JPEG, jpegli"
+    settings = "jpegli as pyjpegli sets it: quality alone"
+    version: str
+    qualities = JPEG_QUALITIES
+    quality_range = (1, 96)
+    whole_qualities = True
+
+    def compress(self, image: np.ndarray, quality: float) -> bytes:
+        import pyjpegli
+
+        height, width = image.shape[:2]
+        return pyjpegli.encode(np.ascontiguousarray(image), width, height, quality=round(quality))
+
+    def decompress(self, data: bytes) -> np.ndarray:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            return np.asarray(image.convert("RGB"))
+
+
+def jpegli() -> Jpegli:
+    """JPEG by jpegli."""
+    try:
+        return Jpegli(f"pyjpegli {metadata.version('pyjpegli')}")
+    except metadata.PackageNotFoundError as error:
+        raise ImportError("the package pyjpegli is not installed") from error
+
+
+MAKERS: dict[str, Callable[[], PillowCodec | Jpegli]] = {
     "JPEG 4:2:0": lambda: jpeg("4:2:0"),
     "JPEG 4:4:4": lambda: jpeg("4:4:4"),
+    "JPEG, jpegli": jpegli,
     "JPEG 2000": jpeg2000,
     "WebP": webp,
     "AVIF": avif,
+    "AVIF 4:2:0": lambda: avif(subsampling="4:2:0"),
     "AVIF, tune=psnr": lambda: avif("psnr"),
     "JPEG XL": jpeg_xl,
 }

@@ -15,21 +15,27 @@ from vaecodec.baselines import baseline_path
 from vaecodec.baselines.coefficients import CoefficientCoder, Statistics, pack_header, unpack_header
 from vaecodec.codec import Codec
 from vaecodec.container import QUALITIES, QUALITY_MAX, quality_code
+from vaecodec.effort import DEFAULT_EFFORT
 from vaecodec.errors import ModelError
 from vaecodec.model import PATCH
 
 
 class VaeCodec:
-    """`.vae` files; see `ImageCodec`."""
+    """`.vae` files; see `ImageCodec`.
+
+    Args:
+        model: by name or path; `None` for the default.
+        name: of the curve.
+    """
 
     qualities = (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
     quality_range = QUALITIES
     whole_qualities = False
 
-    def __init__(self, model: str | Path | None = None):
-        self.codec = Codec(model)
-        self.name = "vaecodec"
-        self.settings = f"model {self.codec.stored.config.name}"
+    def __init__(self, model: str | Path | None = None, name: str = "vaecodec"):
+        self.codec, self.name = Codec(model), name
+        trained_for = self.codec.stored.config.distortion
+        self.settings = f"model {self.codec.name}, trained for {trained_for}, effort {DEFAULT_EFFORT}"
         self.version = f"model id {self.codec.stored.model_id.hex()}"
 
     def compress(self, image: np.ndarray, quality: float) -> bytes:
@@ -51,10 +57,14 @@ class FactorisedCodec(VaeCodec):
 
     KNOTS = 9
 
-    def __init__(self, model: str | Path | None = None, statistics: list[Statistics] | None = None):
-        super().__init__(model)
-        self.name = "vaecodec, factorised"
-        self.settings += ", no hyperprior and no context, a table a channel, RDO and centroids"
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        name: str = "vaecodec, factorised",
+        statistics: list[Statistics] | None = None,
+    ):
+        super().__init__(model, name)
+        self.settings = f"model {self.codec.name}, a table a channel, no hyperprior or context, RDO and centroids"
         self._coders = [CoefficientCoder(s, optimise=True) for s in statistics or self._stored()]
 
     @property

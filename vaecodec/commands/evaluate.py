@@ -82,9 +82,9 @@ def evaluate(
         raise ImageError(f"{folder}: no picture in it could be used")
     report = evaluation.summary(results, codec)
     means = report["results"]
-    click.echo("quality     bpp    PSNR  MS-SSIM  encode s  decode s")
+    click.echo("quality     bpp    PSNR  MS-SSIM  SSIMULACRA2  encode s  decode s")
     for row in zip(*means.values(), strict=True):
-        click.echo("{:7g}  {:6.3f}  {:6.2f}  {:7.4f}  {:8.3f}  {:8.3f}".format(*row))
+        click.echo("{:7g}  {:6.3f}  {:6.2f}  {:7.4f}  {:11.2f}  {:8.3f}  {:8.3f}".format(*row))
     if json_path:
         files.write(str(json_path), json.dumps(_without_nan(report), indent=1).encode())
     if html_path:

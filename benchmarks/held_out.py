@@ -1,0 +1,52 @@
+"""Pictures that training holds out, by which weights are judged: always the same parts, photographs and graphics apart.
+
+`is_held_out` picks pictures by their names, so the same folder of tar files gives the same parts for ever.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import numpy as np
+
+SIDE = 512
+"""Pixels a side of a part, at most."""
+LEAST_SIDE = 256
+MOST_PARTS = 2
+"""Of one picture, so that large ones do not count for more."""
+GRAPHICS = ("graphics-", "nonphoto-")
+"""Names of drawings, pages and screenshots begin so."""
+
+
+def parts(picture: np.ndarray) -> list[np.ndarray]:
+    """The middle of `[H, W, 3]`, at most `SIDE` a side; of a large picture both ends of the longer side's middle."""
+    height, width = picture.shape[:2]
+    rows, columns = (min(SIDE, side) for side in (height, width))
+    count = min(MOST_PARTS, max(height, width) // SIDE) or 1
+    places = [n / (count - 1) for n in range(count)] if count > 1 else [0.5]
+    starts = [
+        [round((side - kept) * (place if long else 0.5)) for place in places]
+        for side, kept, long in ((height, rows, height > width), (width, columns, height <= width))
+    ]
+    return [picture[top : top + rows, left : left + columns].copy() for top, left in zip(*starts, strict=True)]
+
+
+def held_out_parts(sources: tuple[Path, ...]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Photographs and graphics, `[H, W, 3]` uint8 by picture and number of the part."""
+    from vaecodec.training.data import held_out
+
+    photographs: dict[str, np.ndarray] = {}
+    graphics: dict[str, np.ndarray] = {}
+    for name, picture in held_out(list(sources), minimum=LEAST_SIDE).items():
+        kind = graphics if name.startswith(GRAPHICS) else photographs
+        for number, part in enumerate(parts(picture.permute(1, 2, 0).numpy())):
+            kind[f"{name} {number}"] = part
+    if not photographs:
+        raise click.ClickException("no held-out photograph among these")
+    return photographs, graphics
+
+
+def picture_of(part: str) -> str:
+    """The picture that a part is of."""
+    return part.rpartition(" ")[0]
