@@ -129,17 +129,26 @@ def summary(rows: Rows) -> dict[str, dict]:
     return result
 
 
-def report(rows: Rows, table: dict[str, dict]) -> str:
-    """Markdown: a line an effort, then the bound's parts by quality."""
-    from vaecodec.effort import EFFORTS
+def report(rows: Rows, table: dict[str, dict], levels: list[str]) -> str:
+    """Markdown: a line an effort, then the bound's parts by quality.
 
+    Args:
+        levels: what each effort does, see `in_words`.
+    """
     pictures, qualities = list(next(iter(rows[0].values()))), list(rows[0])
     cells = []
     for effort, row in table.items():
         bd = "–" if row["bd_rate_percent"] is None else f"{row['bd_rate_percent']:+.2f} %"
         parts = [f"{row['units']:.1f}", bd, f"{row['saved_percent']:.2f} %", f"{row['closed_percent']:.0f} %"]
-        cells.append([effort, str(EFFORTS[int(effort)].steps), *parts, f"{row['worst_percent']:+.3f} %"])
-    head = ["effort", "steps at most", "encode time, in units", "BD-rate against 0", "λ·D + R saved", "gap closed"]
+        cells.append([effort, levels[int(effort)], *parts, f"{row['worst_percent']:+.3f} %"])
+    head = [
+        "effort",
+        "gradients and steps",
+        "encode time, in units",
+        "BD-rate against 0",
+        "λ·D + R saved",
+        "gap closed",
+    ]
     text = f"{len(pictures)} pictures ({', '.join(pictures)}) at qualities {', '.join(qualities)}.\n\n"
     text += markdown_table([*head, "worst case"], cells) + "\n\n"
     text += "A unit is one encode at effort 0. The worst case is the largest λ·D + R against effort 0.\n\n"
@@ -149,6 +158,13 @@ def report(rows: Rows, table: dict[str, dict]) -> str:
         [q, *(f"{mean(e, q, 'objective_bpp'):.4f} ({mean(e, q, 'rate_bpp'):.4f})" for e in rows)] for q in qualities
     ]
     return text + markdown_table(["quality", *(f"effort {e}" for e in rows)], cells) + "\n"
+
+
+def in_words(codec) -> list[str]:
+    """What each level of effort does with a codec's model: gradients that choose symbols, then steps of descent."""
+    from vaecodec.effort import EFFORTS
+
+    return [f"{level.choices} and {level.steps}" for level in EFFORTS[codec.model.config.distortion]]
 
 
 def draw(rows: Rows, path: Path) -> None:
@@ -178,7 +194,6 @@ def main(
 ) -> None:
     """Compress IMAGES (files and folders) at several efforts."""
     from vaecodec.codec import Codec
-    from vaecodec.effort import EFFORTS
 
     wanted = sorted({0} | {int(float(effort)) for effort in efforts})
     folder, codec, store = usable_pictures(paths), Codec(model), Store(output.with_suffix(".json"))
@@ -189,12 +204,12 @@ def main(
         effort, _, quality = setting.partition(" at ")
         return measure(codec, image, float(quality), int(effort))
 
-    stamp = {"model_id": codec.stored.model_id.hex(), "steps": [level.steps for level in EFFORTS]}
+    stamp = {"model_id": codec.stored.model_id.hex(), "levels": in_words(codec)}
     points = measure_all(store, stamp, settings, images, work)
     rows = {effort: {q: points[f"{effort} at {q}"] for q in qualities} for effort in wanted}
     table = store.data["efforts"] = summary(rows)
     store.data["pictures"] = list(images)
-    publish(store, output, report(rows, table))
+    publish(store, output, report(rows, table, stamp["levels"]))
     draw(rows, output.with_suffix(".png"))
     if folder.failed:
         raise SystemExit(1)

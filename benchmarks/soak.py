@@ -135,10 +135,10 @@ def soak(models: list[str], minutes: float, threads: int, largest: int, efforts:
 def main(models: tuple[str, ...], minutes, threads, efforts, largest, seed, output: Path | None) -> None:
     """Prints figures; fails on a mismatch, and on memory that grows by 20 MB or more."""
     from vaecodec.catalog import list_models
-    from vaecodec.effort import EFFORTS
+    from vaecodec.effort import LEVELS
 
     names = list(models) or [model.name for model in list_models()]
-    result = soak(names, minutes, threads, largest, list(efforts or range(len(EFFORTS))), seed)
+    result = soak(names, minutes, threads, largest, list(efforts or range(LEVELS)), seed)
     text = json.dumps(result) + "\n"
     click.echo(text)
     if output:

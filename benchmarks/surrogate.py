@@ -41,7 +41,11 @@ def measure(codec, rgb: np.ndarray, share: float) -> dict[str, list[float]]:
     x = torch.from_numpy(rgb).to(codec.device).permute(2, 0, 1)[None].float() / 255
     quality = torch.tensor([share], device=codec.device)
     lmbda = codec.model.config.lmbda(quality)
-    roundings = {"noise": (noisy, None), "nearest": (nearest, None), "chosen": (optimised(quality, codec.model.config.distortion), nearest)}
+    roundings = {
+        "noise": (noisy, None),
+        "nearest": (nearest, None),
+        "chosen": (optimised(quality, codec.model.config.distortion), nearest),
+    }
     result = {}
     torch.manual_seed(0)
     with torch.no_grad():

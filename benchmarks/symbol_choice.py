@@ -9,9 +9,7 @@ training holds out. Stopped, it goes on where it was.
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
-from unittest import mock
 
 import click
 import numpy as np
@@ -33,29 +31,27 @@ from measures import MEASURES
 from rd_curves import Curve, bd_rate
 from rd_tables import percent
 
-from vaecodec.container import quality_code
+from vaecodec.container import QUALITY_MAX, quality_code
 
 NEAREST, SHIPPED, TIMES = "nearest", "as shipped", "as shipped, times "
-ENDS = ("RDO_WEIGHT_LOW", "RDO_WEIGHT_HIGH")
-"""What `refine.rdo_weight` runs between."""
 
 
 def measure(codec, rgb: np.ndarray, setting: str, quality: float) -> list[float]:
     """Bits per pixel of the payload, quality, λ·d + R. Coded by that choice whether it pays or not."""
-    from vaecodec import metrics, refine
+    from vaecodec import metrics
     from vaecodec.distortion import ssimulacra2
     from vaecodec.latents import RateDistortionChoice, nearest
+    from vaecodec.refine import rdo_weight
 
-    ends = {}
+    code = quality_code(quality)
+    weight = rdo_weight(code / QUALITY_MAX, codec.model.config.distortion)
     if setting.startswith(TIMES):
-        ends = {end: float(setting.removeprefix(TIMES)) * getattr(refine, end) for end in ENDS}
+        weight *= float(setting.removeprefix(TIMES))
     elif setting not in (NEAREST, SHIPPED):
-        ends = dict.fromkeys(ENDS, float(setting))
-    with mock.patch.multiple(refine, **ends) if ends else contextlib.nullcontext():
-        code = quality_code(quality)
-        choice = nearest if setting == NEAREST else RateDistortionChoice(codec.coder.tables, code)
-        y, z = codec.analyse(rgb, code)
-        latents = codec.coder.encode(z, y, rgb.shape[1::-1], code, choice)
+        weight = float(setting)
+    choice = nearest if setting == NEAREST else RateDistortionChoice(codec.coder.tables, weight)
+    y, z = codec.analyse(rgb, code)
+    latents = codec.coder.encode(z, y, rgb.shape[1::-1], code, choice)
     bpp = 8 * len(latents.payload) / (rgb.shape[0] * rgb.shape[1])
     compute = metrics.psnr_db if measure_of(codec) == "psnr_db" else ssimulacra2
     return [round(bpp, 5), round(compute(rgb, codec.synthesize(latents)), 4), round(codec.objective(rgb, latents), 6)]
@@ -138,13 +134,13 @@ def main(
 ) -> None:
     """Sweep the weight on held-out pictures."""
     from vaecodec.codec import Codec
-    from vaecodec.refine import rdo_weight
+    from vaecodec.refine import RDO_WEIGHTS
 
     if len(qualities) < 3:
         raise click.UsageError("--qualities: three or more, for a BD-rate")
     images, codec = held_out_crops(data, width, height, count), Codec(model)
     store = Store(output.with_suffix(".json"))
-    stamp = {"model_id": codec.stored.model_id.hex(), "shipped": [rdo_weight(0.0), rdo_weight(1.0)]}
+    stamp = {"model_id": codec.stored.model_id.hex(), "shipped": RDO_WEIGHTS[codec.model.config.distortion]}
     by = measure_of(codec)
     stamp |= {"qualities": qualities, "measure": by}
     work = lambda setting, image: {q: measure(codec, image, setting, float(q)) for q in qualities}
