@@ -166,7 +166,7 @@ def _survey() -> tuple[list[ModelInfo], list[ModelError]]:
     found: dict[str, ModelInfo] = {}
     errors = []
     for folder in FOLDERS:
-        for path in sorted(folder.glob("*.safetensors")):
+        for path in sorted(folder.glob("*.safetensors"), key=lambda path: path.stem):
             try:
                 found.setdefault(path.stem, read_model_info(path))
             except ModelError as error:
