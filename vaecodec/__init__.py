@@ -57,18 +57,18 @@ __all__ = [
     "register_pillow",
 ]
 
-_codecs: dict[str, Codec] = {}
+_codecs: dict[Path, Codec] = {}
 _lock = threading.Lock()
 
 
 def _codec(model: str | Path) -> Codec:
-    from vaecodec.catalog import codec_class
+    from vaecodec.catalog import codec_class, model_path
 
-    key = str(model)
+    path = model_path(model)
     with _lock:
-        if key not in _codecs:
-            _codecs[key] = codec_class(key)(key)
-        return _codecs[key]
+        if path not in _codecs:
+            _codecs[path] = codec_class(path)(path)
+        return _codecs[path]
 
 
 def compress(

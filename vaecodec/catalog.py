@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
@@ -112,6 +113,16 @@ def read_model_info(path: Path) -> ModelInfo:
     Raises:
         ModelError: it is not a model of this package.
     """
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise ModelError(f"{path}: not a model of vaecodec ({error})") from error
+    return _read_model_info(Path(path), found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+@functools.lru_cache(maxsize=64)
+def _read_model_info(path: Path, *_version: int) -> ModelInfo:
+    """What stands in a version of a file; many pictures are opened for one that changes."""
     try:
         with open(path, "rb") as file:
             (size,) = struct.unpack("<Q", file.read(8))
