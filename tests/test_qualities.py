@@ -10,6 +10,7 @@ import pytest
 from conftest import MAP, picture
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from support import examples
 from support import run_command as run
 
@@ -85,6 +86,14 @@ def test_info_says_what_a_quality_means(two_models: Path) -> None:
     assert "quality at 94% of its model's range  " in run("info", "a.vae").stdout
     told = json.loads(run("info", "--json", "a.vae").stdout)
     assert (told["quality"], told["meaning"], told["model"], told["range_share"]) == (None, None, None, 0.9375)
+
+
+def test_pillow_tells_the_quality_of_files_whose_model_is_known(two_models: Path) -> None:
+    vaecodec.register_pillow()
+    Image.open("a.png").save("a.vae", quality=60)
+    assert Image.open("a.vae").info["quality"] == pytest.approx(60, abs=0.01)
+    (two_models / "light.safetensors").unlink()
+    assert "quality" not in Image.open("a.vae").info
 
 
 def test_resume_compares_what_a_quality_means(two_models: Path, format_2: Path) -> None:

@@ -119,6 +119,14 @@ def test_a_codec_decodes_files_of_any_two_models_model(two_models: Path) -> None
             codec.decompress(with_fields(data[tune], model_id=b"\xde\xad\xbe\xef"))
 
 
+@pytest.mark.parametrize("model", [(), ("-m", LOOKS)], ids=["", "with a model"])
+def test_files_of_both_are_compared(two_models: Path, model: tuple[str, ...]) -> None:
+    for tune in catalog.TUNES:
+        Path(f"{tune}.vae").write_bytes(vaecodec.compress(ORIGINAL, tune=tune))
+    result = run("compare", "a.png", "looks.vae", "psnr.vae", "--html", "a.html", "-f", *model)
+    assert result.exit_code == 0 and all(f"\n{tune}.vae" in result.stdout for tune in catalog.TUNES)
+
+
 def test_find_model_names_what_there_is(two_models: Path) -> None:
     with pytest.raises(ModelError, match=r"not installed; there are: light \([0-9a-f]{8}\), light-psnr \("):
         catalog.find_model(read_header(pack()))
