@@ -1,7 +1,7 @@
 """Fits the baselines that need no training to pictures: PCA codecs, and tables for our latents without the prior.
 
 python benchmarks/fit_baselines.py pca --data photos/
-python benchmarks/fit_baselines.py factorised --data photos/ -m light
+python benchmarks/fit_baselines.py factorised --data photos/ -m light-psnr
 """
 
 from __future__ import annotations

@@ -64,11 +64,10 @@ def there_and_back(codec, image: Image.Image, quality: float, effort: int) -> st
     import torch
 
     from vaecodec import images
-    from vaecodec.codec import quality_code
     from vaecodec.container import unpack
 
     planes = images.take_apart(image)
-    latents = codec.encode(planes.rgb, quality_code(quality), effort=effort)
+    latents = codec.encode(planes.rgb, codec.stored.qualities.code(quality), effort=effort)
     data = codec.compress(planes, quality=quality, effort=effort)
     file = unpack(data)
     if file.payload != latents.payload:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
+from vaecodec.qualities import QualityScale
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell; tests send interrupts
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -16,6 +20,9 @@ TINY = GOLDEN / "tiny.safetensors"
 """A model of a few thousand weights, trained for a minute and never to be changed: golden files depend on it."""
 TINY_BITS_BACK = GOLDEN / "tiny-bits-back.safetensors"
 """The same with a posterior, for files coded with bits-back."""
+
+MAP = QualityScale(((1, 0), (30, 0.125), (60, 0.5), (90, 0.875), (100, 1)), (30, 90))
+"""A map of qualities, as models for looks have one."""
 
 
 def picture(width: int, height: int, seed: int = 0) -> np.ndarray:
@@ -41,6 +48,33 @@ def tiny_bits_back():
     from vaecodec.codec import Codec
 
     return Codec(TINY_BITS_BACK)
+
+
+@pytest.fixture(scope="session")
+def format_2(tmp_path_factory) -> Path:
+    """The model of `tiny_bits_back` as a file of format 2, with a map of qualities."""
+    from vaecodec.weights import load_model, save_model
+
+    path = tmp_path_factory.mktemp("models") / "base.safetensors"
+    save_model(load_model(TINY_BITS_BACK).model(), path, MAP)
+    return path
+
+
+@pytest.fixture
+def two_models(format_2: Path, tmp_path: Path, monkeypatch) -> Path:
+    """The folder of models, in which small ones stand for the shipped ones; the current folder has `a.png`."""
+    import vaecodec
+    from vaecodec import catalog
+
+    models = tmp_path / "models"
+    models.mkdir()
+    shutil.copy(format_2, models / "light.safetensors")
+    shutil.copy(TINY, models / "light-psnr.safetensors")
+    monkeypatch.setattr(catalog, "FOLDERS", (models,))
+    monkeypatch.setattr(vaecodec, "_codecs", {})
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(picture(70, 140)).save("a.png")
+    return models
 
 
 @pytest.fixture(scope="session")

@@ -346,8 +346,9 @@ def test_info_speaks_json() -> None:
     second = json.loads(lines[1])
     assert second.pop("payload_bytes") < size - 36
     assert second == {
-        "file": "la.vae", "width": 9, "height": 5, "mode": "LA", "quality": 1.0, "bytes": size,
-        "bpp": round(8 * size / 45, 4), "chunks": 1, "coding": 0, "model_id": TINY_ID, "model": None, "metadata": {},
+        "file": "la.vae", "width": 9, "height": 5, "mode": "LA", "quality": None, "meaning": None, "range_share": 0.0,
+        "bytes": size, "bpp": round(8 * size / 45, 4), "chunks": 1, "coding": 0, "model_id": TINY_ID, "model": None,
+        "metadata": {},
     }  # fmt: skip
     assert json.loads(lines[0])["file"] == "a.vae"
 
@@ -363,7 +364,8 @@ def test_info_names_the_metadata() -> None:
 
 
 def test_info_reads_files_of_unknown_models() -> None:
-    assert "not installed (deadbeef)" in run("info", "other.vae").stdout
+    said = run("info", "other.vae").stdout
+    assert "  quality at 50% of its model's range  " in said and "not installed (deadbeef)" in said
 
 
 def test_test_says_ok() -> None:
@@ -379,7 +381,7 @@ def test_test_notices_what_only_decoding_shows() -> None:
 def test_models_are_listed(installed: Path) -> None:
     result = run("models")
     path = installed / "light.safetensors"
-    assert result.stdout == f"light  {TINY_ID}  401.2 kB  {path}  (default)\n"
+    assert result.stdout == f"light  {TINY_ID}  distortion mse  --tune looks (default)  401.2 kB  {path}\n"
 
 
 def test_a_damaged_model_is_listed_and_stops_nothing(installed: Path) -> None:

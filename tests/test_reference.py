@@ -14,9 +14,9 @@ from reference import ans, container, decoder, model, pixels
 from skimage import data as photographs
 from support import ROOT, in_mode
 
-from vaecodec.catalog import DEFAULT_MODEL, find_model, model_path
+from vaecodec.catalog import TUNES, find_model, model_path
 from vaecodec.codec import Codec
-from vaecodec.container import BITS_BACK, unpack
+from vaecodec.container import BITS_BACK, ROUNDED, unpack
 from vaecodec.errors import VaecodecError
 
 INDEX = json.loads((GOLDEN / "index.json").read_text())
@@ -85,15 +85,17 @@ def test_it_agrees_on_bits_back(tiny_bits_back, stored_bits_back, width: int, he
     agree(tiny_bits_back, stored_bits_back, data)
 
 
-@pytest.mark.parametrize("quality", [20, 85])
-def test_it_agrees_on_a_file_of_the_shipped_model(quality: int) -> None:
-    codec, shipped = Codec(), model.load(model_path(DEFAULT_MODEL))
-    assert shipped.fingerprint[:4] == codec.stored.model_id
-    decoded = agree(codec, shipped, codec.compress(photographs.astronaut()[20:100, 190:260], quality=quality))
-    assert find_model(decoded.file.model_id).name == DEFAULT_MODEL
+@pytest.mark.parametrize(("coding", "quality"), [(ROUNDED, 20), (ROUNDED, 85), (BITS_BACK, 85)])
+@pytest.mark.parametrize("name", TUNES.values())
+def test_it_agrees_on_a_file_of_the_shipped_models(name: str, coding: int, quality: int) -> None:
+    codec, shipped = Codec(name), model.load(model_path(name))
+    assert tuple(mark.hex() for mark in shipped.ids) == codec.stored.info.ids
+    photo = photographs.astronaut()[20:100, 190:260]
+    decoded = agree(codec, shipped, codec.compress(photo, quality=quality, coding=coding))
+    assert (find_model(decoded.file).name, decoded.file.coding) == (name, coding)
 
 
-@pytest.mark.parametrize("path", [TINY, model_path(DEFAULT_MODEL)], ids=["tiny", DEFAULT_MODEL])
+@pytest.mark.parametrize("path", [TINY, *map(model_path, TUNES.values())], ids=["tiny", *TUNES.values()])
 def test_model_files_keep_the_bounds_of_the_format(path) -> None:
     """Sums below 2^24, shifts of at least 1, gains within 2^±16: then 64 bits are enough for everything."""
     loaded = model.load(path)

@@ -17,8 +17,8 @@ from support import MODES, examples, in_mode, run_python, symbol_choice
 
 import vaecodec
 from vaecodec import images
-from vaecodec.codec import Codec, quality_code
-from vaecodec.container import unpack
+from vaecodec.codec import Codec
+from vaecodec.container import quality_code, unpack
 from vaecodec.tiles import TILE_AREA, tiles
 
 SIZES = [(1, 1), (16, 300), (300, 16), (129, 257), (250, 203), (512, 96), (64, 64)]

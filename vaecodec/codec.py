@@ -7,6 +7,7 @@ decompress:  container ── LatentCoder.decode ── y_hat ── synthesis �
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,9 +19,9 @@ from torch import Tensor
 from vaecodec import container, descent, images, metrics
 from vaecodec.bitsback import BitsBackCoder
 from vaecodec.bound import Bound
-from vaecodec.catalog import DEFAULT_MODEL
+from vaecodec.catalog import codec_class, find_model, model_for, model_path
 from vaecodec.choice import PictureGradient, choose
-from vaecodec.container import DEFAULT_QUALITY, QUALITY_MAX, quality_code
+from vaecodec.container import QUALITY_MAX
 from vaecodec.effort import DEFAULT_EFFORT, EFFORTS, Effort, Progress, check_effort
 from vaecodec.errors import BitstreamError, ModelError, Unsupported, VaecodecError
 from vaecodec.images import ImageLike, Planes
@@ -42,11 +43,30 @@ CLEAR_BYTES, CLEAR_RATIO = 1000, 2.0
 """From which payload and which relation of savings to costs on level 1 is then taken to be better than level 0."""
 
 
+class OtherCodecs:
+    """Codecs of other models, each loaded when it is first needed, and kept; `options` as of `Codec`."""
+
+    def __init__(self, **options):
+        self._options, self._lock = options, threading.Lock()
+        self._codecs: dict[Path, Codec] = {}
+
+    def __call__(self, model: str | Path) -> Codec:
+        """The codec of a model, by name or path."""
+        path = model_path(model)
+        with self._lock:
+            if path not in self._codecs:
+                self._codecs[path] = codec_class(path)(path, **self._options)
+            return self._codecs[path]
+
+
 class Codec:
     """A model, loaded once, to be used often, from several threads too.
 
+    It compresses with that model, and decompresses the files of any that is installed.
+
     Args:
         model: a name from `list_models` or a path; `None` for the default.
+        tune: "looks" or "psnr", instead of a model.
         device: where the networks run, as torch names it.
         carrier: see `exact.ExactPrior`.
         tile_area: positions of y (16x16 pixels) in a tile, about; what is larger goes through the networks in several.
@@ -56,11 +76,14 @@ class Codec:
         self,
         model: str | Path | None = None,
         *,
+        tune: str | None = None,
         device: str = "cpu",
         carrier: torch.dtype | None = None,
         tile_area: int = TILE_AREA,
     ):
-        self.stored = load_model(model or DEFAULT_MODEL)
+        self.stored = load_model(model_for(model, tune))
+        self.others = OtherCodecs(device=device, carrier=carrier, tile_area=tile_area)
+        self._unspecified = model is None and tune is None
         self.device = torch.device(device)
         self.model = self.stored.model().to(self.device)
         self.prior = self.stored.exact_prior(device, carrier)
@@ -92,10 +115,11 @@ class Codec:
 
         Args:
             image: a path, a Pillow image, a uint8 array `[H, W]` or `[H, W, 2 to 4]`, or `images.Planes`.
-            quality: 1 to 100; need not be whole. 50 if nothing is asked for.
+            quality: 1 to 100; need not be whole. If nothing is asked for it is the model's default, see `qualities`.
             size: instead of a quality, the largest file of at most so many bytes,
             bpp: the same in bits per pixel,
-            psnr: or the smallest file of at least so many dB (RGB).
+            psnr: or the smallest file of at least so many dB (RGB); a codec that was given neither model nor tune
+                makes it with the model for PSNR.
             effort: 0 to 9, see `effort.EFFORTS`. 0 rounds latents to the nearest symbols, 1 tries those that are best
                 for rate and distortion together, 2 and 3 choose them by the distortion's gradient, and from 4 on steps
                 of descent go on from there. From 2 on no level gives a picture with a larger λ·D + R than 0:
@@ -117,6 +141,9 @@ class Codec:
         if sum(asked is not None for asked in (quality, size, bpp, psnr)) > 1:
             raise ValueError("ask for one of quality, size, bpp and psnr")
         planes = images.planes_of(image)
+        if psnr is not None and self._unspecified:
+            other = self.others(model_for(psnr=psnr))
+            return other.compress(planes, psnr=psnr, effort=effort, coding=coding, progress=progress)
         if bpp is not None:
             size = bpp * planes.rgb[..., 0].size / 8
 
@@ -129,7 +156,7 @@ class Codec:
             return len(data) if psnr is None else metrics.psnr_db(planes.rgb, self.synthesize(latents)), data
 
         if size is None and psnr is None:
-            data = encode(quality_code(DEFAULT_QUALITY if quality is None else quality))[1]
+            data = encode(self.stored.qualities.code(quality))[1]
         else:
             data = search(attempt, Goal.size(size) if psnr is None else Goal.psnr(psnr)).result
         if effort:
@@ -153,7 +180,7 @@ class Codec:
             mode=planes.mode,
             quality=latents.quality,
             coding=latents.coding,
-            model_id=self.stored.model_id,
+            model_id=self.stored.info.file_id(latents.coding),
             symbols_crc=latents.symbols_crc,
             payload=latents.payload,
             chunks=chunks,
@@ -180,9 +207,11 @@ class Codec:
             ValueError: the region is not within the picture, or there is no such scale.
             BitstreamError: the data is not a whole and sound `.vae` file.
             LimitError: it holds more than `max_pixels` pixels, or more than there is memory for.
-            ModelError: another model made it.
+            ModelError: a model made it that is neither this one nor installed.
         """
         file = container.unpack(data, max_pixels=max_pixels)
+        if (codec := self.codec_of(file.header)) is not self:
+            return codec.decompress(data, region=region, scale=scale, max_pixels=max_pixels)
         size, reduction = (file.header.width, file.header.height), reduction_of(scale)
         wanted = squares(size, region, reduction)
         rgb = self.synthesize(self.decode(file), region=region, reduction=reduction)
@@ -190,6 +219,14 @@ class Codec:
         if alpha is not None:
             alpha = images.reduced(images.unpack_alpha(alpha, size), wanted, reduction)
         return images.put_together(rgb, alpha, file.header.mode, file.chunks)
+
+    def codec_of(self, header: container.Header) -> Codec:
+        """What decodes the file with that header: this codec, or one of the installed model that made it.
+
+        Raises:
+            ModelError: that model is not installed.
+        """
+        return self if self.stored.info.made(header) else self.others(find_model(header).path)
 
     # --- pixels and latents
 
@@ -324,11 +361,9 @@ class Codec:
 
     def _check_model(self, header: container.Header) -> None:
         """Raises `ModelError` for a file that another model made."""
-        if header.model_id != self.stored.model_id:
-            raise ModelError(
-                f"the file was made by model {header.model_id.hex()}, "
-                f"this is {self.name} ({self.stored.model_id.hex()})"
-            )
+        if not self.stored.info.made(header):
+            ours = ", with bits-back ".join(mark[:8] for mark in dict.fromkeys(self.stored.info.ids))
+            raise ModelError(f"the file was made by model {header.model_id.hex()}, this is {self.name} ({ours})")
 
     def synthesize(self, latents: Latents, *, region: Region | None = None, reduction: int = 1) -> np.ndarray:
         """The picture that latents stand for, or a part of it, or a smaller one; see `Transforms.synthesise`."""

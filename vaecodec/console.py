@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from vaecodec import files
-from vaecodec.catalog import list_models
+from vaecodec.catalog import DEFAULT_TUNE, TUNES, list_models, model_for
 from vaecodec.container import METADATA, QUALITIES
 from vaecodec.effort import DEFAULT_EFFORT, EFFORTS
 from vaecodec.errors import BitstreamError, ModelError, VaecodecError
@@ -150,7 +150,13 @@ MODEL = click.option(
     "-m",
     "--model",
     shell_complete=_complete_model,
-    help="Model by name (see `vaecodec models`) or file; the default is light.",
+    help="Model by name (see `vaecodec models`) or file.",
+)
+TUNE = click.option(
+    "--tune",
+    type=click.Choice(list(TUNES)),
+    help=f"What the model was trained for: {' or '.join(f'{tune} ({name})' for tune, name in TUNES.items())}; "
+    f"{DEFAULT_TUNE} by default. -m names any other model.",
 )
 EFFORT = click.option(
     "-e",
@@ -175,6 +181,18 @@ JOBS = click.option(
     help="Processes, which share the cores among them; 0 for one a core.",
 )
 RESUME = click.option("--resume", is_flag=True, help="Skip what is done and whole; do, and overwrite, the rest.")
+
+
+def chosen_model(model: str | None, tune: str | None, *, psnr: float | None = None) -> str | Path:
+    """`catalog.model_for`.
+
+    Raises:
+        click.UsageError: both are given.
+    """
+    try:
+        return model_for(model, tune, psnr=psnr)
+    except ValueError:
+        raise click.UsageError("give --tune or --model, not both") from None
 
 
 def several(command: Callable) -> Callable:

@@ -25,6 +25,7 @@ QUALITY_MAX = 2**15
 QUALITIES = (1.0, 100.0)
 """What a user turns: smallest file to best picture."""
 DEFAULT_QUALITY = 50.0
+"""Of models without a map of qualities, see `qualities`."""
 DEFAULT_MAX_PIXELS = 2**28
 """Largest picture that is decoded unless the caller says otherwise (268 megapixels)."""
 
@@ -44,7 +45,7 @@ METADATA = {"icc": (ICC, "icc_profile"), "exif": (EXIF, "exif"), "xmp": (XMP, "x
 
 
 def quality_code(quality: float) -> int:
-    """The code in a header of a quality from 1 to 100.
+    """The code of a quality from 1 to 100 for a model without a map, see `qualities`.
 
     Raises:
         ValueError: it is outside.
@@ -70,7 +71,7 @@ class Header:
         mode: Pillow mode of the picture that was compressed.
         quality: code from 0 to `QUALITY_MAX`.
         coding: how the hyperlatents are coded, see `CODINGS`.
-        model_id: the first four bytes of the fingerprint of the model.
+        model_id: the first four bytes of the model's id for this coding, see `catalog.ModelInfo`.
         symbols_crc: CRC-32 of the symbols.
         payload_bytes, payload_crc: of the entropy-coded data.
         chunks: how many chunks follow.

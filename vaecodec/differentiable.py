@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaecodec.bound import Rounding, add_noise, nearest
-from vaecodec.catalog import DEFAULT_MODEL
-from vaecodec.container import DEFAULT_QUALITY, QUALITY_MAX, quality_code
+from vaecodec.catalog import model_for
+from vaecodec.container import QUALITY_MAX
 from vaecodec.model import PATCH
 from vaecodec.refine import optimised
 from vaecodec.weights import load_model
@@ -47,6 +47,7 @@ class DifferentiableCodec(nn.Module):
 
     Args:
         model: a name from `vaecodec.list_models` or a path; `None` for the default.
+        tune: instead of a model, as for `compress`.
         mode: "straight-through" or "noise".
         effort: as of `compress`, for straight-through: how symbols are chosen.
         trainable: whether the codec's weights get gradients; otherwise only x does.
@@ -56,6 +57,7 @@ class DifferentiableCodec(nn.Module):
         self,
         model: str | Path | None = None,
         *,
+        tune: Literal["looks", "psnr"] | None = None,
         mode: Literal["straight-through", "noise"] = "straight-through",
         effort: int = 1,
         trainable: bool = False,
@@ -63,15 +65,16 @@ class DifferentiableCodec(nn.Module):
         super().__init__()
         if mode not in ("straight-through", "noise"):
             raise ValueError(f"mode {mode!r} is neither 'straight-through' nor 'noise'")
-        self.model = load_model(model or DEFAULT_MODEL).model().requires_grad_(trainable)
+        stored = load_model(model_for(model, tune))
+        self.model, self.qualities = stored.model().requires_grad_(trainable), stored.qualities
         self.mode, self.effort = mode, effort
 
-    def forward(self, x: Tensor, quality: float | Tensor = DEFAULT_QUALITY) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, quality: float | Tensor | None = None) -> tuple[Tensor, Tensor]:
         """A batch there and back.
 
         Args:
             x: `[B, 3, H, W]` in [0, 1], of any size.
-            quality: 1 to 100, one number or `[B]`.
+            quality: 1 to 100, one number or `[B]`; `None` for the model's default.
 
         Returns:
             x_hat `[B, 3, H, W]`, neither clipped to [0, 1] nor rounded to 8 bits, and `[B]` bits per pixel.
@@ -82,7 +85,8 @@ class DifferentiableCodec(nn.Module):
         if x.ndim != 4 or x.shape[1] != 3:
             raise ValueError(f"x has shape {list(x.shape)}; [B, 3, H, W] is needed")
         height, width = x.shape[-2:]
-        codes = [quality_code(float(q)) for q in torch.as_tensor(quality).expand(len(x))]
+        quality = torch.as_tensor(self.qualities.default if quality is None else quality)
+        codes = [self.qualities.code(float(q)) for q in quality.expand(len(x))]
         condition = torch.tensor(codes, device=x.device, dtype=torch.float32) / QUALITY_MAX
         padded = F.pad(x, (0, -width % PATCH, 0, -height % PATCH), mode="replicate")
         y, z = self.model.infer(padded, condition)

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from vaecodec.ans import Tables
 from vaecodec.codec import Codec
-from vaecodec.container import quality_code
 from vaecodec.errors import ImageError
 from vaecodec.latents import GroupReader, Latents
 from vaecodec.model import PATCH
@@ -46,7 +45,7 @@ def sample(codec: Codec, size: tuple[int, int], quality: float, seed: int = 0) -
         quality: 1 to 100; η, the observation variance, is what it stands for.
     """
     width, height = size
-    code = quality_code(quality)
+    code = codec.stored.qualities.code(quality)
     reader = GroupReader(Dice(seed), codec.stored.tables, codec.device)
     z, coded = codec.coder.read(reader, (-(-height // PATCH), -(-width // PATCH)), code)
     return codec.synthesize(Latents(size, code, z, coded.merged(), b"", 0))
@@ -54,16 +53,19 @@ def sample(codec: Codec, size: tuple[int, int], quality: float, seed: int = 0) -
 
 @torch.no_grad()
 def interpolate(
-    codec: Codec, a: np.ndarray, b: np.ndarray, quality: float, steps: int = 5, *, spherical: bool = False
+    codec: Codec, a: np.ndarray, b: np.ndarray, quality: float | None, steps: int = 5, *, spherical: bool = False
 ) -> list[np.ndarray]:
     """Pictures between two of one size, `[H, W, 3]` uint8, through the latents y, not rounded, and the synthesis.
+
+    Args:
+        quality: 1 to 100; `None` for the model's default.
 
     Raises:
         ImageError: they differ in size.
     """
     if a.shape != b.shape:
         raise ImageError(f"the pictures differ in size: {a.shape[1]}x{a.shape[0]} and {b.shape[1]}x{b.shape[0]} pixels")
-    code = quality_code(quality)
+    code = codec.stored.qualities.code(quality)
     gain = codec.prior.at(code).gain
     ends = [codec.analyse(x, code)[0] * gain for x in (a, b)]
     size = (a.shape[1], a.shape[0])

@@ -6,18 +6,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import IO
 
 from PIL import Image, ImageFile
 
 import vaecodec
-from vaecodec.container import HEADER_BYTES, MAGIC, METADATA, quality_of, read_chunks
-from vaecodec.errors import NotAVaeFile, VaecodecError
+from vaecodec.catalog import find_model
+from vaecodec.container import HEADER_BYTES, MAGIC, METADATA, read_chunks
+from vaecodec.errors import ModelError, NotAVaeFile, VaecodecError
 from vaecodec.view import REDUCTIONS
 
 FORMAT = "VAE"
 _OPENS_AS = {"P": "RGB", "PA": "RGBA"}
-_OPTIONS = ("quality", "size", "bpp", "psnr", "effort", "model")
+_OPTIONS = ("quality", "size", "bpp", "psnr", "effort", "tune", "model")
 
 
 def _accept(prefix: bytes) -> bool:
@@ -40,7 +42,8 @@ class VaeImageFile(ImageFile.ImageFile):
             raise OSError(str(error)) from error
         self._size = (header.width, header.height)
         self._mode = _OPENS_AS.get(header.mode, header.mode)
-        self.info["quality"] = quality_of(header.quality)
+        with contextlib.suppress(ModelError):  # only its model knows what the code in the header means
+            self.info["quality"] = find_model(header).qualities.quality(header.quality)
         self.info |= {key: chunks[kind] for kind, key in METADATA.values() if kind in chunks}
         self.tile = [ImageFile._Tile("vae", (0, 0, *self._size), 0, None)]
         self._reduction = 1

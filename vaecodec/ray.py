@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vaecodec import images
+from vaecodec.catalog import model_for
 from vaecodec.container import DEFAULT_MAX_PIXELS, METADATA
 from vaecodec.effort import DEFAULT_EFFORT
 
@@ -32,6 +33,7 @@ class Compress:
 
     Args:
         model: a name from `list_models` or a path that every machine has; `None` for the default.
+        tune: instead of a model, as for `compress`.
         effort: as for `compress`.
         metadata: which of "icc", "exif" and "xmp" to keep.
         max_pixels: larger pictures fail before they are read.
@@ -43,6 +45,7 @@ class Compress:
         self,
         *,
         model: str | Path | None = None,
+        tune: str | None = None,
         effort: int = DEFAULT_EFFORT,
         metadata: Collection[str] = tuple(METADATA),
         max_pixels: int = DEFAULT_MAX_PIXELS,
@@ -54,7 +57,8 @@ class Compress:
         from vaecodec.codec import Codec
 
         torch.set_num_threads(threads)
-        self._codec, self._metadata, self._max_pixels = Codec(model), metadata, max_pixels
+        chosen = model_for(model, tune, psnr=asked.get("psnr"))
+        self._codec, self._metadata, self._max_pixels = Codec(chosen), metadata, max_pixels
         self._options = asked | {"effort": effort}
 
     def __call__(self, table: pa.Table) -> pa.Table:

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 import vaecodec
 from vaecodec import catalog, container, files, images, interruption
@@ -47,10 +48,10 @@ def compress_file(
     target: str,
     *,
     asked: dict[str, float | None],
+    model: str | Path,
     metadata: Collection[str] = tuple(container.METADATA),
     effort: int = DEFAULT_EFFORT,
     coding: int | None = None,
-    model: str | None = None,
     force: bool = False,
     resume: bool = False,
 ) -> Report:
@@ -59,6 +60,7 @@ def compress_file(
     Args:
         source, target: paths, or `-` for a standard stream.
         asked: at most one of quality, size, bpp and psnr, as `vaecodec.compress` takes them.
+        model: a name or a path, see `catalog.model_for`.
         metadata: kinds to keep.
         effort, coding: see `vaecodec.compress`.
         force: overwrite a target that exists.
@@ -138,7 +140,7 @@ def _is_newer(source: str, target: str) -> bool:
     return False
 
 
-def _compressed(source: str, target: str, asked: dict[str, float | None], model: str | None) -> container.Header | None:
+def _compressed(source: str, target: str, asked: dict[str, float | None], model: str | Path) -> container.Header | None:
     """The header of a target that is done; see `compress_file`."""
     if not _is_newer(source, target):
         return None
@@ -147,12 +149,12 @@ def _compressed(source: str, target: str, asked: dict[str, float | None], model:
         header = container.unpack(data, max_pixels=None).header
     except (BitstreamError, files.FileError):
         return None
-    wanted = catalog.read_model_info(catalog.model_path(model or catalog.DEFAULT_MODEL))
-    if header.model_id != wanted.model_id:
+    wanted = catalog.read_model_info(catalog.model_path(model))
+    if not wanted.made(header):
         return None
     goals = {name: value for name, value in asked.items() if value is not None}
     limit = goals.get("size", goals.get("bpp", float("inf")) * header.pixels / 8)
-    quality = container.quality_code(goals.get("quality", container.DEFAULT_QUALITY))
+    quality = wanted.qualities.code(goals.get("quality"))
     done = len(data) <= limit and (header.quality == quality or (goals and "quality" not in goals))
     return header if done else None
 

@@ -2,6 +2,13 @@
 
 A file holds the transforms in half precision but for their linear paths, the prior as integers with its tables, and the
 prior's float weights in half precision, from which training goes on. Decoding uses the integers only.
+
+The id that `.vae` files carry is a hash of what decoding depends on, so that a new encoder, posterior or map of
+qualities leaves files readable; files coded with bits-back depend on the posterior too, and carry another:
+
+    id            sizes of the decoder;  exact.…, tables.…, synthesis.…
+    bits_back_id  id;                    exact.posterior.…
+    fingerprint   all of the configuration, map of qualities, both ids;  all other tensors
 """
 
 from __future__ import annotations
@@ -19,23 +26,28 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vaecodec import exact
-from vaecodec.catalog import model_path
+from vaecodec.catalog import ModelInfo, model_path, parse_metadata
 from vaecodec.errors import ModelError
 from vaecodec.model import ImageVAE, ModelConfig
 from vaecodec.prior import Networks
+from vaecodec.qualities import QualityScale
 from vaecodec.tables import FRACTIONS, gaussian_tables
 
 if TYPE_CHECKING:
     from vaecodec.ans import Tables
 
 
-FORMAT = "1"
-"""Of model files; see docs/format.md."""
+DECODER_SIZES = (
+    "y_channels", "z_channels", "prior_width", "prior_blocks", "quality_knots", "synthesis_width", "synthesis_blocks"
+)  # fmt: skip
+"""What of a configuration decoding depends on."""
+DECODER, POSTERIOR = ("exact.", "tables.", "synthesis."), "exact.posterior."
+"""How the names of tensors begin on which decoding depends, and of those of them that only bits-back needs."""
 
 
-def fingerprint(config: dict, tensors: dict[str, Tensor]) -> str:
-    """SHA-256, in hexadecimal, of a model's configuration and tensors."""
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+def fingerprint(said: dict, tensors: dict[str, Tensor]) -> str:
+    """SHA-256, in hexadecimal, of plain values, such as a model's configuration, and tensors."""
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
@@ -43,8 +55,22 @@ def fingerprint(config: dict, tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def save_model(model: ImageVAE, path: Path) -> str:
+def _marks(config: dict, quality: dict | None, tensors: dict[str, Tensor]) -> dict[str, str]:
+    """The ids and the fingerprint of a model of format 2, as its file has them; each tensor goes into one."""
+    decoder = {k: t for k, t in tensors.items() if k.startswith(DECODER) and not k.startswith(POSTERIOR)}
+    posterior = {k: t for k, t in tensors.items() if k.startswith(POSTERIOR)}
+    marks = {"id": fingerprint({name: config[name] for name in DECODER_SIZES}, decoder)}
+    if posterior:
+        marks["bits_back_id"] = fingerprint({"id": marks["id"]}, posterior)
+    rest = {k: t for k, t in tensors.items() if not k.startswith(DECODER)}
+    return marks | {"fingerprint": fingerprint(marks | {"config": config, "quality": quality}, rest)}
+
+
+def save_model(model: ImageVAE, path: Path, qualities: QualityScale | None = None) -> str:
     """Converts prior and posterior, stores everything, and returns the fingerprint.
+
+    Args:
+        qualities: the model's map of them, if it has been measured.
 
     Raises:
         ModelError: they have no exact integer form.
@@ -58,7 +84,28 @@ def save_model(model: ImageVAE, path: Path) -> str:
         tensors |= {f"exact.posterior.{k}": v for k, v in exact.convert(reloaded.posterior).items()}
     counts, radii = gaussian_tables()
     tensors |= {"tables.counts": torch.from_numpy(counts), "tables.radii": torch.from_numpy(radii)}
-    return write_model(path, model.config.to_dict(), tensors)
+    return _write(path, model.config.to_dict(), qualities or QualityScale(), tensors)
+
+
+def write_quality_map(source: Path, target: Path, qualities: QualityScale) -> str:
+    """Writes a model with another map of qualities, and returns the fingerprint; its ids stay as they are.
+
+    Raises:
+        ModelError: it is unreadable, damaged, or of a format without such maps.
+    """
+    info, tensors = read_model(source)
+    if info.format == "1":
+        raise ModelError(f"{source}: a model file of format 1, which has no map of qualities")
+    return _write(target, info.config, qualities, tensors)
+
+
+def _write(path: Path, config: dict, qualities: QualityScale, tensors: dict[str, Tensor]) -> str:
+    """Writes a model file of format 2, and returns the fingerprint."""
+    quality = qualities.to_dict()
+    marks = _marks(config, quality, tensors)
+    metadata = {"config": json.dumps(config), "format": "2"} | marks
+    save_file(tensors, path, metadata | ({"quality": json.dumps(quality)} if quality else {}))
+    return marks["fingerprint"]
 
 
 def _stored_type(name: str) -> torch.dtype:
@@ -67,14 +114,14 @@ def _stored_type(name: str) -> torch.dtype:
 
 
 def write_model(path: Path, config: dict, tensors: dict[str, Tensor]) -> str:
-    """Writes a model file of any kind, and returns the fingerprint."""
+    """Writes a model file of format 1, in which all depends on everything, and returns the fingerprint."""
     mark = fingerprint(config, tensors)
-    save_file(tensors, path, {"config": json.dumps(config), "fingerprint": mark, "format": FORMAT})
+    save_file(tensors, path, {"config": json.dumps(config), "fingerprint": mark, "format": "1"})
     return mark
 
 
-def read_model(path: Path) -> tuple[dict, dict[str, Tensor], str]:
-    """The configuration, the tensors and the fingerprint of a model file of any kind.
+def read_model(path: Path) -> tuple[ModelInfo, dict[str, Tensor]]:
+    """What a model file of any kind says of itself, checked, and its tensors.
 
     Raises:
         ModelError: unreadable, or not what its fingerprint says.
@@ -83,14 +130,19 @@ def read_model(path: Path) -> tuple[dict, dict[str, Tensor], str]:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  no mapping
-        config, expected, form = json.loads(metadata["config"]), metadata["fingerprint"], metadata["format"]
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: not a model of vaecodec ({error})") from error
-    if form != FORMAT:
-        raise ModelError(f"{path}: a model file of format {form[:20]!r}; this version reads {FORMAT!r}")
-    if fingerprint(config, tensors) != expected:
+    info = parse_metadata(path, metadata)
+    try:
+        if info.format == "1":
+            marks = {"fingerprint": fingerprint(info.config, tensors)}
+        else:
+            marks = _marks(info.config, json.loads(metadata.get("quality", "null")), tensors)
+    except KeyError as error:
+        raise ModelError(f"{path}: not a model of vaecodec (its configuration has no {error})") from error
+    if any(metadata.get(name) != marks.get(name) for name in ("id", "bits_back_id", "fingerprint")):
         raise ModelError(f"{path}: the weights do not match their fingerprint; the file is damaged")
-    return config, tensors, expected
+    return info, tensors
 
 
 @dataclass(frozen=True)
@@ -98,20 +150,33 @@ class StoredModel:
     """A model file, read and checked.
 
     Attributes:
-        name: by which it was asked for.
-        fingerprint: SHA-256 in hexadecimal; its first four bytes name the model in `.vae` files.
-        config, tensors: what the file holds.
+        info: what the file says of itself.
+        config, tensors: what it holds.
     """
 
-    name: str
-    fingerprint: str
+    info: ModelInfo
     config: ModelConfig
     tensors: dict[str, Tensor]
 
     @property
+    def name(self) -> str:
+        """By which it was asked for."""
+        return self.info.name
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 in hexadecimal of all that the file holds."""
+        return self.info.fingerprint
+
+    @property
     def model_id(self) -> bytes:
-        """The four bytes that `.vae` files carry."""
-        return bytes.fromhex(self.fingerprint[:8])
+        """The four bytes that name the model."""
+        return self.info.model_id
+
+    @property
+    def qualities(self) -> QualityScale:
+        """What a user's quality means to it."""
+        return self.info.qualities
 
     def _part(self, prefix: str) -> dict[str, Tensor]:
         return {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
@@ -159,8 +224,8 @@ def load_model(name: str | Path) -> StoredModel:
         ModelError: unknown, unreadable, or not what its fingerprint says.
     """
     path = model_path(name)
-    config, tensors, mark = read_model(path)
+    info, tensors = read_model(path)
     try:
-        return StoredModel(path.stem, mark, ModelConfig(**config), tensors)
+        return StoredModel(info, ModelConfig(**info.config), tensors)
     except TypeError as error:
         raise ModelError(f"{path}: not a model of vaecodec ({error})") from error

@@ -32,7 +32,7 @@ def target(data: bytes) -> str:
     codec, stored = _models(TINY_BITS_BACK if data[5:6] == b"\1" else TINY)
     data = sealed(data)
     if len(data) >= HEADER_BYTES:
-        data = with_fields(data, model_id=stored.fingerprint[:4])
+        data = with_fields(data, model_id=stored.ids[0][:4])
     outcome = _decode(codec, stored, data, False)
     if outcome == "Corrupt":
         with trusting():

@@ -5,7 +5,7 @@ No torch, no constriction, no product code: it says what the format is, whatever
     python -m reference model.safetensors photo.vae [photo.png]      (in tests/)
 
     container   bytes to header, chunks and payload
-    model       the model file, its fingerprint
+    model       the model file, its ids and fingerprint
     ans         stored counts to cumulative frequencies; the stack; groups of symbols
     prior       what the prior says about each symbol, in integers
     decoder     from bytes to latents

@@ -48,7 +48,7 @@ def decode(data: bytes, model: Model, max_pixels: int = 2**28, *, trusting: bool
         trusting: check neither that the stack is empty at the end nor the symbols' CRC; for tests.
     """
     file = parse(data, max_pixels)
-    require(file.model_id == model.fingerprint[:4], "model")
+    require(file.coding < len(model.ids) and file.model_id == model.ids[file.coding][:4], "model")
     tables = Tables(model.tensors["tables.counts"].tolist(), model.tensors["tables.radii"].tolist())
     prior, stack = Prior(model.part("exact."), file.quality), Stack.from_bytes(file.payload)
     groups: list[list[int]] = []

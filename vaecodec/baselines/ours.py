@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from vaecodec.baselines import baseline_path
 from vaecodec.baselines.coefficients import CoefficientCoder, Statistics, pack_header, unpack_header
 from vaecodec.codec import Codec
-from vaecodec.container import QUALITIES, QUALITY_MAX, quality_code
+from vaecodec.container import QUALITIES, QUALITY_MAX
 from vaecodec.effort import DEFAULT_EFFORT
 from vaecodec.errors import ModelError
 from vaecodec.model import PATCH
@@ -103,7 +103,7 @@ class FactorisedCodec(VaeCodec):
         return self._coders[knot], 1 / gain.flatten().cpu().numpy()
 
     def compress(self, image: np.ndarray, quality: float) -> bytes:
-        code = quality_code(quality)
+        code = self.codec.stored.qualities.code(quality)
         coder, steps = self._at(code)
         symbols = coder.quantise(analyse(self.codec, image, code), steps)
         return pack_header(image.shape, code) + coder.encode(symbols, steps)

@@ -102,7 +102,8 @@ def _file(path: str, model: str | None) -> tuple[np.ndarray, int, np.ndarray | N
 
     data = files.read(path)
     decoded = vaecodec.decompress(data, model=model)
-    codec = vaecodec._codec(model or find_model(vaecodec.read_info(data).model_id).path)
+    header = vaecodec.read_info(data)
+    codec = vaecodec._codec(model or find_model(header).path).codec_of(header)
     from vaecodec.gallery import bits_per_pixel
 
     return np.asarray(decoded.convert("RGB")), len(data), bits_per_pixel(codec, data)

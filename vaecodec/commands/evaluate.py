@@ -11,7 +11,17 @@ import click
 
 import vaecodec
 from vaecodec import files
-from vaecodec.console import EFFORT, EXIT_FAILED, FORCE, MODEL, one_line, parse_qualities, say
+from vaecodec.console import (
+    EFFORT,
+    EXIT_FAILED,
+    FORCE,
+    MODEL,
+    TUNE,
+    chosen_model,
+    one_line,
+    parse_qualities,
+    say,
+)
 from vaecodec.errors import ImageError
 
 
@@ -27,6 +37,7 @@ def _without_nan(value):
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
 @EFFORT
+@TUNE
 @MODEL
 @click.option(
     "--qualities", default="1,10,20,30,40,50,60,70,80,90,100", show_default=True, help="Comma-separated, 1 to 100."
@@ -42,6 +53,7 @@ def _without_nan(value):
 def evaluate(
     folder: Path,
     effort: int,
+    tune: str | None,
     model: str | None,
     qualities: str,
     json_path: Path | None,
@@ -57,9 +69,11 @@ def evaluate(
     Examples:
       vaecodec evaluate kodak/ --json kodak.json
       vaecodec evaluate photos/ --qualities 20,50,80 --html photos.html
+      vaecodec evaluate photos/ --tune psnr
       vaecodec evaluate photos/ -m mine.safetensors --json mine.json
     """
     values = sorted(set(parse_qualities(qualities)))
+    chosen = chosen_model(model, tune)
     from vaecodec import evaluation
     from vaecodec.gallery import Gallery
 
@@ -72,7 +86,7 @@ def evaluate(
         failures.append(path.name)
         say(f"vaecodec: {one_line(error)}")
 
-    codec, results = vaecodec._codec(model), []
+    codec, results = vaecodec._codec(chosen), []
     gallery = Gallery(codec, values) if html_path else None
     with click.progressbar(length=len(paths) * len(values), file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
         for result in evaluation.evaluate(codec, paths, values, failed, effort=effort, show=gallery):

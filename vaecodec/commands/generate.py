@@ -8,7 +8,7 @@ import click
 
 import vaecodec
 from vaecodec import files
-from vaecodec.console import FORCE, MODEL, parse_qualities, say
+from vaecodec.console import FORCE, MODEL, TUNE, chosen_model, parse_qualities, say
 
 OUTPUT = click.option("-o", "--output", required=True, metavar="FILE", help="PNG to write; - for standard output.")
 
@@ -18,10 +18,13 @@ OUTPUT = click.option("-o", "--output", required=True, metavar="FILE", help="PNG
 @click.option("-n", "--number", default=2, show_default=True, type=click.IntRange(1, 20), help="Pictures a quality.")
 @click.option("--size", nargs=2, default=(256, 256), show_default=True, type=click.IntRange(1, 2048), metavar="W H")
 @click.option("--seed", default=0, show_default=True, help="Of the random numbers.")
+@TUNE
 @MODEL
 @OUTPUT
 @FORCE
-def sample(qualities: str, number: int, size, seed: int, model: str | None, output: str, force: bool) -> None:
+def sample(
+    qualities: str, number: int, size, seed: int, tune: str | None, model: str | None, output: str, force: bool
+) -> None:
     """Draw pictures from the model's prior.
 
     First z, then y step by step, then the synthesis.
@@ -37,7 +40,7 @@ def sample(qualities: str, number: int, size, seed: int, model: str | None, outp
 
     from vaecodec import generate, sheets
 
-    codec = vaecodec._codec(model)
+    codec = vaecodec._codec(chosen_model(model, tune))
     rows = [[generate.sample(codec, size, value, seed + i) for value in values] for i in range(number)]
     image = sheets.sheet(
         np.array(rows) / 255,
@@ -53,16 +56,25 @@ def sample(qualities: str, number: int, size, seed: int, model: str | None, outp
 @click.command()
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
-@click.option("-q", "--quality", default=50.0, show_default=True, type=click.FloatRange(1, 100))
+@click.option("-q", "--quality", type=click.FloatRange(1, 100), help="By default the model's own.")
 @click.option("--steps", default=5, show_default=True, type=click.IntRange(2, 20), help="Pictures, both ends included.")
 @click.option(
     "--side", default=256, show_default=True, type=click.IntRange(16, 2048), help="Larger pictures are reduced to this."
 )
+@TUNE
 @MODEL
 @OUTPUT
 @FORCE
 def interpolate(
-    first: str, second: str, quality: float, steps: int, side: int, model: str | None, output: str, force: bool
+    first: str,
+    second: str,
+    quality: float | None,
+    steps: int,
+    side: int,
+    tune: str | None,
+    model: str | None,
+    output: str,
+    force: bool,
 ) -> None:
     """Go from one photograph to another.
 
@@ -85,7 +97,7 @@ def interpolate(
     a, b = read(first), read(second)
     a.thumbnail((side, side))
     a, b = np.asarray(a), np.asarray(ImageOps.fit(b, a.size))
-    codec = vaecodec._codec(model)
+    codec = vaecodec._codec(chosen_model(model, tune))
     line, sphere = (
         generate.interpolate(codec, a, b, quality, steps, spherical=spherical) for spherical in (False, True)
     )
@@ -96,7 +108,8 @@ def interpolate(
         title="Interpolation in the latents, and in pixels",
         rows=["line", "sphere", "pixels"],
         columns=[f"{share:g}" for share in shares.round(2)],
-        caption=f"model {codec.name} ({codec.stored.model_id.hex()}), quality {quality:g}",
+        caption=f"model {codec.name} ({codec.stored.model_id.hex()}), quality "
+        f"{codec.stored.qualities.default if quality is None else quality:g}",
         scale=1,
     )
     files.write(output, sheets.png(image))

@@ -10,7 +10,7 @@ import click
 import vaecodec
 from vaecodec import catalog, files
 from vaecodec.console import MODEL, human_size, one_line, run
-from vaecodec.container import HEADER_BYTES, METADATA, Header, quality_of, read_chunks
+from vaecodec.container import HEADER_BYTES, METADATA, QUALITY_MAX, Header, read_chunks
 from vaecodec.errors import BitstreamError
 
 
@@ -20,33 +20,41 @@ from vaecodec.errors import BitstreamError
 def info(paths: tuple[str, ...], as_json: bool) -> None:
     """Show what .vae files say of themselves.
 
-    That is what stands in the header, and which metadata there are; nothing is decoded.
+    That is what stands in the header, and which metadata there are; nothing is decoded. The quality is the one that was
+    asked for, as far as the file's model is installed; otherwise the place within that model's range.
 
     \b
     Examples:
       vaecodec info photo.vae
       vaecodec info --json *.vae | jq .bpp
     """
-    names = {model.model_id: model.name for model in vaecodec.list_models()}
+    installed = vaecodec.list_models()
 
     def work(path: str) -> None:
         data = files.read(path)
         header = vaecodec.read_info(data)
+        model = next((model for model in installed if model.made(header)), None)
+        meaning = model and model.qualities.meaning(header.quality)
         fields = {
             "file": path, "width": header.width, "height": header.height, "mode": header.mode,
-            "quality": round(quality_of(header.quality), 2), "bytes": len(data),
+            "quality": model and round(model.qualities.quality(header.quality), 2), "meaning": meaning,
+            "range_share": round(header.quality / QUALITY_MAX, 4), "bytes": len(data),
             "bpp": round(8 * len(data) / header.pixels, 4), "payload_bytes": header.payload_bytes,
             "chunks": header.chunks, "coding": header.coding, "model_id": header.model_id.hex(),
-            "model": names.get(header.model_id), "metadata": _metadata(data, header),
+            "model": model and model.name, "metadata": _metadata(data, header),
         }  # fmt: skip
         if as_json:
             click.echo(json.dumps(fields))
         else:
-            model = fields["model"] or "not installed"
+            quality = (
+                f"quality {fields['quality']:g}{f': {meaning}' if meaning else ''}"
+                if model
+                else f"quality at {fields['range_share']:.0%} of its model's range"
+            )
             kept = "".join(f"  {kind} {human_size(size)}" for kind, size in fields["metadata"].items())
             click.echo(
-                f"{path}: {header.width}×{header.height} {header.mode}  quality {fields['quality']:g}  "
-                f"{human_size(len(data))}  {fields['bpp']:.3f} bpp  model {model} ({header.model_id.hex()}){kept}"
+                f"{path}: {header.width}×{header.height} {header.mode}  {quality}  {human_size(len(data))}  "
+                f"{fields['bpp']:.3f} bpp  model {fields['model'] or 'not installed'} ({header.model_id.hex()}){kept}"
             )
 
     run(list(paths), work)
@@ -88,16 +96,18 @@ def test(paths: tuple[str, ...], model: str | None) -> None:
 def models() -> None:
     """List the installed models.
 
-    Name, the id that files of the model carry, size, place. A model file that cannot be read is listed as damaged, with
-    the reason.
+    Name, the id that files of the model carry, what it was trained for and how to ask for it, size, place. A model file
+    that cannot be read is listed as damaged, with the reason.
 
     \b
     Example:
       vaecodec models
     """
     for model in vaecodec.list_models():
-        default = "  (default)" if model.name == catalog.DEFAULT_MODEL else ""
+        kind = model.config.get("kind") or f"distortion {model.config.get('distortion', 'mse')}"
+        tune = f"  --tune {model.tune}" if model.tune else ""
+        default = " (default)" if model.name == catalog.DEFAULT_MODEL else ""
         size = human_size(model.path.stat().st_size)
-        click.echo(f"{model.name}  {model.model_id.hex()}  {size}  {model.path}{default}")
+        click.echo(f"{model.name}  {model.model_id.hex()}  {kind}{tune}{default}  {size}  {model.path}")
     for error in catalog.damaged_models():
         click.echo(f"damaged: {one_line(error)}")

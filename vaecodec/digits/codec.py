@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vaecodec import container
 from vaecodec.ans import Decoder, Encoder
-from vaecodec.codec import Codec
+from vaecodec.codec import Codec, OtherCodecs
 from vaecodec.container import QUALITY_MAX
 from vaecodec.digits import CLASSES, SIDE
 from vaecodec.digits.weights import load
@@ -24,6 +24,7 @@ from vaecodec.errors import Corrupt, ImageError, Unsupported
 from vaecodec.exact import RAW_BITS
 from vaecodec.latents import Latents, symbols_crc
 from vaecodec.tables import FRACTIONS, LEVELS_PER_OCTAVE, LOG2_SCALE_MIN, SCALE_LEVELS
+from vaecodec.tiles import TILE_AREA
 from vaecodec.view import Region, squares
 
 COARSEST, FINEST = 3, -2
@@ -36,8 +37,17 @@ SYMBOL_LIMIT = 2**12
 class DigitsCodec(Codec):
     """A small model, loaded once, to be used often; arguments as of `Codec`."""
 
-    def __init__(self, model: str | Path, *, device: str = "cpu", carrier: torch.dtype | None = None):
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        device: str = "cpu",
+        carrier: torch.dtype | None = None,
+        tile_area: int = TILE_AREA,
+    ):
         self.stored = load(model)
+        self.others = OtherCodecs(device=device, carrier=carrier, tile_area=tile_area)
+        self._unspecified = False
         self.device = torch.device(device)
         self.model = self.stored.model().to(self.device)
         self._steps = self.stored.steps

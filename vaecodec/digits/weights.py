@@ -114,10 +114,11 @@ def load(name: str | Path) -> StoredDigits:
     """
     inner = [folder / KIND / f"{name}.safetensors" for folder in FOLDERS]
     path = next((path for path in inner if path.is_file()), None) or model_path(name)
-    config, tensors, mark = read_model(path)
+    info, tensors = read_model(path)
+    config = dict(info.config)
     try:
         if config.pop("kind") != KIND:
             raise KeyError("kind")
-        return StoredDigits(path.stem, mark, DigitsConfig(**config), tensors)
+        return StoredDigits(info, DigitsConfig(**config), tensors)
     except (KeyError, TypeError) as error:
         raise ModelError(f"{path}: not a model of small pictures") from error
