@@ -151,7 +151,7 @@ def report(rows: Rows, table: dict[str, dict], levels: list[str]) -> str:
     ]
     text = f"{len(pictures)} pictures ({', '.join(pictures)}) at qualities {', '.join(qualities)}.\n\n"
     text += markdown_table([*head, "worst case"], cells) + "\n\n"
-    text += "A unit is one encode at effort 0. Saved is what λ·d + R falls by; the worst case is its largest against effort 0.\n\n"
+    text += "A unit is one encode at effort 0. Saved is what λ·d + R falls by, the worst case its largest rise.\n\n"
     text += "### The bound and its parts, means over pictures, bits per pixel: λ·D + R (R)\n\n"
     mean = lambda effort, q, key: np.mean([row[key] for row in rows[effort][q].values()])
     cells = [
