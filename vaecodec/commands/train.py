@@ -10,18 +10,13 @@ import click
 _PATH = click.Path(exists=True, path_type=Path)
 
 
-def _sizes(
-    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
-) -> tuple[tuple[str, float], ...]:
+def _sizes(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
     """`NAME=NUMBER`, several times."""
-    sizes = []
-    for value in values:
-        name, _, number = value.partition("=")
-        try:
-            sizes.append((name, float(number) if name == "lambda_max" else int(number)))
-        except ValueError as error:
-            raise click.BadParameter(f"{value!r} is not NAME=NUMBER") from error
-    return tuple(sizes)
+    pairs = [value.partition("=") for value in values]
+    try:
+        return tuple((name, int(number)) for name, _, number in pairs)
+    except ValueError as error:
+        raise click.BadParameter("not NAME=NUMBER") from error
 
 
 @click.command()

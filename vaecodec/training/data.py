@@ -23,9 +23,7 @@ LOOK_S = 2.0
 MEMORY_BYTES = 6e9
 """For pixels, by default; the five shards and the graphics of this project take 4.1 GB."""
 WAITING = 64
-"""Decoded pictures that wait to be taken over."""
-AT_ONCE = 16
-"""Pictures that are taken over between two steps."""
+"""Decoded pictures that wait to be taken over, at most."""
 
 
 def held_out(sources: list[Path], *, minimum: int = 256) -> dict[str, Tensor]:
@@ -156,11 +154,10 @@ class Pictures:
                                 break
 
     def take_news(self) -> int:
-        """Adds pictures that have been found since, a few at a time; returns how many. For between two steps."""
-        count = 0
-        while count < AT_ONCE and not self._queue.empty():
+        """Adds pictures that have been found since; returns how many. For between two steps."""
+        count = self._queue.qsize()
+        for _ in range(count):
             self._put(*self._queue.get())
-            count += 1
         if count:
             self.store.choose(self.graphics_share)
         return count

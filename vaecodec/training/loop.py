@@ -96,7 +96,7 @@ class Trainer:
         if start is None:
             self.model.init_linear(patches())
         else:
-            start.fill(self.model)
+            start.fill(self.model, patches)
         self.model.to(self.device)
         self.ema = copy.deepcopy(self.model).requires_grad_(False)
         self.optimizers = build_optimizers(self.model, options.optimizer, options.rate)
@@ -152,8 +152,7 @@ class Trainer:
         self.pictures.watch()
         saved = validated = time.monotonic()
         while (progress := self.progress) < 1:
-            if added := self.pictures.take_news():
-                self._log(pictures=self.pictures.count, added=added)
+            self.pictures.take_news()
             if self.trunk and not self.trunk_written and progress >= 1 - self.options.decay_share:
                 self._write_trunk()
             with self.clock.measured("step"):
@@ -242,7 +241,7 @@ class Trainer:
         lmbda = self.config.lmbda(quality)
         with autocast(self.device):
             if options.frozen:
-                bounds = self.forward_both(x, quality, optimised(quality))
+                bounds = self.forward_both(x, quality, optimised(self.config.nominal_quality(quality)))
                 shares = (1 - options.sampled_share, options.sampled_share)
             else:
                 bounds, shares = (self.forward(x, quality)[1],), (1.0,)
@@ -280,9 +279,9 @@ class Trainer:
             f"{means['psnr_db']:.2f} dB  {speed:.1f} crops/s  {max(0.0, self.clock.left_s) / 60:.1f} min left"
         )
         print(line, end="\r" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
-        extra = {}
+        extra = {"pictures": self.pictures.count}
         if self.device.type == "cuda":
-            extra = {"gigabytes": round(torch.cuda.max_memory_allocated(self.device) / 1e9, 2)}
+            extra["gigabytes"] = round(torch.cuda.max_memory_allocated(self.device) / 1e9, 2)
             extra["graph"] = self.replayed.graph is not None
         self._log(**{name: round(value, 5) for name, value in means.items()}, crops_per_s=round(speed, 1), **extra)
 

@@ -18,7 +18,7 @@ class TrainOptions:
 
     Attributes:
         config: name of a model configuration.
-        sizes: of its fields, those that are to be others, with their values.
+        sizes: of its sizes, those that are to be others; more `quality_knots` extend λ upwards by whole knots.
         distortion: what is trained for, see `distortion.DISTORTIONS`; the configuration's if empty.
         hours: length of the run, with all that belongs to it; the schedule is a function of the share that is done.
         batch: crops a step and process.
@@ -40,7 +40,7 @@ class TrainOptions:
     """
 
     config: str = "light"
-    sizes: tuple[tuple[str, float], ...] = ()
+    sizes: tuple[tuple[str, int], ...] = ()
     distortion: str = ""
     hours: float = 1.0
     batch: int = 8
@@ -66,8 +66,10 @@ class TrainOptions:
 
     def model_config(self) -> ModelConfig:
         """The configuration of the model that is trained."""
-        config = CONFIGS[self.config]
-        return replace(config, **dict(self.sizes), distortion=self.distortion or config.distortion)
+        config, sizes = CONFIGS[self.config], dict(self.sizes)
+        if "quality_knots" in sizes:
+            config = config.with_knots(sizes.pop("quality_knots"))
+        return replace(config, **sizes, distortion=self.distortion or config.distortion)
 
 
 def rate_fraction(progress: float, step: int, options: TrainOptions) -> float:

@@ -13,14 +13,12 @@ from vaecodec.errors import ModelError, VaecodecError
 from vaecodec.model import CONFIGS, ImageVAE
 from vaecodec.training.clock import Clock
 from vaecodec.training.data import MEMORY_BYTES, Pictures
+from vaecodec.training.growth import MAY_GROW, check_growth
 from vaecodec.training.loop import Trainer
 from vaecodec.training.options import TrainOptions
 from vaecodec.training.sources import unreadable
-from vaecodec.training.start import Start, read_start
+from vaecodec.training.start import read_start
 from vaecodec.training.team import training_device
-
-FREE_SIZES = {"name", "distortion", "bits_back"}
-"""Fields of a configuration that may differ from those of the weights that a run starts from."""
 
 
 class TrainingError(VaecodecError):
@@ -56,10 +54,12 @@ def run(
     settings = TrainOptions(config=config, hours=hours, **options)
     _check(settings)
     start = read_start(init) if init else None
-    if start and not settings.distortion:
-        settings = replace(settings, distortion=start.config.distortion)
     if start:
-        _check_sizes(init, start, settings)
+        settings = replace(settings, distortion=settings.distortion or start.config.distortion)
+        try:
+            check_growth(start.config, settings.model_config())
+        except ValueError as error:
+            raise ModelError(f"{init}: it cannot be the start of this configuration: {error}") from error
     try:
         pictures = Pictures(
             data,
@@ -77,6 +77,8 @@ def run(
 
 
 def _check(settings: TrainOptions) -> None:
+    if unknown := [name for name, _ in settings.sizes if name not in MAY_GROW - {"lambda_max"}]:
+        raise TrainingError(f"no size that can be set: {', '.join(unknown)}")
     if settings.crop % 64 or settings.final_crop % 64:
         raise TrainingError("crops need sides that are multiples of 64")
     if not 0 <= settings.sampled_share <= 1:
@@ -84,13 +86,6 @@ def _check(settings: TrainOptions) -> None:
     both_learn = settings.frozen_encoder and not settings.posterior_only
     if settings.sampled_share != TrainOptions.sampled_share and not both_learn:
         raise TrainingError("a share of sampled z goes with a frozen encoder, and not with training the posterior only")
-
-
-def _check_sizes(init: str, start: Start, settings: TrainOptions) -> None:
-    ours, theirs = settings.model_config().to_dict(), start.config.to_dict()
-    other = [f"{key} {theirs[key]}, not {ours[key]}" for key in ours.keys() - FREE_SIZES if theirs[key] != ours[key]]
-    if other or (theirs["bits_back"] and not ours["bits_back"]):
-        raise ModelError(f"{init}: its sizes are not those of the configuration {settings.config}: {', '.join(other)}")
 
 
 def _say(pictures: Pictures, clock: Clock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from vaecodec.errors import ModelError
 from vaecodec.model import ImageVAE, ModelConfig
 from vaecodec.training import checkpoint
+from vaecodec.training.growth import grow
 
 
 @dataclass(frozen=True)
@@ -28,15 +30,16 @@ class Start:
     step: int = 0
     crops: int = 0
 
-    def fill(self, model: ImageVAE) -> None:
-        """Gives a model the weights; a posterior that they lack is a new one.
+    def fill(self, model: ImageVAE, patches: Callable[[], Tensor]) -> None:
+        """Gives a model the weights, grown where its sizes are larger; a posterior that they lack is a new one.
+
+        Args:
+            patches: see `growth.grow`.
 
         Raises:
-            ValueError: they are of other sizes.
+            ValueError: the model cannot come from them.
         """
-        missing, unexpected = model.load_state_dict(self.weights, strict=False)
-        if unexpected or any(not name.startswith("posterior.") for name in missing):
-            raise ValueError("the weights are not those of the configuration")
+        model.load_state_dict(grow(self.weights, self.config, model.config, patches))
 
 
 def read_start(name: str) -> Start:

@@ -14,6 +14,7 @@ from vaecodec.precision import autocast
 from vaecodec.refine import optimised
 
 VALIDATION_QUALITIES = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""Nominal ones (`ModelConfig.nominal_quality`): the same λ whatever a model's range is."""
 
 
 def validation_crops(pictures: dict[str, np.ndarray], size: int) -> Tensor:
@@ -42,16 +43,18 @@ def validate(model: ImageVAE, crops: Tensor, *, both_codings: bool = False) -> d
     """
     device = next(model.parameters()).device
     result: dict[str, list[float]] = defaultdict(list)
-    for value in VALIDATION_QUALITIES:
+    for nominal in VALIDATION_QUALITIES:
+        value = nominal / model.config.nominal_quality(1.0)
         bounds: list[tuple[Bound, Bound | None]] = []
         for part in crops.split(8 if device.type == "cpu" else 32):
             x = part.to(device).contiguous(memory_format=torch.channels_last).float() / 255
             quality = torch.full((len(x),), value, device=device)
+            rounding = optimised(torch.full_like(quality, nominal))
             with autocast(device):
                 if both_codings:
-                    bounds.append(model.bound_of_both_codings(x, quality, optimised(quality)))
+                    bounds.append(model.bound_of_both_codings(x, quality, rounding))
                 else:
-                    bounds.append((model(x, quality, optimised(quality), nearest)[1], None))
+                    bounds.append((model(x, quality, rounding, nearest)[1], None))
         lmbda = model.config.lmbda(torch.tensor(value)).to(device)
         figures = {
             "loss": [bound.objective(lmbda) for bound, _ in bounds],
