@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import torch
 from click.testing import CliRunner
 from conftest import picture
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from support import ROOT
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -226,28 +227,27 @@ def test_non_finite_steps_are_skipped_and_counted(folder, tmp_path):
         trainer._read()
 
 
+def train_three_steps(pictures: str, folder: str, batch: str, optimizer: str) -> None:
+    """Leaves in a folder by how much the weights have moved, and how many crops were seen, in one process of a team."""
+    options = TrainOptions(config="tiny", batch=int(batch), crop=64, prior_share=0.0, optimizer=optimizer)
+    trainer = Trainer(options, Pictures([Path(pictures)], minimum=64, memory_bytes=1e8), Path(folder))
+    trainer.forward = lambda x, quality: trainer.model(x, quality, nearest)  # the noise of each process is its own
+    trainer.step = 200  # past the warm-up
+    before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+    for _ in range(3):
+        trainer._train_step()
+    if trainer.team.rank == 0:
+        moved = {name: p.detach() - before[name] for name, p in trainer.model.named_parameters()}
+        save_file(moved | {"crops": torch.tensor(trainer.crops)}, Path(folder) / "moved.safetensors")
+    trainer.team.close()
+
+
 TEAM = """
 import sys
-from pathlib import Path
 import torch
-from safetensors.torch import save_file
-from vaecodec.bound import nearest
-from vaecodec.training.data import Pictures
-from vaecodec.training.loop import Trainer
-from vaecodec.training.options import TrainOptions
+from test_training import train_three_steps
 torch.set_num_threads(1)
-options = TrainOptions(config="tiny", batch=int(sys.argv[3]), crop=64, prior_share=0.0, optimizer=sys.argv[4])
-trainer = Trainer(options, Pictures([Path(sys.argv[1])], minimum=64), Path(sys.argv[2]))
-trainer.forward = lambda x, quality: trainer.model(x, quality, nearest)  # the noise of each process is its own
-trainer.step = 200  # past the warm-up
-before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
-for _ in range(3):
-    trainer._train_step()
-if trainer.team.rank == 0:
-    moved = {name: p.detach() - before[name] for name, p in trainer.model.named_parameters()}
-    save_file(moved, Path(sys.argv[2]) / "moved.safetensors")
-    print("crops", trainer.crops)
-trainer.team.close()
+train_three_steps(*sys.argv[1:])
 """
 
 
@@ -257,16 +257,20 @@ def test_two_processes_train_as_one_with_twice_the_batch(folder, tmp_path, optim
     moved = {}
     for name, processes, batch in (("two", 2, 2), ("one", 1, 4), ("half", 1, 2)):
         (tmp_path / name).mkdir()
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        arguments = [str(tmp_path / "team.py"), str(folder), str(tmp_path / name), str(batch), optimizer]
-        child = subprocess.run(
-            [sys.executable, *(launcher if processes > 1 else []), *arguments],
-            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-            capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
-        assert child.returncode == 0, child.stderr
-        assert f"crops {3 * processes * batch}" in child.stdout
-        moved[name] = torch.cat([t.flatten() for t in load_file(tmp_path / name / "moved.safetensors").values()])
+        arguments = [str(folder), str(tmp_path / name), str(batch), optimizer]
+        if processes == 1:
+            train_three_steps(*arguments)
+        else:
+            launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+            child = subprocess.run(
+                [sys.executable, *launcher, str(tmp_path / "team.py"), *arguments],
+                env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"},
+                capture_output=True, text=True, timeout=120,
+            )  # fmt: skip
+            assert child.returncode == 0, child.stderr
+        tensors = load_file(tmp_path / name / "moved.safetensors")
+        assert tensors.pop("crops") == 3 * processes * batch
+        moved[name] = torch.cat([t.flatten() for t in tensors.values()])
     apart = {name: float((moved[name] - moved["one"]).norm() / moved["one"].norm()) for name in ("two", "half")}
     assert apart["two"] < 0.25 < 0.5 < apart["half"]  # bfloat16, and Muon makes much of small differences
 

@@ -11,12 +11,13 @@ from conftest import picture
 from PIL import Image
 
 from vaecodec.bound import nearest
+from vaecodec.errors import VaecodecError
 from vaecodec.model import CONFIGS, PATCH, ImageVAE
 from vaecodec.training.data import Pictures
 from vaecodec.training.growth import grow
 from vaecodec.training.loop import Trainer
 from vaecodec.training.options import TrainOptions
-from vaecodec.training.run import TrainingError, run
+from vaecodec.training.run import run
 from vaecodec.training.start import Start
 from vaecodec.weights import save_model
 
@@ -144,5 +145,5 @@ def test_a_run_grows_its_start_and_says_what_cannot_grow(old, pictures, tmp_path
         ((("z_channels", 12),), "no size that can be set: z_channels"),
         ((("name", 12),), "no size that can be set: name"),
     ):
-        with pytest.raises((TrainingError, ValueError), match=says):
+        with pytest.raises(VaecodecError, match=says):
             run("tiny", [tmp_path], 1, tmp_path / "b", init=str(tmp_path / "larger.safetensors"), sizes=sizes)

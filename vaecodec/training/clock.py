@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 MARGIN = 1.3
 """What is kept for the end, as a multiple of what its parts took when they were last done."""
+SLACK = 0.005
+"""Share of a run that is kept besides, for steps under way and for leaving."""
 MOST_KEPT = 0.6
 """Share of a run that is kept for its end at most; one that is too short for its end ends late."""
 
@@ -38,7 +40,7 @@ class Clock:
     @property
     def kept_s(self) -> float:
         """Seconds that are kept for the end."""
-        return min(MARGIN * sum(self.parts.values()), MOST_KEPT * self.total_s)
+        return min(MARGIN * sum(self.parts.values()) + SLACK * self.total_s, MOST_KEPT * self.total_s)
 
     @property
     def left_s(self) -> float:
