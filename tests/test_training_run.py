@@ -9,9 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from click.testing import CliRunner
 from conftest import picture
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from vaecodec.cli import main
 from vaecodec.model import CONFIGS, ImageVAE
 from vaecodec.training import checkpoint
 from vaecodec.training.clock import Clock
@@ -88,6 +91,30 @@ def test_steps_go_on_where_no_graph_can_be_recorded(capsys):
     assert len(calls) == WARM_UP + 3 and replayed.graph is None
     said = capsys.readouterr().err
     assert said.startswith("no CUDA graph, steps go on without: ") and said.count("\n") == 1
+
+
+class Reads(TorchDispatchMode):
+    """Notes operations for which a device would be waited for, or a value brought to it."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        self.seen.append(function.__name__.split(".")[0])
+        return function(*arguments, **(keywords or {}))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"distortion": "looks"}, {"frozen_encoder": True}, {"optimizer": "adamw"}], ids=str
+)
+def test_a_step_reads_nothing_back(folder, tmp_path, options):
+    trainer = Trainer(replace(OPTIONS, **options), Pictures([folder], minimum=64), tmp_path)
+    trainer._train_step()
+    with Reads() as reads:
+        trainer.replayed()
+    assert "convolution_backward" in reads.seen and "index_select" in reads.seen
+    assert not {"_local_scalar_dense", "lift_fresh", "nonzero", "masked_select", "equal"} & set(reads.seen)
 
 
 def test_a_recording_is_replayed_until_the_tensors_are_others(monkeypatch):
@@ -207,3 +234,14 @@ def test_weights_of_another_distortion_may_be_the_start(folder, tmp_path):
             memory_bytes=1e8, **SMALL,
         )  # fmt: skip
         assert model.config.distortion == is_
+
+
+def test_the_command_hands_everything_on(folder, tmp_path):
+    start = ["train", "--config", "tiny", "--data", str(folder), "--hours", "0.001", "--resume", str(tmp_path / "run")]
+    result = CliRunner().invoke(main, [*start, "--set", "z_channels"])
+    assert result.exit_code == 2 and "not NAME=NUMBER" in result.output
+    more = ["--set", "z_channels=9", "--graphics", str(folder), "--memory", "0.1", "--distortion", "looks"]
+    result = CliRunner().invoke(main, [*start, *more, "--trunk", str(tmp_path / "trunk"), "--no-graph"])
+    assert result.exit_code == 1 and "no size that can be set: z_channels" in result.output
+    result = CliRunner().invoke(main, [*start, "--init", str(tmp_path)])
+    assert result.exit_code == 4 and "no whole trunk in this folder" in result.output
