@@ -9,7 +9,7 @@ from collections.abc import Iterator
 MARGIN = 1.3
 """What is kept for the end, as a multiple of what its parts took when they were last done."""
 SLACK = 0.005
-"""Share of a run that is kept besides, for steps under way and for leaving."""
+"""Share of a run that is kept besides, for leaving."""
 MOST_KEPT = 0.6
 """Share of a run that is kept for its end at most; one that is too short for its end ends late."""
 
@@ -24,6 +24,7 @@ class Clock:
     Attributes:
         spent_before_s: what earlier processes spent.
         parts: seconds that each part of the end takes.
+        step_s: how long the last step took, which may be under way when the end has to begin.
     """
 
     def __init__(self, hours: float, begun: float | None = None):
@@ -31,6 +32,7 @@ class Clock:
         self.begun = time.monotonic() if begun is None else begun
         self.spent_before_s = 0.0
         self.parts: dict[str, float] = {}
+        self.step_s = 0.0
 
     @property
     def spent_s(self) -> float:
@@ -40,7 +42,8 @@ class Clock:
     @property
     def kept_s(self) -> float:
         """Seconds that are kept for the end."""
-        return min(MARGIN * sum(self.parts.values()) + SLACK * self.total_s, MOST_KEPT * self.total_s)
+        end_s = MARGIN * sum(self.parts.values()) + self.step_s + SLACK * self.total_s
+        return min(end_s, MOST_KEPT * self.total_s)
 
     @property
     def left_s(self) -> float:

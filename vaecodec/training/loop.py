@@ -155,11 +155,12 @@ class Trainer:
             self.pictures.take_news()
             if self.trunk and not self.trunk_written and progress >= 1 - self.options.decay_share:
                 self._write_trunk()
-            with self.clock.measured("step"):
-                self._train_step(progress)
-                if self.step - self.read_at[1] >= READ_STEPS or time.monotonic() - self.read_at[0] > READ_S:
-                    self._read()
+            begun = time.monotonic()
+            self._train_step(progress)
+            if self.step - self.read_at[1] >= READ_STEPS or time.monotonic() - self.read_at[0] > READ_S:
+                self._read()
             now = time.monotonic()
+            self.clock.step_s = now - begun
             if now - saved > CHECKPOINT_S:
                 self._save()
                 saved = time.monotonic()
