@@ -72,9 +72,15 @@ def test_half_of_the_crops_come_from_the_full_size_and_small_scales_are_left_out
     levels = [np.full((side, side, 3), value, np.uint8) for side, value in ((64, 10), (48, 20), (30, 30))]
     store.add(levels)
     store.prepare(32)
-    values = store.crops(torch.rand(4000, NUMBERS, generator=torch.Generator().manual_seed(0)), 32)[:, 0, 0, 0]
+    numbers = torch.rand(4000, NUMBERS, generator=torch.Generator().manual_seed(0))
+    values = store.crops(numbers, 32)[:, 0, 0, 0]
     assert set(values.tolist()) == {10, 20}  # a quarter: half of the half that may be reduced
     assert 0.22 < (values == 20).float().mean() < 0.28
+    clean = torch.arange(4000) % 2 == 0
+    again = store.crops(numbers, 32, clean)[:, 0, 0, 0]
+    assert (again[clean] == 20).all() and torch.equal(again[~clean], values[~clean])
+    store.prepare(60)  # no reduced picture is so large
+    assert (store.crops(numbers, 60, clean)[:, 0, 0, 0] == 10).all()
 
 
 def test_a_store_takes_no_more_than_it_has_room_for(tmp_path):

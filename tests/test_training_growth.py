@@ -11,6 +11,7 @@ from conftest import picture
 from PIL import Image
 
 from vaecodec.bound import nearest
+from vaecodec.codec import Codec
 from vaecodec.errors import VaecodecError
 from vaecodec.model import CONFIGS, PATCH, ImageVAE
 from vaecodec.training.data import Pictures
@@ -140,6 +141,8 @@ def test_a_run_grows_its_start_and_says_what_cannot_grow(old, pictures, tmp_path
     trainer._train_step()
     assert trainer._read()["loss"] > 0 and trainer.config.lambda_max > 6
     save_model(trainer.ema, tmp_path / "larger.safetensors")
+    codec = Codec(tmp_path / "larger.safetensors")
+    assert codec.decompress(codec.compress(picture(70, 50), quality=90)).size == (70, 50)
     for sizes, says in (
         ((*WIDER.items(), ("quality_knots", 4), ("y_channels", 36)), "y_channels 40 cannot become 36"),
         ((("z_channels", 12),), "no size that can be set: z_channels"),

@@ -74,6 +74,13 @@ def _sizes(context: click.Context, parameter: click.Parameter, values: tuple[str
 )
 @click.option("--batch", default=16, show_default=True, type=click.IntRange(min=1), help="Crops a step and process.")
 @click.option(
+    "--clean-from",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    help="Share of the range from which qualities are trained on reduced pictures, cleaner than their files.",
+)
+@click.option(
     "--crop", default=256, show_default=True, type=click.IntRange(min=64), help="Pixels a side; a multiple of 64."
 )
 @click.option(

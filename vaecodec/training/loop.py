@@ -215,8 +215,10 @@ class Trainer:
         """A step, on the device: crops, gradients, update, average, figures."""
         count, crop, _ = self.phase
         numbers = self.numbers[count * self.team.rank : count * (self.team.rank + 1)]
-        x = self.pictures.store.crops(numbers[:, :NUMBERS], crop).float() / 255
-        loss, bound = self._gradients(x, numbers[:, NUMBERS])
+        quality = numbers[:, NUMBERS]
+        clean = quality >= self.options.clean_from
+        x = self.pictures.store.crops(numbers[:, :NUMBERS], crop, clean).float() / 255
+        loss, bound = self._gradients(x, quality)
         self.team.average_gradients(self.model)
         finite = apply_gradients(self.optimizers, self.model, self.options.clip)
         move(list(self.ema.parameters()), list(self.model.parameters()), self.average_share * finite)

@@ -22,6 +22,7 @@ class TrainOptions:
         distortion: what is trained for, see `distortion.DISTORTIONS`; the configuration's if empty.
         hours: length of the run, with all that belongs to it; the schedule is a function of the share that is done.
         batch: crops a step and process.
+        clean_from: qualities from here on, 0 to 1, are trained on reduced pictures, which are cleaner than their files.
         crop, final_crop: pixels a side; `final_crop` for the last tenth, with the batch reduced to as many pixels.
         optimizer: see `build_optimizers`.
         rate: multiplies all learning rates.
@@ -44,6 +45,7 @@ class TrainOptions:
     distortion: str = ""
     hours: float = 1.0
     batch: int = 8
+    clean_from: float = 1.0
     crop: int = 256
     final_crop: int = 384
     optimizer: str = "muon"

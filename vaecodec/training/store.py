@@ -89,11 +89,13 @@ class Store:
         if size not in self._chances:
             self._fill_chances(size)
 
-    def crops(self, numbers: Tensor, size: int) -> Tensor:
+    def crops(self, numbers: Tensor, size: int, clean: Tensor | None = None) -> Tensor:
         """Crops at random, flipped and turned; sizes are to be prepared.
 
         Args:
             numbers: `[B, NUMBERS]` in [0, 1), on the device.
+            clean: `[B]` bool: those that come from reduced pictures, where these are large enough, since sources have
+                been compressed themselves.
 
         Returns:
             `[B, 3, size, size]` uint8, channels last.
@@ -101,7 +103,9 @@ class Store:
         which, reduced, scale, top, left, orientation = numbers.unbind(1)
         row = torch.searchsorted(self._chances[size], which.double(), right=True)
         usable = (self.sides[row].amin(2) >= size).sum(1)
-        scale = torch.where(reduced < 0.5, _pick(scale, usable), 0)
+        clean = torch.zeros_like(usable, dtype=torch.bool) if clean is None else clean
+        least = torch.minimum(clean.long(), usable - 1)
+        scale = torch.where(clean | (reduced < 0.5), least + _pick(scale, usable - least), 0)
         height, width = self.sides[row, scale].unbind(1)
         first = self.starts[row, scale] + _pick(top, height - size + 1) * width + _pick(left, width - size + 1)
         orientation = _pick(orientation, torch.full_like(usable, 8))
