@@ -44,7 +44,7 @@ def measure(codec, rgb: np.ndarray, share: float) -> dict[str, list[float]]:
     roundings = {
         "noise": (noisy, None),
         "nearest": (nearest, None),
-        "chosen": (optimised(quality, codec.model.config.distortion), nearest),
+        "chosen": (optimised(quality, codec.model.config), nearest),
     }
     result = {}
     torch.manual_seed(0)

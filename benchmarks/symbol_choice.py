@@ -44,7 +44,7 @@ def measure(codec, rgb: np.ndarray, setting: str, quality: float) -> list[float]
     from vaecodec.refine import rdo_weight
 
     code = quality_code(quality)
-    weight = rdo_weight(code / QUALITY_MAX, codec.model.config.distortion)
+    weight = rdo_weight(code / QUALITY_MAX, codec.model.config)
     if setting.startswith(TIMES):
         weight *= float(setting.removeprefix(TIMES))
     elif setting not in (NEAREST, SHIPPED):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import torch
 from click.testing import CliRunner
 from conftest import picture
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from support import ROOT
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -23,9 +24,11 @@ from vaecodec.bound import nearest
 from vaecodec.cli import main
 from vaecodec.codec import Codec
 from vaecodec.model import CONFIGS, ImageVAE
+from vaecodec.training import checkpoint
 from vaecodec.training.data import Pictures
-from vaecodec.training.loop import CHECKPOINT, Trainer, TrainOptions, rate_fraction, weighted_loss
-from vaecodec.training.optim import Muon, build_optimizers
+from vaecodec.training.loop import Trainer, weighted_loss
+from vaecodec.training.optim import AdamW, Muon, build_optimizers
+from vaecodec.training.options import TrainOptions, rate_fraction
 from vaecodec.training.run import TrainingError, run
 from vaecodec.weights import load_model, save_model
 
@@ -45,7 +48,7 @@ def folder(tmp_path_factory):
 
 def test_pictures_names_what_it_leaves_out(folder):
     pictures = Pictures([folder], minimum=64)
-    assert len(pictures.train) + len(pictures.validation) == 6
+    assert pictures.count + len(pictures.validation) == 6
     assert sorted(pictures.left_out) == ["broken.png", "small.png"]
     with pytest.raises(ValueError, match="no training pictures"):
         Pictures([folder], minimum=512)
@@ -57,7 +60,7 @@ def test_pictures_come_from_tar_files_in_a_folder_too(folder, tmp_path):
             tar.add(path, f"deep/{path.name}")
     for source in (tmp_path, tmp_path / "some.tar"):
         pictures = Pictures([source], minimum=64)
-        assert len(pictures.train) + len(pictures.validation) == 4 and not pictures.left_out
+        assert pictures.count + len(pictures.validation) == 4 and not pictures.left_out
 
 
 def test_crops_are_of_the_pictures(folder):
@@ -109,11 +112,11 @@ def test_training_lowers_the_loss_resumes_and_exports(folder, tmp_path):
     before = weighted_loss(first.ema(x, quality, nearest)[1], lmbda).item()
     for _ in range(60):  # the prior alone, on PCA
         first._train_step()
-    first._report()
+    first._read()
     first._save()
     model = first.ema
     assert weighted_loss(model(x, quality, nearest)[1], lmbda).item() < before
-    assert (tmp_path / CHECKPOINT).is_file()
+    assert checkpoint.read(tmp_path)
 
     second = Trainer(replace(OPTIONS, frozen_encoder=True, prior_share=0.0), pictures, tmp_path)
     assert second.step == first.step == 60 and second.crops == first.crops == 120
@@ -154,7 +157,7 @@ def test_sampled_z_has_its_share_of_the_loss(folder, tmp_path, share):
     trainer._train_step()
     rounded, sampled = seen
     assert abs(rounded - sampled) > 1e-3 * rounded
-    assert trainer.recent[0][0] == pytest.approx((1 - share) * rounded + share * sampled, rel=1e-5)
+    assert trainer._read()["loss"] == pytest.approx((1 - share) * rounded + share * sampled, rel=1e-5)
     learning = {name.split(".")[0] for name, p in trainer.model.named_parameters() if p.grad is not None}
     assert learning == {"synthesis", "prior"} | ({"posterior"} if share else set())
 
@@ -170,7 +173,7 @@ def test_sampled_z_has_its_share_of_the_loss(folder, tmp_path, share):
 )
 def test_a_share_of_sampled_z_that_means_nothing_is_refused(folder, tmp_path, options, says):
     with pytest.raises(TrainingError, match=says):
-        run("tiny", [folder], 1, tmp_path, init=None, export=None, **options)
+        run("tiny", [folder], 1, tmp_path, **options)
 
 
 def test_the_command_says_what_the_share_of_sampled_z_is():
@@ -194,44 +197,57 @@ def test_the_command_trains_from_given_weights_and_draws_its_log(folder, tmp_pat
     with Image.open(tmp_path / "run" / "log.png") as image:
         assert image.width > 500
     with pytest.raises(TrainingError, match="unknown configuration"):
-        run("huge", [folder], 1, tmp_path, init=None, export=None)
+        run("huge", [folder], 1, tmp_path)
 
 
 def test_non_finite_steps_are_skipped_and_counted(folder, tmp_path):
     trainer = Trainer(OPTIONS, Pictures([folder], minimum=64), tmp_path)
-    with torch.no_grad():
-        trainer.model.synthesis.out.bias.fill_(float("nan"))
-    weight = trainer.model.prior.networks.h_s_in.weight.detach().clone()
+    for _ in range(3):
+        trainer._train_step()
+    tensors = dict(trainer.model.named_parameters()) | {f"ema/{k}": v for k, v in trainer.ema.named_parameters()}
+    states = [(value, value.clone()) for o in trainer.optimizers for s in o.state.values() for value in s.values()]
+    before = {name: value.detach().clone() for name, value in tensors.items()}
+    forward = trainer.forward
+    trainer.forward = lambda x, quality: forward(x * float("nan"), quality)
     trainer._train_step()
-    assert trainer.skipped == 1 and trainer.step == 1
-    assert torch.equal(trainer.model.prior.networks.h_s_in.weight, weight)
+    assert all(torch.equal(value, before[name]) for name, value in tensors.items())
+    assert states and all(torch.equal(value, old) for value, old in states)
+    trainer._read()
+    assert trainer.skipped == 1 and trainer.step == 4
+    trainer.forward = forward
+    trainer._train_step()
+    assert any(not torch.equal(value, before[name]) for name, value in tensors.items())
+    trainer._read()
+    assert trainer.skipped == 1
     trainer.step = 3000
     trainer.skipped = 3
+    trainer.forward = lambda x, quality: forward(x * float("nan"), quality)
+    trainer._train_step()
     with pytest.raises(RuntimeError, match="non-finite"):
+        trainer._read()
+
+
+def train_three_steps(pictures: str, folder: str, batch: str, optimizer: str) -> None:
+    """Leaves in a folder by how much the weights have moved, and how many crops were seen, in one process of a team."""
+    options = TrainOptions(config="tiny", batch=int(batch), crop=64, prior_share=0.0, optimizer=optimizer)
+    trainer = Trainer(options, Pictures([Path(pictures)], minimum=64, memory_bytes=1e8), Path(folder))
+    trainer.forward = lambda x, quality: trainer.model(x, quality, nearest)  # the noise of each process is its own
+    trainer.step = 200  # past the warm-up
+    before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+    for _ in range(3):
         trainer._train_step()
+    if trainer.team.rank == 0:
+        moved = {name: p.detach() - before[name] for name, p in trainer.model.named_parameters()}
+        save_file(moved | {"crops": torch.tensor(trainer.crops)}, Path(folder) / "moved.safetensors")
+    trainer.team.close()
 
 
 TEAM = """
 import sys
-from pathlib import Path
 import torch
-from safetensors.torch import save_file
-from vaecodec.bound import nearest
-from vaecodec.training.data import Pictures
-from vaecodec.training.loop import Trainer, TrainOptions
+from test_training import train_three_steps
 torch.set_num_threads(1)
-options = TrainOptions(config="tiny", batch=int(sys.argv[3]), crop=64, prior_share=0.0, optimizer=sys.argv[4])
-trainer = Trainer(options, Pictures([Path(sys.argv[1])], minimum=64), Path(sys.argv[2]))
-trainer.forward = lambda x, quality: trainer.model(x, quality, nearest)  # the noise of each process is its own
-trainer.step = 200  # past the warm-up
-before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
-for _ in range(3):
-    trainer._train_step()
-if trainer.team.rank == 0:
-    moved = {name: p.detach() - before[name] for name, p in trainer.model.named_parameters()}
-    save_file(moved, Path(sys.argv[2]) / "moved.safetensors")
-    print("crops", trainer.crops)
-trainer.team.close()
+train_three_steps(*sys.argv[1:])
 """
 
 
@@ -241,16 +257,20 @@ def test_two_processes_train_as_one_with_twice_the_batch(folder, tmp_path, optim
     moved = {}
     for name, processes, batch in (("two", 2, 2), ("one", 1, 4), ("half", 1, 2)):
         (tmp_path / name).mkdir()
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        arguments = [str(tmp_path / "team.py"), str(folder), str(tmp_path / name), str(batch), optimizer]
-        child = subprocess.run(
-            [sys.executable, *(launcher if processes > 1 else []), *arguments],
-            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-            capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
-        assert child.returncode == 0, child.stderr
-        assert f"crops {3 * processes * batch}" in child.stdout
-        moved[name] = torch.cat([t.flatten() for t in load_file(tmp_path / name / "moved.safetensors").values()])
+        arguments = [str(folder), str(tmp_path / name), str(batch), optimizer]
+        if processes == 1:
+            train_three_steps(*arguments)
+        else:
+            launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+            child = subprocess.run(
+                [sys.executable, *launcher, str(tmp_path / "team.py"), *arguments],
+                env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"},
+                capture_output=True, text=True, timeout=120,
+            )  # fmt: skip
+            assert child.returncode == 0, child.stderr
+        tensors = load_file(tmp_path / name / "moved.safetensors")
+        assert tensors.pop("crops") == 3 * processes * batch
+        moved[name] = torch.cat([t.flatten() for t in tensors.values()])
     apart = {name: float((moved[name] - moved["one"]).norm() / moved["one"].norm()) for name in ("two", "half")}
     assert apart["two"] < 0.25 < 0.5 < apart["half"]  # bfloat16, and Muon makes much of small differences
 
@@ -274,6 +294,24 @@ def test_muon_is_torchs_muon(monkeypatch, kind: torch.dtype, tolerance: float):
         b.step()
     for p, q in zip(ours, theirs, strict=True):
         assert torch.allclose(p, q, atol=tolerance)
+
+
+def test_adamw_is_torchs_after_its_first_steps():
+    """Ours does not correct the first averages."""
+    generator = torch.Generator().manual_seed(0)
+    ours = torch.nn.Parameter(torch.randn(50, generator=generator))
+    theirs = torch.nn.Parameter(ours.detach().clone())
+    a = AdamW([ours], lr=0.01, weight_decay=0.01)
+    b = torch.optim.AdamW([theirs], lr=0.01, betas=(0.9, 0.95), weight_decay=0.01)
+    for step in range(103):
+        ours.grad = torch.randn(50, generator=generator)
+        theirs.grad = ours.grad.clone()
+        if step == 100:
+            with torch.no_grad():
+                theirs.copy_(ours)
+        a.step()
+        b.step()
+    assert torch.allclose(ours, theirs, atol=5e-4)
 
 
 def test_every_parameter_has_one_optimiser():

@@ -293,7 +293,7 @@ class Codec:
         target = lambda rows, columns: self._to_tensor(rgb[rows, columns])
         level = self._level(effort)
         unimproved = None if only_first else (z, y.clone() if level.improves else y, nearest)
-        weight = rdo_weight(quality / QUALITY_MAX, self.model.config.distortion)
+        weight = rdo_weight(quality / QUALITY_MAX, self.model.config)
         choice = RateDistortionChoice(self.coder.tables, weight)
         if level.choices:
             gradient = PictureGradient(self.model, target, rgb.shape[:2], condition)

@@ -12,7 +12,7 @@ import click
 from vaecodec import files
 from vaecodec.catalog import DEFAULT_TUNE, TUNES, list_models, model_for
 from vaecodec.container import METADATA, QUALITIES
-from vaecodec.effort import DEFAULT_EFFORT, EFFORTS
+from vaecodec.effort import DEFAULT_EFFORT, LEVELS
 from vaecodec.errors import BitstreamError, ModelError, VaecodecError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_CORRUPT, EXIT_MODEL, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
@@ -161,11 +161,11 @@ TUNE = click.option(
 EFFORT = click.option(
     "-e",
     "--effort",
-    type=click.IntRange(0, len(EFFORTS) - 1),
+    type=click.IntRange(0, LEVELS - 1),
     default=DEFAULT_EFFORT,
     show_default=True,
-    help="0 encodes in one pass; 1 weighs rate against distortion; 2 and 3 do so by the picture's gradient; 4 to 9 "
-    f"improve the latents, in {EFFORTS[4].steps} to {EFFORTS[-1].steps} steps. Decoding takes the same at all.",
+    help="0 encodes in one pass; 1 weighs rate against distortion; from 2 on by the picture's gradient, more and more "
+    "often. Decoding takes the same at all.",
 )
 FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 FOLDER = click.option(

@@ -98,7 +98,7 @@ class DifferentiableCodec(nn.Module):
     def _rounding(self, condition: Tensor) -> Rounding:
         if self.mode == "noise":
             return _noise
-        return optimised(condition, self.model.config.distortion) if self.effort else nearest
+        return optimised(condition, self.model.config) if self.effort else nearest
 
     def _z_rounding(self) -> Rounding:
         return _noise if self.mode == "noise" else nearest

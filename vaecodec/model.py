@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,9 @@ from vaecodec.distortion import distortion_of
 from vaecodec.posterior import FINE, Posterior
 from vaecodec.prior import STEPS, Cells, Prior
 
+Number = TypeVar("Number", float, Tensor)
+LAMBDA_MIN, LAMBDA_MAX = 0.0008, 0.32
+"""The first range of trade-offs; models may go beyond its upper end."""
 PATCH = 16
 """Pixels a side for one position of y."""
 HYPER = 4
@@ -49,8 +53,8 @@ class ModelConfig:
     prior_blocks: int
     quality_knots: int = 9
     bits_back: bool = False
-    lambda_min: float = 0.0008
-    lambda_max: float = 0.32
+    lambda_min: float = LAMBDA_MIN
+    lambda_max: float = LAMBDA_MAX
     distortion: str = "mse"
 
     def to_dict(self) -> dict:
@@ -60,6 +64,18 @@ class ModelConfig:
     def lmbda(self, quality: Tensor) -> Tensor:
         """The trade-off λ (bits per pixel for each unit of d on [0, 255]) of qualities in [0, 1]; log-spaced."""
         return self.lambda_min * (self.lambda_max / self.lambda_min) ** quality
+
+    def nominal_quality(self, quality: Number) -> Number:
+        """The quality from which a model of the first range of λ would have this λ; above 1 beyond that range.
+
+        What was fitted over that range is a function of it, whatever the model's own range is.
+        """
+        return quality * (math.log(self.lambda_max / self.lambda_min) / math.log(LAMBDA_MAX / LAMBDA_MIN))
+
+    def with_knots(self, knots: int) -> ModelConfig:
+        """With so many knots in the quality tables, at the same distance of λ: another range upwards."""
+        ratio = (self.lambda_max / self.lambda_min) ** ((knots - 1) / (self.quality_knots - 1))
+        return replace(self, quality_knots=knots, lambda_max=self.lambda_min * ratio)
 
     def kmac_per_pixel(self) -> dict[str, float]:
         """Thousands of multiply-accumulates a pixel, for each part."""
@@ -200,8 +216,6 @@ class ImageVAE(nn.Module):
     def init_linear(self, patches: Tensor) -> None:
         """Makes the untrained model a transform codec: PCA of 16x16 patches, and the step that each λ implies.
 
-        At high rate, squared error Δ²/12 and rate −log2 Δ a coefficient balance at Δ² = 18 / (λ ln 2).
-
         Args:
             patches: `[N, 768]` in [-1/2, 1/2], in `space_to_depth`'s order.
         """
@@ -213,9 +227,7 @@ class ImageVAE(nn.Module):
         self.analysis.scale.copy_(scale)
         self.synthesis.linear.weight.copy_(basis)
         self.synthesis.scale.copy_(scale)
-        quality = torch.linspace(0, 1, self.config.quality_knots)
-        step = torch.sqrt(18 / (self.config.lmbda(quality) * math.log(2))) / 255
-        self.prior.log2_gain.table.copy_(torch.log2(scale[None] / step[:, None]))
+        self.prior.log2_gain.table.copy_(torch.log2(scale[None] / linear_steps(self.config)[:, None]))
 
     def infer(self, x: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
         """The amortised posterior: y, normalised, `[B, M, H/16, W/16]`, and z, both before rounding, float32.
@@ -327,6 +339,15 @@ class ImageVAE(nn.Module):
         """The bound of pictures in one pass; arguments and results as of `infer` and `bound`."""
         y, z = self.infer(x, quality)
         return self.bound(x, z, y, quality, rounding, z_rounding)
+
+
+def linear_steps(config: ModelConfig) -> Tensor:
+    """`[K]` steps of a transform codec's coefficients, of pictures in [0, 1], at the knots of the quality tables.
+
+    At high rate, squared error Δ²/12 and rate −log2 Δ a coefficient balance at Δ² = 18 / (λ ln 2).
+    """
+    quality = torch.linspace(0, 1, config.quality_knots)
+    return torch.sqrt(18 / (config.lmbda(quality) * math.log(2))) / 255
 
 
 def _sums(bits: dict[str, Tensor]) -> dict[str, Tensor]:

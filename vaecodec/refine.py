@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
 
 from vaecodec.bound import Rounding, gaussian_bits
 
+if TYPE_CHECKING:
+    from vaecodec.model import ModelConfig
+
 Weight = TypeVar("Weight", float, Tensor)
 
 RDO_WEIGHTS = {"mse": (31.0, 75.0), "looks": (60.0, 120.0)}
-"""For each distortion, what `rdo_weight` is at the lowest and at the highest quality."""
+"""For each distortion, what `rdo_weight` is at both ends of the range of λ for which it was fitted."""
 
 
-def rdo_weight(quality: Weight, distortion: str) -> Weight:
-    """Bits that a squared error of one symbol is taken to cost, at qualities from 0 to 1.
+def rdo_weight(quality: Weight, config: ModelConfig) -> Weight:
+    """Bits that a squared error of one symbol is taken to cost, at a model's qualities from 0 to 1.
 
     At high rate, for squared error and an orthonormal transform it would be 6 / ln 2 = 8.7, whatever λ is: squared
     error Δ²/12 and rate −log2 Δ a coefficient balance at a step Δ for which an error e (in steps) adds 6 e² / ln 2 bits
@@ -25,8 +28,8 @@ def rdo_weight(quality: Weight, distortion: str) -> Weight:
     dearer. Measured on held-out pictures (benchmarks/symbol_choice.py): BD-rate is even from 22 to 45 at the lowest
     rates. The lower end of that lost more than it saved on some drawings (docs/training-log.md).
     """
-    low, high = RDO_WEIGHTS[distortion]
-    return low * (high / low) ** quality
+    low, high = RDO_WEIGHTS[config.distortion]
+    return low * (high / low) ** config.nominal_quality(quality)
 
 
 def rdo_round(u: Tensor, mean: Tensor, bits: Callable[[Tensor], Tensor], weight: float | Tensor) -> Tensor:
@@ -57,12 +60,12 @@ def exchanges(
     return nearest, inner, saved, weight * ((u - inner).square() - (u - nearest).square())
 
 
-def optimised(quality: Tensor, distortion: str) -> Rounding:
+def optimised(quality: Tensor, config: ModelConfig) -> Rounding:
     """The discrete bound at the symbols that the codec chooses, by the float prior, for `[B]` qualities.
 
     Gradients pass straight through: on a lattice that moves with the mean they are all that the mean gets of the rate.
     """
-    weight = rdo_weight(quality, distortion)[:, None, None, None]
+    weight = rdo_weight(quality, config)[:, None, None, None]
 
     def rounding(u: Tensor, mean: Tensor, log2_scale: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():

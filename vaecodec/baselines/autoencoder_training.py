@@ -64,7 +64,7 @@ def train(
     """Trains one twin, going on from the checkpoint in `folder`; crop n is the same whoever asks for it and when.
 
     Args:
-        folder: gets `checkpoint.safetensors` and `log.jsonl`.
+        folder: gets checkpoints and `log.jsonl`.
         seconds: stop after so long, with a checkpoint.
         advance: told of crops that are done, and of loss, bpp and PSNR.
 
@@ -74,23 +74,21 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(options.seed)
     pair = Pair(config, kl=kl)
-    path, step, steps = folder / "checkpoint.safetensors", 0, -(-options.crops // options.batch)
-    if not path.exists():
-        pair.init_linear(pictures.patches(options.patches, PATCH, np.random.default_rng(options.seed)))
-    pair.to(memory_format=torch.channels_last)
+    step, steps = 0, -(-options.crops // options.batch)
+    pair.init_linear(pictures.patches(options.patches, PATCH, np.random.default_rng(options.seed)))
     ema = copy.deepcopy(pair).requires_grad_(False)
     optimizers = build_optimizers(pair, "muon", options.rate)
-    if path.exists():
-        meta = checkpoint.load(path, pair, ema, optimizers)
+    if meta := checkpoint.restore(folder, pair, ema, optimizers):
         if meta["options"] != asdict(options) or meta["kl"] != kl:
-            raise ValueError(f"{path} is of a run with other options: {meta['options']}")
+            raise ValueError(f"{folder} is of a run with other options: {meta['options']}")
         step = meta["step"]
     advance(step * options.batch, {})
     start = saved = time.monotonic()
     recent: list[list[float]] = []
 
     def save() -> None:
-        checkpoint.save(path, pair, ema, optimizers, {"step": step, "options": asdict(options), "kl": kl})
+        meta = {"step": step, "options": asdict(options), "kl": kl}
+        checkpoint.write(folder, checkpoint.CHECKPOINT, step, pair, optimizers, meta, ema=ema)
 
     try:
         while step < steps:

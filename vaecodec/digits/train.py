@@ -20,8 +20,9 @@ from vaecodec.digits.data import Digits, read_digits
 from vaecodec.digits.model import CONFIGS, DigitsVAE
 from vaecodec.errors import ModelError
 from vaecodec.training import checkpoint
-from vaecodec.training.loop import CHECKPOINT, CHECKPOINT_S, flushed_denormals, rate_fraction
+from vaecodec.training.loop import CHECKPOINT_S, flushed_denormals
 from vaecodec.training.optim import apply_gradients, build_optimizers, set_rate, update_average
+from vaecodec.training.options import rate_fraction
 
 
 @dataclass(frozen=True)
@@ -101,16 +102,17 @@ def fit(
     steps, step = round(options.epochs * per_epoch), 0
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / CHECKPOINT).exists():
-            try:
-                step = checkpoint.load(folder / CHECKPOINT, model, ema, optimizers)["step"]
-            except (RuntimeError, ValueError) as error:
-                raise ModelError(f"{folder}: holds the run of another model") from error
+        try:
+            if meta := checkpoint.restore(folder, model, ema, optimizers):
+                step = meta["step"]
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(f"{folder}: holds the run of another model") from error
     recent, saved = [], time.monotonic()
 
     def save() -> None:
         if folder is not None:
-            checkpoint.save(folder / CHECKPOINT, model, ema, optimizers, {"step": step, "options": asdict(options)})
+            meta = {"step": step, "options": asdict(options)}
+            checkpoint.write(folder, checkpoint.CHECKPOINT, step, model, optimizers, meta, ema=ema)
 
     while step < steps:
         order = torch.randperm(

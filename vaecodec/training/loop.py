@@ -1,86 +1,48 @@
-"""The training loop: one program for two CPU cores, a GPU, or several under torchrun."""
+"""The training loop: one program for two CPU cores, a GPU, or several under torchrun.
+
+A step (`Trainer._compute`) works on tensors that stay where they are and reads nothing back, so that on a GPU it is
+recorded and replayed (`graph`). What changes from step to step is written to the device before it: random numbers, the
+rates, the averaging's share. What it has to say adds up there, and is read every `READ_STEPS`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import copy
 import json
-import math
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vaecodec.bound import Bound, nearest
-from vaecodec.model import CONFIGS, PATCH, ImageVAE
+from vaecodec.bound import Bound
+from vaecodec.model import PATCH, ImageVAE
 from vaecodec.precision import autocast
 from vaecodec.refine import optimised
 from vaecodec.training import checkpoint
-from vaecodec.training.data import Batches, Pictures
-from vaecodec.training.optim import apply_gradients, build_optimizers, set_rate, update_average
+from vaecodec.training.clock import Clock
+from vaecodec.training.data import Pictures
+from vaecodec.training.graph import Replayed
+from vaecodec.training.optim import apply_gradients, average_share, build_optimizers, move, set_rate
+from vaecodec.training.options import FINAL_SHARE, TrainOptions, rate_fraction
+from vaecodec.training.start import Start
+from vaecodec.training.store import NUMBERS
 from vaecodec.training.team import Team
+from vaecodec.training.validation import validate, validation_crops
 
-VALIDATION_QUALITIES = (0.1, 0.3, 0.5, 0.7, 0.9)
-CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_S = 180
-FINAL_SHARE = 0.1
-"""Share of the run, at its end, that is spent on larger crops."""
+VALIDATION_SHARE = 0.05
+"""Share of the time that goes into validation at most, its beginning and end apart."""
+READ_STEPS, READ_S = 50, 30
+"""Steps between two looks at the figures, or seconds where steps take long."""
 MAX_SKIPPED = 1e-3
 """Share of steps with non-finite gradients above which a run fails."""
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """Everything that a run can be told.
-
-    Attributes:
-        config: name of a model configuration.
-        hours: length of the run; the schedule is a function of the share of it that is done.
-        batch: crops a step and process.
-        crop, final_crop: pixels a side; `final_crop` for the last tenth, with the batch reduced to as many pixels.
-        optimizer: see `build_optimizers`.
-        rate: multiplies all learning rates.
-        prior_share: share of the run, at its start, in which only the prior learns, on the untrained transform.
-        decay_share: share of the run, at its end, over which the rates fall to nothing.
-        ema: decay of the averaged weights a step.
-        clip: largest norm of the gradient.
-        frozen_encoder: train synthesis, prior and posterior only, on the symbols that the codec sends (rounded, chosen
-            for rate and distortion), with both codings of z; the last stretch of a model's training.
-        sampled_share: s, 0 to 1, of sampled z in that stretch: its loss is (1 - s) times the objective with rounded z
-            plus s times that with sampled z, so that 0 and 1 train a model for one coding alone. The posterior does not
-            mind a small one, as the optimisers' steps do not depend on a gradient's size; 0 leaves it as it is.
-        posterior_only: of these, train the posterior only; before that stretch, for a model that has had none.
-    """
-
-    config: str = "light"
-    hours: float = 1.0
-    batch: int = 8
-    crop: int = 256
-    final_crop: int = 384
-    optimizer: str = "muon"
-    rate: float = 1.0
-    prior_share: float = 0.04
-    decay_share: float = 0.35
-    ema: float = 0.998
-    clip: float = 1.0
-    seed: int = 0
-    compile: bool = False
-    frozen_encoder: bool = False
-    sampled_share: float = 1 / 6
-    posterior_only: bool = False
-
-
-def rate_fraction(progress: float, step: int, options: TrainOptions) -> float:
-    """Learning rate as a share of its peak: a warm-up of 200 steps, constant, then a cosine to nothing."""
-    warm = min(1.0, (step + 1) / 200)
-    tail = (progress - (1 - options.decay_share)) / options.decay_share
-    return warm * (0.5 + 0.5 * math.cos(math.pi * min(1.0, tail)) if tail > 0 else 1.0)
+FIGURES = ("loss", "bpp", "psnr_db")
 
 
 def weighted_loss(bound: Bound, lmbda: Tensor) -> Tensor:
@@ -98,199 +60,266 @@ def flushed_denormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-@torch.no_grad()
-def validate(model: ImageVAE, crops: Tensor, *, both_codings: bool = False) -> dict[str, list[float]]:
-    """Discrete bound, bpp and PSNR on validation crops, a number for each of `VALIDATION_QUALITIES`.
-
-    Args:
-        both_codings: measure the rate with sampled z too, and z's part of both.
-    """
-    device = next(model.parameters()).device
-    result: dict[str, list[float]] = defaultdict(list)
-    for value in VALIDATION_QUALITIES:
-        bounds: list[tuple[Bound, Bound | None]] = []
-        for x in crops.split(8):
-            quality = torch.full((len(x),), value, device=device)
-            with autocast(device):
-                if both_codings:
-                    bounds.append(model.bound_of_both_codings(x.to(device), quality, optimised(quality)))
-                else:
-                    bounds.append((model(x.to(device), quality, optimised(quality), nearest)[1], None))
-        lmbda = model.config.lmbda(torch.tensor(value)).to(device)
-        figures = {
-            "loss": [bound.objective(lmbda) for bound, _ in bounds],
-            "bpp": [bound.total_bpp for bound, _ in bounds],
-            "psnr_db": [bound.psnr_db for bound, _ in bounds],
-        }
-        if both_codings:
-            figures |= {
-                "bits_back_bpp": [sampled.total_bpp for _, sampled in bounds],
-                "z_bpp": [bound.rate_bpp["z"] for bound, _ in bounds],
-                "bits_back_z_bpp": [sampled.rate_bpp["z"] for _, sampled in bounds],
-            }
-        for key, values in figures.items():
-            result[key].append(round(float(torch.cat(values).mean()), 4 if key in ("loss", "psnr_db") else 5))
-    return result
-
-
 class Trainer:
     """A run, from its first step or its last checkpoint to its end.
 
     Args:
         options: what to do.
-        pictures: what to learn from.
-        folder: gets `checkpoint.safetensors` every few minutes, and `log.jsonl`.
-        init: weights to start from where there is no checkpoint.
+        pictures: what to learn from, on the device that trains; the run closes them.
+        folder: gets checkpoints every few minutes, and `log.jsonl`.
+        start: what to start from where there is no checkpoint.
+        trunk: folder that gets the run as it is when its rates begin to fall.
+        finish: what is done with the averaged weights at the end, or for its time, at the beginning, with a copy.
+        clock: the run's time; one of `options.hours` from now by default.
     """
 
-    def __init__(self, options: TrainOptions, pictures: Pictures, folder: Path, init: dict[str, Tensor] | None = None):
-        self.options, self.folder, self.init = options, folder, init
-        self.team = Team("cuda" if torch.cuda.is_available() else "cpu")
-        self.config = CONFIGS[options.config]
+    def __init__(
+        self,
+        options: TrainOptions,
+        pictures: Pictures,
+        folder: Path,
+        start: Start | None = None,
+        *,
+        trunk: Path | None = None,
+        finish: Callable[..., None] = lambda model, *, rehearsal: None,
+        clock: Clock | None = None,
+    ):
+        self.options, self.pictures, self.folder = options, pictures, folder
+        self.start, self.trunk, self.finish = start, trunk, finish
+        self.clock = clock or Clock(options.hours)
+        self.device = pictures.store.device
+        self.team = Team(self.device)
+        self.config = options.model_config()
         torch.manual_seed(options.seed)
         self.model = ImageVAE(self.config)
-        if init is not None:
-            self._load(init)
+        patches = lambda: pictures.patches(40000, PATCH, np.random.default_rng(options.seed))
+        if start is None:
+            self.model.init_linear(patches())
         else:
-            self.model.init_linear(pictures.patches(40000, PATCH, np.random.default_rng(options.seed)))
-        self.model.to(self.team.device, memory_format=torch.channels_last)
+            start.fill(self.model, patches)
+        self.model.to(self.device)
         self.ema = copy.deepcopy(self.model).requires_grad_(False)
         self.optimizers = build_optimizers(self.model, options.optimizer, options.rate)
         self.step = self.crops = self.skipped = 0
-        self.spent_s = 0.0
+        self.trunk_written = False
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / CHECKPOINT).exists():
-            meta = checkpoint.load(folder / CHECKPOINT, self.model, self.ema, self.optimizers)
+        if meta := checkpoint.restore(folder, self.model, self.ema, self.optimizers):
             self.step, self.crops, self.skipped = meta["step"], meta["crops_seen"], meta["skipped"]
-            self.spent_s = meta["spent_s"]
+            self.clock.spent_before_s, self.trunk_written = meta["spent_s"], meta["trunk_written"]
+        elif start is not None:
+            self.step, self.crops = start.step, start.crops
+            checkpoint.restore_optimizers(self.model, self.optimizers, start.states)
         torch.manual_seed(options.seed + 1000 * self.team.rank + self.step)
-        self.validation = pictures.validation_crops(options.crop) if pictures.validation else None
-        self.batches = Batches(pictures, [options.seed, self.step], self.team.rank, self.team.size)
-        wrap = torch.compile if options.compile else lambda function: function
-        self.forward, self.forward_both = wrap(self.model.forward), wrap(self.model.bound_of_both_codings)
-        self.recent: list[tuple[float, float, float]] = []
-        self.reported = (time.monotonic(), self.crops)
-
-    def _load(self, weights: dict[str, Tensor]) -> None:
-        """Starts from weights; a posterior that they lack is a new one."""
-        missing, unexpected = self.model.load_state_dict(weights, strict=False)
-        if unexpected or any(not name.startswith("posterior.") for name in missing):
-            raise ValueError("the weights are not those of the configuration")
+        self.generator = torch.Generator(self.device)
+        self.generator.manual_seed(options.seed * 1_000_003 + self.step)
+        self.forward, self.forward_both = self.model.forward, self.model.bound_of_both_codings
+        self.compiled = options.compile
+        if self.compiled:
+            self.forward, self.forward_both = torch.compile(self.forward), torch.compile(self.forward_both)
+        self.replayed = Replayed(
+            self._compute, self.device, enabled=options.graph and self.device.type == "cuda" and self.team.size == 1
+        )
+        self.phase: tuple[int, int, bool] | None = None
+        self.average_share = torch.zeros((), device=self.device)
+        self.figures = torch.zeros(len(FIGURES) + 2, device=self.device)
+        self.read_at = self.reported_at = (time.monotonic(), self.step, self.crops)
 
     @property
     def progress(self) -> float:
-        """Share of the run that is done."""
-        return self.spent_s / (self.options.hours * 3600)
-
-    @property
-    def frozen(self) -> bool:
-        """Whether the latents stay as they are."""
-        return self.options.frozen_encoder or self.options.posterior_only
+        """Share of the time to train that is over, the same in all processes."""
+        return self.team.agree(self.clock.progress)
 
     def run(self) -> ImageVAE:
-        """Trains until the run's hours are used up and returns the averaged weights.
+        """Trains until the run's hours are used up, exports, and returns the averaged weights.
 
         Raises:
             RuntimeError: more than 0.1 % of the steps had non-finite gradients.
         """
-        with flushed_denormals():
-            return self._run()
+        self._log(options=asdict(self.options), parameters=sum(p.numel() for p in self.model.parameters()))
+        stream = contextlib.nullcontext()
+        if self.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True
+            stream = torch.cuda.stream(torch.cuda.Stream(self.device))
+            torch.cuda.synchronize(self.device)
+        with flushed_denormals(), stream:
+            try:
+                return self._run()
+            finally:
+                self.pictures.close()
 
     def _run(self) -> ImageVAE:
-        self._log(options=asdict(self.options), parameters=sum(p.numel() for p in self.model.parameters()))
-        begun, saved = time.monotonic() - self.spent_s, time.monotonic()
-        while True:
-            self.spent_s = self.team.agree(time.monotonic() - begun)
-            if self.progress >= 1:
-                break
-            self._train_step()
+        self._rehearse()
+        self.pictures.watch()
+        saved = validated = time.monotonic()
+        while (progress := self.progress) < 1:
+            self.pictures.take_news()
+            if self.trunk and not self.trunk_written and progress >= 1 - self.options.decay_share:
+                self._write_trunk()
+            begun = time.monotonic()
+            self._train_step(progress)
+            if self.step - self.read_at[1] >= READ_STEPS or time.monotonic() - self.read_at[0] > READ_S:
+                self._read()
             now = time.monotonic()
-            if now - self.reported[0] > (1 if sys.stderr.isatty() else 30):
-                self._report()
+            self.clock.step_s = now - begun
             if now - saved > CHECKPOINT_S:
                 self._save()
                 saved = time.monotonic()
-        self._report()
+            if now - validated > max(CHECKPOINT_S, self.clock.parts["validation"] / VALIDATION_SHARE):
+                self._validate()
+                validated = time.monotonic()
+        self._read()
         self._save()
+        self._validate()
+        if self.team.rank == 0:
+            self.finish(self.ema, rehearsal=False)
         self.team.close()
         return self.ema
 
-    def _choose_parts(self) -> None:
-        options, model = self.options, self.model
-        prior_only = self.init is None and self.progress < options.prior_share
-        model.prior.requires_grad_(not options.posterior_only)
-        model.analysis.requires_grad_(not (prior_only or self.frozen))
-        model.prior.log2_gain.requires_grad_(not (prior_only or self.frozen))
-        model.hyper_analysis.requires_grad_(not self.frozen)
-        model.synthesis.requires_grad_(not (prior_only or options.posterior_only))
+    def _rehearse(self) -> None:
+        """Does what the end of the run does, so that the time for it can be kept."""
+        with self.clock.measured("checkpoint"):
+            self._save()
+        self._validate()
+        if self.team.rank == 0:
+            with self.clock.measured("finish"):
+                self.finish(copy.deepcopy(self.ema), rehearsal=True)
 
-    def _train_step(self) -> None:
+    def _begin(self, phase: tuple[int, int, bool]) -> None:
+        """Prepares for crops a step and process, pixels a side, and whether the prior learns alone."""
+        count, crop, prior_only = self.phase = phase
+        options, model = self.options, self.model
+        model.prior.requires_grad_(not options.posterior_only)
+        model.analysis.requires_grad_(not (prior_only or options.frozen))
+        model.prior.log2_gain.requires_grad_(not (prior_only or options.frozen))
+        model.hyper_analysis.requires_grad_(not options.frozen)
+        model.synthesis.requires_grad_(not (prior_only or options.posterior_only))
+        self.pictures.store.prepare(crop)
+        self.numbers = torch.empty(count * self.team.size, NUMBERS + 1, device=self.device)
+        self.replayed.forget()
+
+    def _train_step(self, progress: float = 0.0) -> None:
         options = self.options
-        crop = options.final_crop if self.progress > 1 - FINAL_SHARE else options.crop
+        crop = options.final_crop if progress > 1 - FINAL_SHARE else options.crop
         count = max(1, round(options.batch * (options.crop / crop) ** 2))
-        self._choose_parts()
-        set_rate(self.optimizers, rate_fraction(self.progress, self.step, options))
-        x, quality = self.batches.next(count, crop)
-        x = x.to(self.team.device, memory_format=torch.channels_last).float() / 255
-        quality = quality.to(self.team.device)
+        prior_only = self.start is None and progress < options.prior_share
+        if self.phase != (count, crop, prior_only):
+            self._begin((count, crop, prior_only))
+        set_rate(self.optimizers, rate_fraction(progress, self.step, options))
+        self.average_share.fill_(average_share(options.ema, self.step + 1))
+        self.numbers.uniform_(generator=self.generator)
+        self.replayed()
+        self.step += 1
+        self.crops += count * self.team.size
+
+    def _compute(self) -> None:
+        """A step, on the device: crops, gradients, update, average, figures."""
+        count, crop, _ = self.phase
+        numbers = self.numbers[count * self.team.rank : count * (self.team.rank + 1)]
+        quality = numbers[:, NUMBERS]
+        clean = quality >= self.options.clean_from
+        x = self.pictures.store.crops(numbers[:, :NUMBERS], crop, clean).float() / 255
+        loss, bound = self._gradients(x, quality)
+        self.team.average_gradients(self.model)
+        finite = apply_gradients(self.optimizers, self.model, self.options.clip)
+        move(list(self.ema.parameters()), list(self.model.parameters()), self.average_share * finite)
+        values = [loss, bound.total_bpp.mean(), bound.psnr_db.mean(), torch.ones_like(loss)]
+        values = torch.where(finite > 0, torch.stack(values).detach().float(), 0.0)
+        self.figures += torch.cat([values, 1 - finite[None]])
+
+    def _gradients(self, x: Tensor, quality: Tensor) -> tuple[Tensor, Bound]:
+        """Loss, its gradients, and the bound of `[B, 3, H, W]` pictures in [0, 1] at `[B]` qualities."""
+        try:
+            return self._forward_and_backward(x, quality)
+        except Exception as error:
+            if not self.compiled:
+                raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            print(f"not compiled, steps go on without: {reason}", file=sys.stderr, flush=True)
+        self.compiled = False
+        self.forward, self.forward_both = self.model.forward, self.model.bound_of_both_codings
+        return self._forward_and_backward(x, quality)
+
+    def _forward_and_backward(self, x: Tensor, quality: Tensor) -> tuple[Tensor, Bound]:
+        options = self.options
         lmbda = self.config.lmbda(quality)
-        with autocast(self.team.device):
-            if self.frozen:
-                bounds = self.forward_both(x, quality, optimised(quality))
+        with autocast(self.device):
+            if options.frozen:
+                bounds = self.forward_both(x, quality, optimised(quality, self.config))
                 shares = (1 - options.sampled_share, options.sampled_share)
             else:
                 bounds, shares = (self.forward(x, quality)[1],), (1.0,)
         # Without a share, no gradient: with one of 0, weights that only this coding has would still decay.
         loss = sum(share * weighted_loss(b, lmbda) for share, b in zip(shares, bounds, strict=True) if share)
-        bound = bounds[0]
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
-        self.team.average_gradients(self.model)
-        finite = apply_gradients(self.optimizers, self.model, options.clip)
-        self.step += 1
-        self.crops += count * self.team.size
-        if not finite:
-            self._skip()
-            return
-        update_average(self.ema, self.model, options.ema, self.step)
-        self.recent.append(tuple(float(v.detach().mean()) for v in (loss, bound.total_bpp, bound.psnr_db)))
+        return loss, bounds[0]
 
-    def _skip(self) -> None:
-        self.skipped += 1
-        self._log(skipped=self.skipped)
-        if self.step > 2000 and self.skipped > MAX_SKIPPED * self.step:
-            raise RuntimeError(f"{self.skipped} of {self.step} steps had non-finite gradients")
+    def _read(self) -> dict[str, float]:
+        """Reads the figures, says and logs their means since the last time, and counts steps that were skipped."""
+        *sums, counted, skipped = self.figures.tolist()
+        self.figures.zero_()
+        now, means = time.monotonic(), {}
+        if skipped:
+            self.skipped += round(skipped)
+            self._log(skipped=self.skipped)
+            if self.step > 2000 and self.skipped > MAX_SKIPPED * self.step:
+                raise RuntimeError(f"{self.skipped} of {self.step} steps had non-finite gradients")
+        self.read_at = (now, self.step, self.crops)
+        if counted:
+            means = {name: value / counted for name, value in zip(FIGURES, sums, strict=True)}
+            self._report(means, now)
+        return means
 
-    def _report(self) -> None:
-        """Says and logs the means since the last report."""
-        if self.team.rank or not self.recent:
-            return
-        loss, bpp, psnr_db = np.mean(self.recent, axis=0)
-        now = time.monotonic()
-        speed = (self.crops - self.reported[1]) / (now - self.reported[0])
-        left = (self.options.hours * 3600 - self.spent_s) / 60
-        bar = "#" * int(20 * self.progress)
-        line = (
-            f"[{bar:<20}] step {self.step}  loss {loss:.4f}  {bpp:.3f} bpp  {psnr_db:.2f} dB  "
-            f"{speed:.1f} crops/s  {max(0, left):.0f} min left"
-        )
-        print(line, end="\r" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
-        self._log(loss=round(loss, 5), bpp=round(bpp, 4), psnr_db=round(psnr_db, 3), crops_per_s=round(speed, 1))
-        self.recent, self.reported = [], (now, self.crops)
-
-    def _save(self) -> None:
-        """Writes the checkpoint, and measures the averaged weights."""
+    def _report(self, means: dict[str, float], now: float) -> None:
+        since, _, crops = self.reported_at
+        self.reported_at = (now, self.step, self.crops)
         if self.team.rank:
             return
-        meta = {"step": self.step, "spent_s": self.spent_s, "crops_seen": self.crops, "skipped": self.skipped}
-        meta |= {"options": asdict(self.options), "config": self.config.to_dict()}
-        checkpoint.save(self.folder / CHECKPOINT, self.model, self.ema, self.optimizers, meta)
-        if self.validation is not None:
-            self._log(validation=validate(self.ema, self.validation, both_codings=self.frozen))
+        speed = (self.crops - crops) / (now - since)
+        bar = "#" * int(20 * min(1.0, self.clock.progress))
+        line = (
+            f"[{bar:<20}] step {self.step}  loss {means['loss']:.4f}  {means['bpp']:.3f} bpp  "
+            f"{means['psnr_db']:.2f} dB  {speed:.1f} crops/s  {max(0.0, self.clock.left_s) / 60:.1f} min left"
+        )
+        print(line, end="\r" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
+        extra = {"pictures": self.pictures.count}
+        if self.device.type == "cuda":
+            extra["gigabytes"] = round(torch.cuda.max_memory_allocated(self.device) / 1e9, 2)
+            extra["graph"] = self.replayed.graph is not None
+        self._log(**{name: round(value, 5) for name, value in means.items()}, crops_per_s=round(speed, 1), **extra)
+
+    def _save(self) -> None:
+        """Writes a checkpoint."""
+        if self.team.rank:
+            return
+        meta = self._meta() | {"spent_s": self.clock.spent_s, "trunk_written": self.trunk_written}
+        checkpoint.write(self.folder, checkpoint.CHECKPOINT, self.step, self.model, self.optimizers, meta, ema=self.ema)
+
+    def _write_trunk(self) -> None:
+        self.trunk_written = True
+        if self.team.rank == 0:
+            checkpoint.write(self.trunk, checkpoint.TRUNK, self.step, self.model, self.optimizers, self._meta())
+            self._log(trunk=str(self.trunk))
+
+    def _meta(self) -> dict:
+        meta = {"step": self.step, "crops_seen": self.crops, "skipped": self.skipped}
+        return meta | {"options": asdict(self.options), "config": self.config.to_dict()}
+
+    def _validate(self) -> None:
+        """Measures the averaged weights on what is held out, of what has arrived."""
+        if self.team.rank:
+            return
+        # what has arrived since counts from the next one on, for the time that is kept as well
+        pictures = {"validation": self.pictures.validation, "validation_graphics": self.pictures.validation_graphics}
+        with self.clock.measured("validation"):
+            for kind, held_out in pictures.items():
+                crops = validation_crops(held_out, self.options.crop)
+                if len(crops):
+                    figures = validate(self.ema, crops, both_codings=self.options.frozen)
+                    self._log(**{kind: figures, "validation_crops": len(crops)})
 
     def _log(self, **entry) -> None:
         if self.team.rank == 0:
-            entry = {"step": self.step, "crops": self.crops, "spent_s": round(self.spent_s)} | entry
+            entry = {"step": self.step, "crops": self.crops, "spent_s": round(self.clock.spent_s, 1)} | entry
             with open(self.folder / "log.jsonl", "a") as file:
                 file.write(json.dumps(entry) + "\n")

@@ -1,4 +1,8 @@
-"""Optimisers: one for the matrices of the networks, AdamW for everything else."""
+"""Optimisers: one for the matrices of the networks, AdamW for everything else.
+
+A step reads nothing back from the device: rates are tensors there, and so is whether a step counts. The same kernels
+run whatever these say, so that a step can be recorded once and replayed (`graph`).
+"""
 
 from __future__ import annotations
 
@@ -10,39 +14,62 @@ from torch import Tensor, nn
 
 from vaecodec.precision import fast_type
 
-OPTIMIZERS = ("muon", "soap", "adamw")
-MATRIX_RATES = {"muon": 0.02, "soap": 2e-3, "adamw": 1.5e-3}
+OPTIMIZERS = ("muon", "adamw")
+MATRIX_RATES = {"muon": 0.02, "adamw": 1.5e-3}
 VECTOR_RATE = 1.5e-3
 LINEAR_RATE = 1e-4
 """For the linear path, which starts as PCA."""
+Params = Iterable[nn.Parameter] | list[dict]
 
 
-class Muon(torch.optim.Optimizer):
+class _OnDevice(torch.optim.Optimizer):
+    """Rates are tensors beside the parameters; each group remembers its full one as `peak_lr`."""
+
+    def __init__(self, params: Params, defaults: dict):
+        super().__init__(params, defaults)
+        for group in self.param_groups:
+            group["peak_lr"] = float(group["lr"])
+            group["lr"] = torch.tensor(group["peak_lr"], device=group["params"][0].device)
+
+    def _buffers(self, parameters: list[nn.Parameter], key: str) -> list[Tensor]:
+        """The parameters' states of a name, zero at first."""
+        return [
+            self.state[p][key] if key in self.state[p] else self.state[p].setdefault(key, torch.zeros_like(p))
+            for p in parameters
+        ]
+
+
+class Muon(_OnDevice):
     """Momentum, orthogonalised by Newton-Schulz (Jordan et al. 2024).
 
     The same update as `torch.optim.Muon`, but matrices of one shape go through the iteration together: on a CPU that
     takes a third of the time, a tenth of a training step of `light`.
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0):
+    def __init__(self, params: Params, lr: float, momentum: float = 0.95, weight_decay: float = 0.0):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
-        """One update of all matrices that have a gradient."""
+    def step(self, closure: None = None, *, share: Tensor | float = 1.0) -> None:
+        """One update of all matrices that have a gradient.
+
+        Args:
+            share: of the update that is made, 1, or 0 for none, in which case momentum stays as it is too.
+        """
         for group in self.param_groups:
             shapes: dict[tuple[int, ...], list[nn.Parameter]] = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     shapes[tuple(parameter.shape)].append(parameter)
+            rate = group["lr"] * share
             for (rows, columns), parameters in shapes.items():
-                buffers = [self.state[p].setdefault("momentum_buffer", torch.zeros_like(p)) for p in parameters]
+                buffers = self._buffers(parameters, "momentum_buffer")
                 gradients = [p.grad for p in parameters]
-                torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
+                move(buffers, gradients, (1 - group["momentum"]) * share)
                 ahead = torch.stack(torch._foreach_lerp(gradients, buffers, group["momentum"]))
-                updates = orthogonalise(ahead) * max(1.0, rows / columns) ** 0.5
-                torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-                torch._foreach_add_(parameters, list(updates.to(parameters[0].dtype)), alpha=-group["lr"])
+                updates = orthogonalise(ahead) * (-rate * max(1.0, rows / columns) ** 0.5)
+                torch._foreach_mul_(parameters, 1 - rate * group["weight_decay"])
+                torch._foreach_add_(parameters, list(updates.to(parameters[0].dtype)))
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
@@ -57,13 +84,51 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     return x.mT if tall else x
 
 
+class AdamW(_OnDevice):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), without the correction of the first averages.
+
+    With these decays that correction is a factor between 0.45 and 1.1 over the first fifty steps, which the warm-up
+    covers; without it there is no count of steps, so that states can be taken over by another run as they are.
+    """
+
+    def __init__(self, params: Params, lr: float, betas: tuple[float, float] = (0.9, 0.95), weight_decay: float = 0.0):
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None, *, share: Tensor | float = 1.0) -> None:
+        """One update of all parameters that have a gradient; `share` as of `Muon.step`."""
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if not parameters:
+                continue
+            gradients = [p.grad for p in parameters]
+            means, squares = (self._buffers(parameters, key) for key in ("exp_avg", "exp_avg_sq"))
+            rate = group["lr"] * share
+            move(means, gradients, (1 - group["betas"][0]) * share)
+            move(squares, torch._foreach_mul(gradients, gradients), (1 - group["betas"][1]) * share)
+            updates = torch._foreach_sqrt(squares)
+            torch._foreach_add_(updates, 1e-8)
+            updates = torch._foreach_div(means, updates)
+            torch._foreach_mul_(updates, -rate)
+            if group["weight_decay"]:
+                torch._foreach_mul_(parameters, 1 - rate * group["weight_decay"])
+            torch._foreach_add_(parameters, updates)
+
+
+@torch.no_grad()
+def move(values: list[Tensor], targets: list[Tensor], share: Tensor | float) -> None:
+    """Moves each of some tensors towards another by a share of the way, which may lie on the device."""
+    ways = torch._foreach_sub(targets, values)
+    torch._foreach_mul_(ways, share)
+    torch._foreach_add_(values, ways)
+
+
 def build_optimizers(model: nn.Module, name: str, scale: float = 1.0) -> list[torch.optim.Optimizer]:
-    """Optimisers whose groups remember their full rate as `peak_lr`.
+    """Optimisers for the parameters of a model, on the device where those are.
 
     Args:
         model: an `ImageVAE`.
-        name: what turns the matrices: `muon`, `soap` (Vyas et al. 2024; from the package pytorch_optimizer) or
-            `adamw`.
+        name: what turns the matrices: `muon` or `adamw`.
         scale: multiplies all rates.
     """
     matrices, vectors, linear = [], [], []
@@ -75,52 +140,49 @@ def build_optimizers(model: nn.Module, name: str, scale: float = 1.0) -> list[to
         else:
             vectors.append(parameter)
     adam_groups = [
-        {"params": vectors, "lr": VECTOR_RATE * scale, "weight_decay": 0.0},
-        {"params": linear, "lr": LINEAR_RATE * scale, "weight_decay": 0.0},
+        {"params": vectors, "lr": VECTOR_RATE * scale},
+        {"params": linear, "lr": LINEAR_RATE * scale},
     ]
     rate = MATRIX_RATES[name] * scale
     if name == "adamw":
         adam_groups.append({"params": matrices, "lr": rate, "weight_decay": 0.01})
-    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(adam_groups, betas=(0.9, 0.95))]
-    if name == "muon":
-        optimizers.append(Muon(matrices, lr=rate, weight_decay=0.01))
-    elif name == "soap":
-        from pytorch_optimizer import SOAP
-
-        optimizers.append(SOAP(matrices, lr=rate, betas=(0.95, 0.95), weight_decay=0.01, precondition_frequency=10))
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["peak_lr"] = group["lr"]
-    return optimizers
+    adam = AdamW([group for group in adam_groups if group["params"]], lr=rate)
+    return [adam, Muon(matrices, lr=rate, weight_decay=0.01)] if name == "muon" else [adam]
 
 
 def set_rate(optimizers: list[torch.optim.Optimizer], fraction: float) -> None:
     """Sets every group to a fraction of its full rate."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * fraction
-
-
-def apply_gradients(optimizers: list[torch.optim.Optimizer], model: nn.Module, clip: float) -> bool:
-    """One update by the gradients that a model has, their norm clipped; returns whether they were finite.
-
-    Nothing changes if they were not.
-    """
-    trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
-    finite = bool(torch.isfinite(nn.utils.clip_grad_norm_(trained, clip)))
-    if finite:
-        for optimizer in optimizers:
-            optimizer.step()
-    return finite
+            group["lr"].fill_(group["peak_lr"] * fraction)
 
 
 @torch.no_grad()
-def update_average(ema: nn.Module, model: nn.Module, decay: float, step: int) -> None:
-    """Moves averaged weights towards a model's; at first faster, so that they forget the start.
+def apply_gradients(optimizers: list[torch.optim.Optimizer], model: nn.Module, clip: float) -> Tensor:
+    """One update by the gradients that a model has, their norm clipped.
 
-    Args:
-        decay: a step, later on.
-        step: how many have been made.
+    Returns:
+        1.0, or 0.0 if a gradient was not finite: then nothing has changed. On the device, `[]` float32.
     """
-    decay = min(decay, step / (step + 20))
-    torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - decay)
+    trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
+    flat = torch.cat([parameter.grad.flatten() for parameter in trained])
+    norm = flat.norm()
+    finite = torch.isfinite(norm)
+    flat = torch.where(finite, flat * (clip / (norm + 1e-6)).clamp_max(1.0), 0.0)
+    parts = flat.split([parameter.numel() for parameter in trained])
+    for parameter, part in zip(trained, parts, strict=True):
+        parameter.grad = part.view(parameter.shape)
+    finite = finite.float()
+    for optimizer in optimizers:
+        optimizer.step(share=finite)
+    return finite
+
+
+def average_share(decay: float, step: int) -> float:
+    """By how much averaged weights move in a step: 1 - `decay`, and at first more, so that they forget the start."""
+    return 1 - min(decay, step / (step + 20))
+
+
+def update_average(ema: nn.Module, model: nn.Module, decay: float, step: int) -> None:
+    """Moves averaged weights towards a model's, as `average_share` says for a step."""
+    move(list(ema.parameters()), list(model.parameters()), average_share(decay, step))

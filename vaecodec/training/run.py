@@ -1,30 +1,84 @@
-"""What `vaecodec train` does: read the pictures, train, plot, export."""
+"""What `vaecodec train` does: read the pictures, train, export, plot."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from vaecodec.errors import ModelError, VaecodecError
-from vaecodec.model import CONFIGS
-from vaecodec.training.data import Pictures
-from vaecodec.training.loop import Trainer, TrainOptions
+from vaecodec.model import CONFIGS, ImageVAE
+from vaecodec.training.clock import Clock
+from vaecodec.training.data import MEMORY_BYTES, Pictures
+from vaecodec.training.growth import MAY_GROW, check_growth
+from vaecodec.training.loop import Trainer
+from vaecodec.training.options import TrainOptions
+from vaecodec.training.sources import unreadable
+from vaecodec.training.start import read_start
+from vaecodec.training.team import training_device
 
 
 class TrainingError(VaecodecError):
     """A run cannot begin or go on."""
 
 
-def run(config: str, data: list[Path], hours: float, folder: Path, *, init: str | None, export: Path | None, **options):
+def run(
+    config: str,
+    data: list[Path],
+    hours: float,
+    folder: Path,
+    *,
+    init: str | None = None,
+    export: Path | None = None,
+    trunk: Path | None = None,
+    graphics: tuple[Path, ...] = (),
+    graphics_share: float = 1 / 6,
+    memory_bytes: float = MEMORY_BYTES,
+    begun: float | None = None,
+    **options,
+) -> ImageVAE:
     """Trains and returns the averaged model; arguments as of `vaecodec train`.
+
+    Args:
+        begun: when the run began, by `time.monotonic`, if not now.
 
     Raises:
         TrainingError, ModelError: with the reason.
     """
+    clock = Clock(hours, begun)
     if config not in CONFIGS:
         raise TrainingError(f"unknown configuration {config!r}; there are: {', '.join(CONFIGS)}")
     settings = TrainOptions(config=config, hours=hours, **options)
+    _check(settings)
+    start = read_start(init) if init else None
+    if start:
+        settings = replace(settings, distortion=settings.distortion or start.config.distortion)
+        try:
+            check_growth(start.config, settings.model_config())
+        except ValueError as error:
+            raise ModelError(f"{init}: it cannot be the start of this configuration: {error}") from error
+    try:
+        pictures = Pictures(
+            data,
+            minimum=settings.crop,
+            graphics=graphics,
+            graphics_share=graphics_share,
+            memory_bytes=memory_bytes,
+            device=training_device(),
+        )
+        _say(pictures, clock)
+        finish = partial(_finish, folder, export)
+        return Trainer(settings, pictures, folder, start, trunk=trunk, finish=finish, clock=clock).run()
+    except (ValueError, RuntimeError) as error:
+        raise TrainingError(str(error)) from error
+
+
+def _check(settings: TrainOptions) -> None:
+    if unknown := [name for name, _ in settings.sizes if name not in MAY_GROW - {"lambda_max"}]:
+        raise TrainingError(f"no size that can be set: {', '.join(unknown)}")
     if settings.crop % 64 or settings.final_crop % 64:
         raise TrainingError("crops need sides that are multiples of 64")
     if not 0 <= settings.sampled_share <= 1:
@@ -32,28 +86,29 @@ def run(config: str, data: list[Path], hours: float, folder: Path, *, init: str 
     both_learn = settings.frozen_encoder and not settings.posterior_only
     if settings.sampled_share != TrainOptions.sampled_share and not both_learn:
         raise TrainingError("a share of sampled z goes with a frozen encoder, and not with training the posterior only")
-    weights = None
-    if init:
-        from vaecodec.weights import load_model
 
-        stored = load_model(init)
-        ours, theirs = CONFIGS[config].to_dict(), stored.config.to_dict()
-        if theirs | {"name": config, "bits_back": ours["bits_back"] or theirs["bits_back"]} != ours:
-            raise ModelError(f"{init}: its sizes are not those of the configuration {config}")
-        weights = stored.weights()
-    try:
-        pictures = Pictures(data, minimum=settings.crop)
-        model = Trainer(settings, pictures, folder, weights).run()
-    except (ValueError, RuntimeError) as error:
-        raise TrainingError(str(error)) from error
-    if int(os.environ.get("RANK", 0)):
-        return model
-    plot_log(folder / "log.jsonl", folder / "log.png")
+
+def _say(pictures: Pictures, clock: Clock) -> None:
+    held_out = f"{len(pictures.validation)} and {len(pictures.validation_graphics)} graphics"
+    lines = [f"{pictures.count} pictures to train on, {held_out} held out, read after {clock.spent_s:.0f} s"]
+    if pictures.left_out:
+        reason = unreadable(pictures.left_out) or "too small, no picture, or no room"
+        lines.append(f"{len(pictures.left_out)} files left out: {reason}")
+    if pictures.incomplete:
+        lines.append(f"not whole yet: {', '.join(sorted(pictures.incomplete))}")
+    print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def _finish(folder: Path, export: Path | None, model: ImageVAE, *, rehearsal: bool) -> None:
+    """Stores a model, and draws the log; a rehearsal leaves nothing behind."""
     if export:
         from vaecodec.weights import save_model
 
-        save_model(model, export)
-    return model
+        export.parent.mkdir(parents=True, exist_ok=True)
+        temporary = export.with_suffix(".part")
+        save_model(model, temporary)
+        temporary.unlink() if rehearsal else os.replace(temporary, export)
+    plot_log(folder / "log.jsonl", folder / "log.png")
 
 
 def plot_log(log: Path, picture: Path) -> None:
@@ -76,7 +131,8 @@ def plot_log(log: Path, picture: Path) -> None:
             axis.plot([e["crops"] for e in checks], means, color="C0", label="validation, averaged weights, unweighted")
         axis.set(xlabel="crops seen", ylabel=label)
         axis.grid(alpha=0.3)
-    axes[0].set_yscale("log")
+    if steps:
+        axes[0].set_yscale("log")
     axes[0].legend()
     figure.savefig(picture, dpi=110)
     plt.close(figure)

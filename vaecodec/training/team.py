@@ -9,22 +9,26 @@ import torch.distributed as dist
 from torch import nn
 
 
+def training_device() -> torch.device:
+    """Where this process trains: its own GPU, or the CPU."""
+    return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu")
+
+
 class Team:
     """This process and its peers.
 
     Args:
-        device: "cpu", or "cuda" for one GPU a process.
+        device: where this process works.
 
     Attributes:
         size, rank: how many processes, and which this is.
-        device: where it works.
     """
 
-    def __init__(self, device: str):
+    def __init__(self, device: torch.device):
         self.size, self.rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
-        self.device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device)
+        self.device = device
         if self.size > 1:
-            dist.init_process_group("nccl" if device == "cuda" else "gloo")
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
     def average_gradients(self, model: nn.Module) -> None:
         """Makes every process's gradients the mean of all."""
