@@ -3,8 +3,8 @@
     python benchmarks/calibrate.py --data photos/ -m light -o benchmarks/results/quality-map
 
 A quality of q, from 30 up to what the model reaches, is to look like a SSIMULACRA2 of q, in the mean over photographs.
-Held-out photographs are coded at a dozen places of the scale; their mean there, turned round, is the map, written as
-knots [quality, share of the scale] between which it is linear. Stopped, the program goes on where it was.
+Photographs are coded at a dozen places of the scale; their mean there, turned round, is the map, written as knots
+[quality, share of the scale] between which it is linear. Stopped, the program goes on where it was.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from common import (
     output_option,
     publish,
 )
-from held_out import held_out_parts, picture_of
+from held_out import calibration_photographs, picture_of
 
 from vaecodec.effort import DEFAULT_EFFORT
 
@@ -135,7 +135,7 @@ def report(result: dict) -> str:
     head = ["quality", "share of the scale", "standard deviation of SSIMULACRA2", "standard error of its mean"]
     means = result["means"]["ssimulacra2"]
     return (
-        f"Model {result['model_id']}, effort {result['effort']}, {result['parts']} parts of held-out photographs; "
+        f"Model {result['model_id']}, effort {result['effort']}, {result['parts']} parts of photographs; "
         f"their mean SSIMULACRA2 goes from {means[0]:.1f} to {means[-1]:.1f} along the model's scale.\n\n"
         f"{markdown_table([*head, 'mean of the other half of the pictures, less the quality'], cells)}\n"
     )
@@ -164,7 +164,7 @@ effort_option = click.option(
 @effort_option
 @numbers_option("--shares", SHARES, "Places on the scale, from 0 to 1 and rising", 0, 1)
 def main(data: tuple[Path, ...], output: Path, model: str | None, effort: int, shares: list[str]) -> None:
-    """Make the map of qualities of a model from held-out photographs."""
+    """Make the map of qualities of a model from photographs."""
     from vaecodec.codec import Codec
 
     places = [float(share) for share in shares]
@@ -172,7 +172,7 @@ def main(data: tuple[Path, ...], output: Path, model: str | None, effort: int, s
         raise click.UsageError("--shares: four or more, rising from 0 to 1")
     store = Store(output.with_suffix(".json"))
     try:
-        result = calibrate(store, Codec(model), held_out_parts(data)[0], shares, effort)
+        result = calibrate(store, Codec(model), calibration_photographs(data), shares, effort)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     publish(store, output, report(result))

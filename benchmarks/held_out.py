@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import click
@@ -15,6 +16,8 @@ SIDE = 512
 LEAST_SIDE = 256
 MOST_PARTS = 2
 """Of one picture, so that large ones do not count for more."""
+CALIBRATION_ONE_IN = 20
+"""Of the pictures, by the CRC of their names: half of those are held out (`training.sources.VALIDATION_ONE_IN`)."""
 GRAPHICS = ("graphics-", "nonphoto-")
 """Names of drawings, pages and screenshots begin so."""
 
@@ -30,6 +33,20 @@ def parts(picture: np.ndarray) -> list[np.ndarray]:
         for side, kept, long in ((height, rows, height > width), (width, columns, height <= width))
     ]
     return [picture[top : top + rows, left : left + columns].copy() for top, left in zip(*starts, strict=True)]
+
+
+def calibration_photographs(sources: tuple[Path, ...]) -> dict[str, np.ndarray]:
+    """One part of every photograph that training holds out, and of as many others again that it does not.
+
+    For the mean over photographs that is surer than the held-out ones alone, and of it weights have learned nothing.
+    """
+    from vaecodec.training.data import held_out
+
+    wanted = lambda name: zlib.crc32(name.encode()) % CALIBRATION_ONE_IN == 0 and not name.startswith(GRAPHICS)
+    pictures = held_out(list(sources), minimum=LEAST_SIDE, wanted=wanted)
+    if not pictures:
+        raise click.ClickException("no photograph for the map among these")
+    return {f"{name} 0": parts(picture.permute(1, 2, 0).numpy())[0] for name, picture in pictures.items()}
 
 
 def held_out_parts(sources: tuple[Path, ...]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

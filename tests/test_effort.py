@@ -15,14 +15,17 @@ from conftest import TINY, picture
 from PIL import Image
 from skimage import data as photographs
 
-from vaecodec import descent
+from vaecodec import choice, descent
 from vaecodec.bound import nearest
 from vaecodec.cli import main
 from vaecodec.codec import Codec
-from vaecodec.container import QUALITY_MAX, quality_code
-from vaecodec.effort import EFFORTS, SHOWN_FROM, check_effort
+from vaecodec.container import QUALITY_MAX, quality_code, read_header
+from vaecodec.distortion import DISTORTIONS, ssimulacra2
+from vaecodec.effort import EFFORTS, LEVELS, SHOWN_FROM, check_effort
 from vaecodec.errors import VaecodecError
 from vaecodec.interruption import keeping_the_best
+from vaecodec.latents import SymbolWeights
+from vaecodec.prior import Cells
 
 
 def crop(name: str, width: int, height: int, left: int = 60, top: int = 40) -> np.ndarray:
@@ -40,7 +43,14 @@ PICTURES = {
 
 @pytest.fixture(scope="module")
 def light() -> Codec:
-    return Codec()
+    """The model for squared error."""
+    return Codec("light-psnr")
+
+
+@pytest.fixture(scope="module")
+def looks() -> Codec:
+    """The model for how people see."""
+    return Codec("light")
 
 
 def objective(codec: Codec, rgb: np.ndarray, quality: float, effort: int, steps: int = 300) -> float:
@@ -52,10 +62,14 @@ def objective(codec: Codec, rgb: np.ndarray, quality: float, effort: int, steps:
 # --- levels
 
 
-def test_levels_rise() -> None:
-    steps = [level.steps for level in EFFORTS]
-    assert len(steps) == 10 and steps[:SHOWN_FROM] == [0] * SHOWN_FROM and steps == sorted(steps) and steps[-1] <= 300
-    assert [level.choices for level in EFFORTS] == sorted(level.choices for level in EFFORTS)
+@pytest.mark.parametrize("distortion", DISTORTIONS)
+def test_levels_rise(distortion: str) -> None:
+    steps = [level.steps for level in EFFORTS[distortion]]
+    assert (
+        len(steps) == LEVELS and steps[:SHOWN_FROM] == [0] * SHOWN_FROM and steps == sorted(steps) and steps[-1] <= 300
+    )
+    choices = [level.choices for level in EFFORTS[distortion]]
+    assert choices == sorted(choices)
     for effort in (-1, 10, 2.5):
         with pytest.raises(ValueError, match="0 to 9"):
             check_effort(effort)
@@ -190,6 +204,68 @@ def test_refined_files_decode_to_the_symbols_that_were_coded(tiny) -> None:
     assert np.array_equal(shown, tiny.synthesize(latents))
 
 
+# --- what looks good
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("quality", [1, 40, 100])
+def test_no_level_looks_worse_than_none(looks, name: str, quality: float) -> None:
+    base = objective(looks, PICTURES[name], quality, 0)
+    for effort in (1, 2, 3):
+        assert objective(looks, PICTURES[name], quality, effort) <= base
+
+
+def test_gradients_pay(looks) -> None:
+    """In the mean over pictures and qualities, more of them more; one of them everywhere."""
+    originals = [crop(name, 256, 224) for name in ("astronaut", "chelsea", "coffee")]
+    efforts, qualities = (0, 1, 2, 3, 5), (15.0, 50.0, 85.0)
+    total = lambda effort, quality: sum(objective(looks, rgb, quality, effort) for rgb in originals)
+    totals = np.array([[total(effort, quality) for quality in qualities] for effort in efforts])
+    relative = totals / totals[0]
+    assert (relative[2] < 0.982).all()
+    assert list(relative.mean(1)) == sorted(relative.mean(1), reverse=True)
+
+
+def test_gradients_of_tiles_choose_as_one_does(looks, monkeypatch) -> None:
+    rgb, costs = crop("coffee", 384, 256), {}
+    base = objective(looks, rgb, 60, 0)
+    for area in (256, 4):
+        monkeypatch.setattr(choice, "AREA", area)
+        costs[area] = objective(looks, rgb, 60, 3)
+    assert costs[4] < 0.99 * base
+    assert costs[4] == pytest.approx(costs[256], rel=0.01)
+
+
+def test_gradients_can_be_ended_early(looks) -> None:
+    rgb, calls = PICTURES["astronaut"], []
+    latents = looks.encode(rgb, quality_code(50), effort=9, progress=lambda *step: calls.append(step) or len(calls) < 2)
+    count = EFFORTS["looks"][9].choices
+    assert calls == [(1, count), (2, count)]
+    assert looks.objective(rgb, latents) <= objective(looks, rgb, 50, 0)
+
+
+@pytest.mark.parametrize("effort", [2, 3])
+def test_chosen_symbols_go_with_bits_back(looks, effort: int) -> None:
+    rgb = crop("coffee", 256, 256)
+    data = looks.compress(rgb, quality=60, effort=effort, coding=1)
+    header = read_header(data)
+    assert header.coding == 1
+    decoded = np.asarray(looks.decompress(data))
+    assert (
+        ssimulacra2(rgb, decoded) > ssimulacra2(rgb, np.asarray(looks.decompress(looks.compress(rgb, quality=60)))) - 2
+    )
+
+
+def test_weights_lie_where_symbols_do() -> None:
+    """A product of two factors, cut into cells as latents are; nowhere below the smallest."""
+    positions, channels = torch.rand(1, 1, 6, 10) + 0.5, torch.rand(1, 8, 1, 1) + 0.5
+    weights = SymbolWeights(positions, channels, 0.6)
+    plane = (positions * channels).clamp_min(0.6)
+    for step in range(4):
+        area = (slice(1, 3), slice(2, 5))
+        assert torch.equal(weights.part(step, area), Cells.part(plane, step)[..., 1:3, 2:5])
+
+
 # --- tiles
 
 
@@ -205,10 +281,11 @@ def refined(codec: Codec, rgb: np.ndarray, quality: float, steps: int) -> tuple[
 @pytest.mark.parametrize("effort", [3, 4])
 def test_tiles_are_as_good_as_one(tiny, monkeypatch, effort: int) -> None:
     rgb, costs = crop("coffee", 208, 144), {}
-    monkeypatch.setattr("vaecodec.codec.EFFORTS", (*EFFORTS[:4], replace(EFFORTS[4], steps=10)))
+    levels = EFFORTS["mse"]
+    monkeypatch.setitem(EFFORTS, "mse", (*levels[:4], replace(levels[4], steps=10)))
     base = objective(tiny, rgb, 50, 0)
     for area in (256, 4):
-        monkeypatch.setattr(descent, "AREA", area)
+        monkeypatch.setattr(choice, "AREA", area)
         costs[area] = objective(tiny, rgb, 50, effort)
     assert costs[4] < base
     assert costs[4] == pytest.approx(costs[256], rel=0.01)
@@ -216,7 +293,7 @@ def test_tiles_are_as_good_as_one(tiny, monkeypatch, effort: int) -> None:
 
 def test_what_is_held_does_not_move(tiny, monkeypatch) -> None:
     """An interruption in the second tile leaves the third one as the encoder inferred it."""
-    monkeypatch.setattr(descent, "AREA", 4)
+    monkeypatch.setattr(choice, "AREA", 4)
     rgb = crop("coffee", 384, 128)
     x, condition = tiny._to_tensor(rgb), torch.tensor([0.5])
     with torch.no_grad():
@@ -247,7 +324,7 @@ def test_a_bound_that_is_no_number_leaves_latents_alone(tiny, monkeypatch) -> No
 def test_the_best_so_far_is_taken(tiny) -> None:
     rgb, calls = PICTURES["astronaut"], []
     latents = tiny.encode(rgb, quality_code(50), effort=9, progress=lambda *step: calls.append(step) or len(calls) < 3)
-    assert calls == [(1, EFFORTS[9].steps), (2, EFFORTS[9].steps), (3, EFFORTS[9].steps)]
+    assert calls == [(1, EFFORTS["mse"][9].steps), (2, EFFORTS["mse"][9].steps), (3, EFFORTS["mse"][9].steps)]
     assert tiny.objective(rgb, latents) <= objective(tiny, rgb, 50, 0)
 
 

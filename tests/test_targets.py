@@ -1,4 +1,4 @@
-"""The search for a size or a PSNR, on curves made for it and on real files."""
+"""The search for a size, a PSNR or a SSIMULACRA2, on curves made for it and on real files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from vaecodec import metrics
 from vaecodec.container import QUALITY_MAX
+from vaecodec.distortion import ssimulacra2
 from vaecodec.errors import TargetError
 from vaecodec.targets import MAX_TRIALS, Goal, search
 
@@ -54,6 +55,20 @@ def test_psnr_is_never_under_and_near(lowest, rise, bend, share):
     assert trial.value <= goal + 0.15
 
 
+@settings(max_examples=300, deadline=None)
+@given(
+    lowest=st.floats(-40, 50), best=st.floats(80, 95), bend=st.floats(1.0, 2.5), share=st.floats(0.0, 1.0),
+    start=st.integers(0, QUALITY_MAX),
+)  # fmt: skip
+def test_ssimulacra2_is_never_under_and_within_half_a_point(lowest, best, bend, share, start):
+    curve = lambda t: best - (best - lowest) * (1 - t) ** bend
+    goal = curve(share)
+    encode, codes = counted(curve)
+    trial = search(encode, Goal.ssimulacra2(goal), start)
+    assert goal <= trial.value <= goal + 0.5
+    assert len(codes) <= MAX_TRIALS
+
+
 def test_unreachable_goals_name_the_nearest():
     encode, codes = counted(lambda t: 1000 + 9000 * t)
     with pytest.raises(TargetError, match="the nearest is 1000 bytes"):
@@ -80,6 +95,19 @@ def test_real_files_keep_their_targets(tiny):
     goal = (metrics.psnr_db(image, decoded[1]) + metrics.psnr_db(image, decoded[100])) / 2
     reached = metrics.psnr_db(image, np.asarray(tiny.decompress(tiny.compress(image, psnr=goal))))
     assert goal <= reached <= goal + 0.3
+
+
+def test_real_files_look_as_good_as_asked_for(tiny):
+    image = picture(260, 240)
+    looks = lambda data: ssimulacra2(image, np.asarray(tiny.decompress(data)))
+    worst, best = (looks(tiny.compress(image, quality=q)) for q in (1, 100))
+    goal = worst + 0.6 * (best - worst)
+    assert goal <= looks(tiny.compress(image, ssimulacra2=goal)) <= goal + 0.5
+    with pytest.raises(TargetError, match=f"the nearest is {best:.6g} by SSIMULACRA2"):
+        tiny.compress(image, ssimulacra2=99.5)
+    for score in (101, math.nan):
+        with pytest.raises(ValueError, match="a SSIMULACRA2 of"):
+            tiny.compress(image, ssimulacra2=score)
 
 
 def test_only_one_thing_can_be_asked_for(tiny):

@@ -78,6 +78,7 @@ def compress(
     size: float | None = None,
     bpp: float | None = None,
     psnr: float | None = None,
+    ssimulacra2: float | None = None,
     effort: int = DEFAULT_EFFORT,
     coding: int | None = None,
     progress: Progress | None = None,
@@ -92,7 +93,8 @@ def compress(
             SSIMULACRA2 of about that number. If nothing is asked for: 70, with `tune="psnr"` 50.
         size: instead of a quality, the largest file of at most so many bytes,
         bpp: the same in bits per pixel,
-        psnr: or the smallest file of at least so many dB (RGB); it means `tune="psnr"` unless told otherwise.
+        psnr: or the smallest file of at least so many dB (RGB); it means `tune="psnr"` unless told otherwise,
+        ssimulacra2: or the smallest file of at least that SSIMULACRA2.
         effort: 0 (one pass of the encoder) to 9 (most steps of descent for this picture); see `effort.EFFORTS`. From
             2 on no level gives a picture with a larger λ·D + R than 0, and none makes decoding slower.
         coding: of the hyperlatents: 0 rounds them, 1 codes them with bits-back where that is possible; `None` takes
@@ -105,12 +107,13 @@ def compress(
     Raises:
         ImageError: the picture cannot be used.
         ModelError: the model is unknown or damaged.
-        TargetError: no quality gives that size or PSNR; the message names the nearest.
+        TargetError: no quality gives what is asked for; the message names the nearest.
         ValueError: quality or effort is out of range, more than one thing is asked for, or both a model and a tune.
     """
     return _codec(model_for(model, tune, psnr=psnr)).compress(
-        image, quality=quality, size=size, bpp=bpp, psnr=psnr, effort=effort, coding=coding, progress=progress
-    )
+        image, quality=quality, size=size, bpp=bpp, psnr=psnr, ssimulacra2=ssimulacra2,
+        effort=effort, coding=coding, progress=progress,
+    )  # fmt: skip
 
 
 def decompress(

@@ -149,6 +149,12 @@ def main() -> None:
     metavar="DB",
     help="Smallest file of at least so many decibels; by the model for PSNR unless another is asked for.",
 )
+@click.option(
+    "--ssimulacra2",
+    type=click.FloatRange(max=100),
+    metavar="SCORE",
+    help="Smallest file of at least that SSIMULACRA2: 50 is medium quality, 70 high, 90 can hardly be told.",
+)
 @TUNE
 @EFFORT
 @click.option(
@@ -186,12 +192,13 @@ def compress(
       vaecodec compress photo.png photo.vae -q 85
       vaecodec compress photo.png photo.vae --size 100k
       vaecodec compress photo.png photo.vae --tune psnr -q 50
+      vaecodec compress photo.png photo.vae --ssimulacra2 80
       vaecodec compress *.jpg -o compressed/ --psnr 38
       vaecodec compress photos/ -o compressed/ -r -j 4 --resume
       cat photo.png | vaecodec compress - - > photo.vae
     """
     if sum(value is not None for value in asked.values()) > 1:
-        raise click.UsageError("ask for one of --quality, --size, --bpp and --psnr")
+        raise click.UsageError("ask for one of --quality, --size, --bpp, --psnr and --ssimulacra2")
     chosen = chosen_model(model, tune, psnr=asked["psnr"])
     catalog.read_model_info(catalog.model_path(chosen))  # or no file could be compressed
     from vaecodec import batch, images, transcode

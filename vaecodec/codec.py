@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vaecodec import container, descent, images, metrics
+from vaecodec import container, descent, distortion, images, metrics
 from vaecodec.bitsback import BitsBackCoder
 from vaecodec.bound import Bound
 from vaecodec.catalog import codec_class, find_model, model_for, model_path
 from vaecodec.choice import PictureGradient, choose
-from vaecodec.container import QUALITY_MAX
+from vaecodec.container import QUALITIES, QUALITY_MAX
 from vaecodec.effort import DEFAULT_EFFORT, EFFORTS, Effort, Progress, check_effort
 from vaecodec.errors import BitstreamError, ModelError, Unsupported, VaecodecError
 from vaecodec.images import ImageLike, Planes
@@ -107,6 +107,7 @@ class Codec:
         size: float | None = None,
         bpp: float | None = None,
         psnr: float | None = None,
+        ssimulacra2: float | None = None,
         effort: int = DEFAULT_EFFORT,
         coding: int | None = None,
         progress: Progress | None = None,
@@ -119,7 +120,8 @@ class Codec:
             size: instead of a quality, the largest file of at most so many bytes,
             bpp: the same in bits per pixel,
             psnr: or the smallest file of at least so many dB (RGB); a codec that was given neither model nor tune
-                makes it with the model for PSNR.
+                makes it with the model for PSNR,
+            ssimulacra2: or the smallest file of at least that SSIMULACRA2 (`distortion.ssimulacra2`).
             effort: 0 to 9, see `effort.EFFORTS`. 0 rounds latents to the nearest symbols, 1 tries those that are best
                 for rate and distortion together, 2 and 3 choose them by the distortion's gradient, and from 4 on steps
                 of descent go on from there. From 2 on no level gives a picture with a larger λ·D + R than 0:
@@ -133,13 +135,13 @@ class Codec:
         Raises:
             ImageError: the picture cannot be used.
             LimitError: there is not enough memory for it.
-            TargetError: no quality gives that size or PSNR.
+            TargetError: no quality gives what is asked for.
             ValueError: quality or effort is out of range, or more than one thing is asked for.
             VaecodecError: the file does not decode, which a sound machine never sees.
         """
         check_effort(effort)
-        if sum(asked is not None for asked in (quality, size, bpp, psnr)) > 1:
-            raise ValueError("ask for one of quality, size, bpp and psnr")
+        if sum(asked is not None for asked in (quality, size, bpp, psnr, ssimulacra2)) > 1:
+            raise ValueError("ask for one of quality, size, bpp, psnr and ssimulacra2")
         planes = images.planes_of(image)
         if psnr is not None and self._unspecified:
             other = self.others(model_for(psnr=psnr))
@@ -151,14 +153,23 @@ class Codec:
             latents = self.encode(planes.rgb, code, effort=effort, coding=coding, progress=progress)
             return latents, self._pack(planes, latents)
 
-        def attempt(code: int) -> tuple[float, bytes]:
-            latents, data = encode(code)
-            return len(data) if psnr is None else metrics.psnr_db(planes.rgb, self.synthesize(latents)), data
+        def search_for(goal: Goal, measure: Callable[[np.ndarray, np.ndarray], float] | None, **start: int) -> bytes:
+            def attempt(code: int) -> tuple[float, bytes]:
+                latents, data = encode(code)
+                return measure(planes.rgb, self.synthesize(latents)) if measure else len(data), data
 
-        if size is None and psnr is None:
-            data = encode(self.stored.qualities.code(quality))[1]
+            return search(attempt, goal, **start).result
+
+        if size is not None:
+            data = search_for(Goal.size(size), None)
+        elif psnr is not None:
+            data = search_for(Goal.psnr(psnr), metrics.psnr_db)
+        elif ssimulacra2 is not None:
+            goal = Goal.ssimulacra2(ssimulacra2)
+            start = self.stored.qualities.code(max(ssimulacra2, QUALITIES[0]))
+            data = search_for(goal, distortion.ssimulacra2, start=start)
         else:
-            data = search(attempt, Goal.size(size) if psnr is None else Goal.psnr(psnr)).result
+            data = encode(self.stored.qualities.code(quality))[1]
         if effort:
             self._check(data)
         return data

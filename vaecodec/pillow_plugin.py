@@ -19,7 +19,7 @@ from vaecodec.view import REDUCTIONS
 
 FORMAT = "VAE"
 _OPENS_AS = {"P": "RGB", "PA": "RGBA"}
-_OPTIONS = ("quality", "size", "bpp", "psnr", "effort", "tune", "model")
+_OPTIONS = ("quality", "size", "bpp", "psnr", "ssimulacra2", "effort", "tune", "model")
 
 
 def _accept(prefix: bytes) -> bool:

@@ -38,7 +38,7 @@ class Compress:
         metadata: which of "icc", "exif" and "xmp" to keep.
         max_pixels: larger pictures fail before they are read.
         threads: for each actor; ask Ray for as many CPUs.
-        asked: at most one of `quality`, `size`, `bpp` and `psnr`, as for `compress`.
+        asked: at most one of `quality`, `size`, `bpp`, `psnr` and `ssimulacra2`, as for `compress`.
     """
 
     def __init__(

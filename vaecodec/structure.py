@@ -162,10 +162,9 @@ def _blurred(planes: Tensor, *, as_measured: bool = False) -> Tensor:
         as_measured: borders as in the package ssimulacra2, which takes what is to the left and right for 0 and mirrors
             above and below.
     """
-    height, width = planes.shape[:2]
     if planes.device.type != "cpu" and not as_measured:
-        rows = _band(height, planes.device) @ planes.reshape(height, -1)
-        return (_band(width, planes.device) @ rows.view(height, width, -1)).view(planes.shape)
+        return _banded(planes)
+    height, width = planes.shape[:2]
     x = planes.reshape(1, height, width, -1).permute(0, 3, 1, 2)
     if as_measured:
         x = torch.cat([x[..., :RADIUS, :].flip(-2), x, x[..., -RADIUS:, :].flip(-2)], -2)
@@ -176,6 +175,13 @@ def _blurred(planes: Tensor, *, as_measured: bool = False) -> Tensor:
     if not as_measured:
         x = x / (_coverage(height)[:, None] * _coverage(width))
     return x.permute(0, 2, 3, 1).reshape(planes.shape)
+
+
+def _banded(planes: Tensor) -> Tensor:
+    """The same by products of matrices."""
+    height, width = planes.shape[:2]
+    rows = _band(height, planes.device) @ planes.reshape(height, -1)
+    return (_band(width, planes.device) @ rows.view(height, width, -1)).view(planes.shape)
 
 
 @dataclass(frozen=True)
@@ -295,7 +301,8 @@ def raw_distance(scales: list[Sums]) -> Tensor:
     total = 0.0
     for scale, sums in enumerate(scales):
         for value, (pooling, weight) in zip(sums.values / sums.pixels, _terms_of(scale), strict=True):
-            total = total + weight * (value if pooling == MEAN else (value + ROOT_FLOOR).sqrt().sqrt())
+            pooled = value if pooling == MEAN else (value + ROOT_FLOOR).sqrt().sqrt() - ROOT_FLOOR**0.25
+            total = total + weight * pooled
     return total
 
 

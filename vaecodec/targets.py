@@ -48,6 +48,13 @@ class Goal:
             raise ValueError(f"a PSNR of {psnr_db:g} dB")
         return cls(psnr_db, "dB", False, float, 14.0, 0.015)
 
+    @classmethod
+    def ssimulacra2(cls, score: float) -> Goal:
+        """The smallest file of at least this score."""
+        if not score <= 100:  # nor a NaN
+            raise ValueError(f"a SSIMULACRA2 of {score:g}; 100 is a picture without loss")
+        return cls(score, "by SSIMULACRA2", False, float, 50.0, 0.2)
+
     def gap(self, value: float) -> float:
         """Scaled distance to the goal; positive on the allowed side."""
         gap = self.scale(self.value) - self.scale(value)
@@ -63,12 +70,13 @@ class Trial(Generic[T]):
     result: T
 
 
-def search(encode: Callable[[int], tuple[float, T]], goal: Goal) -> Trial[T]:
+def search(encode: Callable[[int], tuple[float, T]], goal: Goal, start: int = QUALITY_MAX // 2) -> Trial[T]:
     """The best trial on the allowed side of a goal, in at most `MAX_TRIALS` encodes.
 
     Args:
         encode: quality code to value and result. Values should rise with the code; where they do not, the search still
             ends on the allowed side.
+        start: the code to begin with.
 
     Raises:
         TargetError: no quality reaches the goal; the message says what the nearest gives.
@@ -77,7 +85,7 @@ def search(encode: Callable[[int], tuple[float, T]], goal: Goal) -> Trial[T]:
     values: dict[int, float] = {}
     best: Trial[T] | None = None
     easiest = 0 if goal.at_most else QUALITY_MAX
-    code = QUALITY_MAX // 2
+    code = start
     for trials_left in reversed(range(MAX_TRIALS)):
         value, result = encode(code)
         values[code] = goal.scale(value)

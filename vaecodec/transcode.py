@@ -59,7 +59,7 @@ def compress_file(
 
     Args:
         source, target: paths, or `-` for a standard stream.
-        asked: at most one of quality, size, bpp and psnr, as `vaecodec.compress` takes them.
+        asked: at most one of quality, size, bpp, psnr and ssimulacra2, as `vaecodec.compress` takes them.
         model: a name or a path, see `catalog.model_for`.
         metadata: kinds to keep.
         effort, coding: see `vaecodec.compress`.

@@ -7,7 +7,7 @@ import os
 import queue
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,13 +26,19 @@ WAITING = 64
 """Decoded pictures that wait to be taken over, at most."""
 
 
-def held_out(sources: list[Path], *, minimum: int = 256) -> dict[str, Tensor]:
-    """The pictures that training holds out, by name, `[3, H, W]` uint8; no other one is decoded."""
+def held_out(
+    sources: list[Path], *, minimum: int = 256, wanted: Callable[[str], bool] = is_held_out
+) -> dict[str, Tensor]:
+    """The pictures that training holds out, by name, `[3, H, W]` uint8; no other one is decoded.
+
+    Args:
+        wanted: by its name, whether a picture is; other ones can be had so, too.
+    """
     pictures = {}
     for source in sources:
         for path in Source(source).files():
             for name, data in members(path):
-                if is_held_out(name):
+                if wanted(name):
                     scaled = decode((name, data))[1]
                     if scaled and min(scaled[0].shape[:2]) >= minimum:
                         pictures[name] = torch.from_numpy(scaled[0]).permute(2, 0, 1)
