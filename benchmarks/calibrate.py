@@ -125,6 +125,14 @@ def calibrate(store: Store, codec, photographs: dict[str, np.ndarray], shares: l
     return result
 
 
+def scale_of(result: dict):
+    """The map as a model file holds it; it is known to tell looks between its first and last knots."""
+    from vaecodec.qualities import QualityScale
+
+    knots = result["knots"]
+    return QualityScale(tuple(map(tuple, knots)), (knots[1][0], knots[-2][0]))
+
+
 def report(result: dict) -> str:
     """Markdown."""
     cells = []
@@ -163,7 +171,14 @@ effort_option = click.option(
 @model_option
 @effort_option
 @numbers_option("--shares", SHARES, "Places on the scale, from 0 to 1 and rising", 0, 1)
-def main(data: tuple[Path, ...], output: Path, model: str | None, effort: int, shares: list[str]) -> None:
+@click.option(
+    "--write",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Put the map into this model file; its id, and files made with it, stay as they are.",
+)
+def main(
+    data: tuple[Path, ...], output: Path, model: str | None, effort: int, shares: list[str], write: Path | None
+) -> None:
     """Make the map of qualities of a model from photographs."""
     from vaecodec.codec import Codec
 
@@ -177,6 +192,10 @@ def main(data: tuple[Path, ...], output: Path, model: str | None, effort: int, s
         raise click.ClickException(str(error)) from error
     publish(store, output, report(result))
     draw(result, output.with_suffix(".png"))
+    if write:
+        from vaecodec.weights import write_quality_map
+
+        write_quality_map(write, write, scale_of(result))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import calibrate
 import click
 import judge
 from common import SETTINGS, Store, data_option, say
-from held_out import held_out_parts
+from held_out import calibration_photographs, held_out_parts
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -123,16 +123,23 @@ def quality_map(release: Release) -> None:
 
     store = Store(release.folder / "quality-map.json")
     shares = calibrate.SHARES.split(",")
-    photographs = held_out_parts(release.data)[0]
+    photographs = calibration_photographs(release.data)
     result = calibrate.calibrate(store, Codec(release.weights), photographs, shares, release.effort)
     store.save(now=True)
     click.echo(calibrate.report(result))
 
 
 def install(release: Release) -> None:
-    """Puts the weights where they are shipped from."""
-    if release.weights.resolve() != release.installed.resolve():
-        shutil.copyfile(release.weights, release.installed)
+    """Puts the weights where they are shipped from, with their map if they were trained for looks."""
+    from vaecodec.weights import load_model, write_quality_map
+
+    if load_model(release.weights).config.distortion == "mse":  # its scale is even
+        if release.weights.resolve() != release.installed.resolve():
+            shutil.copyfile(release.weights, release.installed)
+        return
+    result = Store(release.folder / "quality-map.json").data["quality_map"]
+    write_quality_map(release.weights, release.installed, calibrate.scale_of(result))
+    release.installed.chmod(0o644)  # safetensors writes for the owner only
 
 
 # --- all steps -------------------------------------------------------------------------------------------------------

@@ -488,6 +488,7 @@ def test_held_out_parts_are_apart_and_the_same(tmp_path):
     photographs, graphics = held_out.held_out_parts((data,))
     assert len(photographs) == 2 and list(graphics) == [f"{name} 0"]
     assert held_out.picture_of(f"{name} 0") == name
+    assert set(held_out.calibration_photographs((data,))) == {name for name in photographs if name.endswith(" 0")}
 
 
 def test_knots_are_monotone_and_say_what_was_measured():
