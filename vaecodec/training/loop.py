@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ from vaecodec.training import checkpoint
 from vaecodec.training.clock import Clock
 from vaecodec.training.data import Pictures
 from vaecodec.training.graph import Replayed
+from vaecodec.training.journal import Journal
 from vaecodec.training.optim import apply_gradients, average_share, build_optimizers, move, set_rate
 from vaecodec.training.options import FINAL_SHARE, TrainOptions, rate_fraction
 from vaecodec.training.start import Start
@@ -122,7 +122,8 @@ class Trainer:
         self.phase: tuple[int, int, bool] | None = None
         self.average_share = torch.zeros((), device=self.device)
         self.figures = torch.zeros(len(FIGURES) + 2, device=self.device)
-        self.read_at = self.reported_at = (time.monotonic(), self.step, self.crops)
+        self.read_at = (time.monotonic(), self.step)
+        self.journal = Journal(folder / "log.jsonl", self.clock, self.crops, silent=self.team.rank > 0)
 
     @property
     def progress(self) -> float:
@@ -258,35 +259,21 @@ class Trainer:
         """Reads the figures, says and logs their means since the last time, and counts steps that were skipped."""
         *sums, counted, skipped = self.figures.tolist()
         self.figures.zero_()
-        now, means = time.monotonic(), {}
+        means = {}
         if skipped:
             self.skipped += round(skipped)
             self._log(skipped=self.skipped)
             if self.step > 2000 and self.skipped > MAX_SKIPPED * self.step:
                 raise RuntimeError(f"{self.skipped} of {self.step} steps had non-finite gradients")
-        self.read_at = (now, self.step, self.crops)
+        self.read_at = (time.monotonic(), self.step)
         if counted:
             means = {name: value / counted for name, value in zip(FIGURES, sums, strict=True)}
-            self._report(means, now)
+            more = {"pictures": self.pictures.count}
+            if self.device.type == "cuda":
+                more["gigabytes"] = round(torch.cuda.max_memory_allocated(self.device) / 1e9, 2)
+                more["graph"] = self.replayed.graph is not None
+            self.journal.report(self.step, self.crops, means, **more)
         return means
-
-    def _report(self, means: dict[str, float], now: float) -> None:
-        since, _, crops = self.reported_at
-        self.reported_at = (now, self.step, self.crops)
-        if self.team.rank:
-            return
-        speed = (self.crops - crops) / (now - since)
-        bar = "#" * int(20 * min(1.0, self.clock.progress))
-        line = (
-            f"[{bar:<20}] step {self.step}  loss {means['loss']:.4f}  {means['bpp']:.3f} bpp  "
-            f"{means['psnr_db']:.2f} dB  {speed:.1f} crops/s  {max(0.0, self.clock.left_s) / 60:.1f} min left"
-        )
-        print(line, end="\r" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
-        extra = {"pictures": self.pictures.count}
-        if self.device.type == "cuda":
-            extra["gigabytes"] = round(torch.cuda.max_memory_allocated(self.device) / 1e9, 2)
-            extra["graph"] = self.replayed.graph is not None
-        self._log(**{name: round(value, 5) for name, value in means.items()}, crops_per_s=round(speed, 1), **extra)
 
     def _save(self) -> None:
         """Writes a checkpoint."""
@@ -319,7 +306,4 @@ class Trainer:
                     self._log(**{kind: figures, "validation_crops": len(crops)})
 
     def _log(self, **entry) -> None:
-        if self.team.rank == 0:
-            entry = {"step": self.step, "crops": self.crops, "spent_s": round(self.clock.spent_s, 1)} | entry
-            with open(self.folder / "log.jsonl", "a") as file:
-                file.write(json.dumps(entry) + "\n")
+        self.journal.write(self.step, self.crops, **entry)
