@@ -27,6 +27,7 @@ from vaecodec.training import checkpoint
 from vaecodec.training.clock import Clock
 from vaecodec.training.data import Pictures
 from vaecodec.training.graph import Replayed
+from vaecodec.training.growth import GROWTH_PIXELS
 from vaecodec.training.journal import Journal
 from vaecodec.training.optim import apply_gradients, average_share, build_optimizers, move, set_rate
 from vaecodec.training.options import FINAL_SHARE, TrainOptions, rate_fraction
@@ -92,11 +93,11 @@ class Trainer:
         self.config = options.model_config()
         torch.manual_seed(options.seed)
         self.model = ImageVAE(self.config)
-        patches = lambda: pictures.patches(40000, PATCH, np.random.default_rng(options.seed))
+        generator, count = np.random.default_rng(options.seed), GROWTH_PIXELS // options.crop**2
         if start is None:
-            self.model.init_linear(patches())
+            self.model.init_linear(pictures.patches(40000, PATCH, generator))
         else:
-            start.fill(self.model, patches)
+            start.fill(self.model, lambda: pictures.crops(count, options.crop, generator).cpu())
         self.model.to(self.device)
         self.ema = copy.deepcopy(self.model).requires_grad_(False)
         self.optimizers = build_optimizers(self.model, options.optimizer, options.rate)
