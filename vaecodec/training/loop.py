@@ -123,6 +123,7 @@ class Trainer:
         self.phase: tuple[int, int, bool] | None = None
         self.average_share = torch.zeros((), device=self.device)
         self.figures = torch.zeros(len(FIGURES) + 2, device=self.device)
+        self.validation_s = 0.0  # a picture
         self.read_at = (time.monotonic(), self.step)
         self.journal = Journal(folder / "log.jsonl", self.clock, self.crops, silent=self.team.rank > 0)
 
@@ -154,7 +155,8 @@ class Trainer:
         self.pictures.watch()
         saved = validated = time.monotonic()
         while (progress := self.progress) < 1:
-            self.pictures.take_news()
+            if self.pictures.take_news():
+                self._keep_for_validation()
             if self.trunk and not self.trunk_written and progress >= 1 - self.options.decay_share:
                 self._write_trunk()
             begun = time.monotonic()
@@ -166,14 +168,14 @@ class Trainer:
             if now - saved > CHECKPOINT_S:
                 self._save()
                 saved = time.monotonic()
-            if now - validated > max(CHECKPOINT_S, self.clock.parts["validation"] / VALIDATION_SHARE):
+            if now - validated > max(CHECKPOINT_S, self.clock.parts.get("validation", 0.0) / VALIDATION_SHARE):
                 self._validate()
                 validated = time.monotonic()
         self._read()
+        if self.team.rank == 0:  # first, should the rest take longer than it did
+            self.finish(copy.deepcopy(self.ema), rehearsal=False)
         self._save()
         self._validate()
-        if self.team.rank == 0:
-            self.finish(self.ema, rehearsal=False)
         self.team.close()
         return self.ema
 
@@ -297,14 +299,23 @@ class Trainer:
         """Measures the averaged weights on what is held out, of what has arrived."""
         if self.team.rank:
             return
-        # what has arrived since counts from the next one on, for the time that is kept as well
-        pictures = {"validation": self.pictures.validation, "validation_graphics": self.pictures.validation_graphics}
-        with self.clock.measured("validation"):
-            for kind, held_out in pictures.items():
-                crops = validation_crops(held_out, self.options.crop)
-                if len(crops):
-                    figures = validate(self.ema, crops, both_codings=self.options.frozen)
-                    self._log(**{kind: figures, "validation_crops": len(crops)})
+        begun, count = time.monotonic(), 0
+        for kind, held_out in self._held_out().items():
+            crops = validation_crops(held_out, self.options.crop)
+            if len(crops):
+                figures = validate(self.ema, crops, both_codings=self.options.frozen)
+                self._log(**{kind: figures, "validation_crops": len(crops)})
+            count += len(held_out)
+        self.validation_s = (time.monotonic() - begun) / max(1, count)
+        self._keep_for_validation()
+
+    def _held_out(self) -> dict[str, dict[str, np.ndarray]]:
+        pictures = self.pictures
+        return {"validation": pictures.validation, "validation_graphics": pictures.validation_graphics}
+
+    def _keep_for_validation(self) -> None:
+        """Keeps as much time for the last validation as all take that has arrived."""
+        self.clock.parts["validation"] = self.validation_s * sum(map(len, self._held_out().values()))
 
     def _log(self, **entry) -> None:
         self.journal.write(self.step, self.crops, **entry)
