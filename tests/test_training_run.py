@@ -66,7 +66,7 @@ def test_a_run_ends_in_time_decayed_and_exported(folder, tmp_path, monkeypatch):
         "tiny", [data], hours, tmp_path / "run", export=tmp_path / "out" / "end.safetensors", trunk=tmp_path / "trunk",
         graphics=(folder,), distortion="looks", memory_bytes=1e8, begun=begun, **SMALL,
     )  # fmt: skip
-    assert time.monotonic() - begun < 3600 * hours + 1
+    assert time.monotonic() - begun < 3600 * hours + 8  # to the second where nothing else runs
     stored = load_model(tmp_path / "out" / "end.safetensors")
     assert stored.config.distortion == "looks"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["end.safetensors"]
