@@ -2,7 +2,7 @@
 
 New residual blocks end in zeros. New channels of a network are computed from all others, but nothing old reads them
 yet. New latents are dealt to the four groups of the prior like the old ones; networks neither read nor predict them at
-first, and the linear path begins as the principal components of what it left of training patches. New knots of the
+first, and the linear path begins as the principal components of what was left of training patches. New knots of the
 quality tables lie beyond the highest quality that there was, at the same distance of λ
 (`ModelConfig.nominal_quality`).
 """
@@ -16,12 +16,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from vaecodec.blocks import space_to_depth
 from vaecodec.model import PATCH, ImageVAE, ModelConfig, linear_steps
 
 MAY_GROW = {
     "analysis_width", "analysis_blocks", "synthesis_width", "synthesis_blocks", "prior_width", "prior_blocks",
     "y_channels", "quality_knots", "lambda_max",
 }  # fmt: skip
+GROWTH_PIXELS = 1 << 22
+"""Of training pictures, from which new latents begin."""
+COARSER = 4
+"""How much coarser the steps of new latents are at first than a transform codec's: while nothing predicts their scales
+they would cost up to 16 % at the highest qualities (`light`, 320 to 448); so they cost up to 0.2 %."""
 MAY_DIFFER = {"name", "distortion", "bits_back"}
 Side = list[tuple[int, str]]
 """How a side of a tensor is made up: so many runs of a size, one after the other."""
@@ -84,12 +90,12 @@ def check_growth(old: ModelConfig, new: ModelConfig) -> None:
 
 
 def grow(
-    weights: dict[str, Tensor], old: ModelConfig, new: ModelConfig, patches: Callable[[], Tensor]
+    weights: dict[str, Tensor], old: ModelConfig, new: ModelConfig, crops: Callable[[], Tensor]
 ) -> dict[str, Tensor]:
     """Weights of a model of the sizes `new`, from those of `old`.
 
     Args:
-        patches: gives `[N, 768]` patches of training pictures as of `ImageVAE.init_linear`; asked for new latents only.
+        crops: gives `[N, 3, S, S]` uint8 crops of training pictures, of `GROWTH_PIXELS`; asked for new latents only.
 
     Raises:
         ValueError: see `check_growth`.
@@ -109,7 +115,7 @@ def grow(
             target[places[0]] = 0.0
         target[torch.meshgrid(*places, indexing="ij")] = value
     if new.y_channels > old.y_channels:
-        _add_components(grown, _places([(4, "m")], old, new, old.y_channels), new, patches())
+        _add_components(grown, _places([(4, "m")], old, new, old.y_channels), weights, (old, new), crops())
     return grown
 
 
@@ -153,25 +159,48 @@ def _with_knots(table: Tensor, knots: int, *, extrapolate: bool) -> Tensor:
     return torch.cat([table, table[-1] + beyond * step])
 
 
-def _add_components(grown: dict[str, Tensor], old: Tensor, config: ModelConfig, patches: Tensor) -> None:
-    """The linear path of new latents: principal components of what the old ones leave of patches.
+@torch.no_grad()
+def _add_components(
+    grown: dict[str, Tensor],
+    old: Tensor,
+    weights: dict[str, Tensor],
+    configs: tuple[ModelConfig, ModelConfig],
+    x: Tensor,
+) -> None:
+    """The linear path of new latents: of all so many linear functions of patches, those that best predict what the old
+    model leaves of them when its latents are not rounded (reduced-rank regression). If that model is PCA, these are the
+    next principal components.
 
     Args:
         old: channels that there were.
+        weights: of the old model.
+        configs: of the old model and of the new one.
+        x: crops `[N, 3, S, S]` uint8.
     """
-    new = torch.ones(config.y_channels, dtype=torch.bool)
+    model = ImageVAE(configs[0])
+    model.load_state_dict(weights, strict=False)
+    seen, left = [], []
+    for part in x.float().div(255).split(8):
+        quality = torch.ones(len(part))
+        rest = part - model._reconstruct(model.analysis(part - 0.5, quality), quality)
+        for rows, picture in ((seen, part - 0.5), (left, rest)):
+            rows.append(space_to_depth(picture, PATCH).permute(0, 2, 3, 1).reshape(-1, 3 * PATCH * PATCH))
+    seen, left = torch.cat(seen).double(), torch.cat(left).double()
+    middle = seen.mean(0)
+    seen, left = seen - middle, left - left.mean(0)
+    covariance = seen.T @ seen / len(seen)
+    covariance += 1e-6 * covariance.diagonal().mean() * torch.eye(len(covariance), dtype=torch.float64)
+    predicted = torch.linalg.solve(covariance, seen.T @ left / len(seen)).T
+    variance, basis = torch.linalg.eigh(predicted @ covariance @ predicted.T)
+    new = torch.ones(configs[1].y_channels, dtype=torch.bool)
     new[old] = False
-    count = int(new.sum())
-    analysis, synthesis = (grown[f"{part}.linear.weight"] for part in ("analysis", "synthesis"))
-    gains = grown["synthesis.scale"][old] / grown["analysis.scale"][old]
-    left = torch.eye(3 * PATCH * PATCH) - (synthesis[:, old] * gains) @ analysis[old]
-    rest = patches @ left.T
-    variance, basis = torch.linalg.eigh((rest.T @ rest / len(rest)).double())
-    basis = basis.flip(1)[:, :count].float()
-    scale = variance.flip(0)[:count].clamp_min(1e-8).sqrt().float()
     # neighbours in the order of variances go to different groups
     dealt = new.nonzero().flatten().view(4, -1).T.flatten()
-    analysis[dealt], synthesis[:, dealt] = basis.T @ left, basis
-    grown["analysis.linear.bias"][dealt] = 0.0
+    basis, scale = basis.flip(1)[:, : len(dealt)], variance.flip(0)[: len(dealt)].clamp_min(1e-8).sqrt().float()
+    rows = basis.T @ predicted
+    grown["analysis.linear.weight"][dealt] = rows.float()
+    grown["analysis.linear.bias"][dealt] = -(rows @ middle).float()
+    grown["synthesis.linear.weight"][:, dealt] = basis.float()
     grown["analysis.scale"][dealt] = grown["synthesis.scale"][dealt] = scale
-    grown["prior.log2_gain.table"][:, dealt] = torch.log2(scale[None] / linear_steps(config)[:, None])
+    steps = linear_steps(configs[1])[:, None] * COARSER
+    grown["prior.log2_gain.table"][:, dealt] = torch.log2(scale[None] / steps)

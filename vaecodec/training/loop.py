@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +27,8 @@ from vaecodec.training import checkpoint
 from vaecodec.training.clock import Clock
 from vaecodec.training.data import Pictures
 from vaecodec.training.graph import Replayed
+from vaecodec.training.growth import GROWTH_PIXELS
+from vaecodec.training.journal import Journal
 from vaecodec.training.optim import apply_gradients, average_share, build_optimizers, move, set_rate
 from vaecodec.training.options import FINAL_SHARE, TrainOptions, rate_fraction
 from vaecodec.training.start import Start
@@ -92,11 +93,11 @@ class Trainer:
         self.config = options.model_config()
         torch.manual_seed(options.seed)
         self.model = ImageVAE(self.config)
-        patches = lambda: pictures.patches(40000, PATCH, np.random.default_rng(options.seed))
+        generator, count = np.random.default_rng(options.seed), GROWTH_PIXELS // options.crop**2
         if start is None:
-            self.model.init_linear(patches())
+            self.model.init_linear(pictures.patches(40000, PATCH, generator))
         else:
-            start.fill(self.model, patches)
+            start.fill(self.model, lambda: pictures.crops(count, options.crop, generator).cpu())
         self.model.to(self.device)
         self.ema = copy.deepcopy(self.model).requires_grad_(False)
         self.optimizers = build_optimizers(self.model, options.optimizer, options.rate)
@@ -122,7 +123,9 @@ class Trainer:
         self.phase: tuple[int, int, bool] | None = None
         self.average_share = torch.zeros((), device=self.device)
         self.figures = torch.zeros(len(FIGURES) + 2, device=self.device)
-        self.read_at = self.reported_at = (time.monotonic(), self.step, self.crops)
+        self.validation_s = 0.0  # a picture
+        self.read_at = (time.monotonic(), self.step)
+        self.journal = Journal(folder / "log.jsonl", self.clock, self.crops, silent=self.team.rank > 0)
 
     @property
     def progress(self) -> float:
@@ -152,7 +155,8 @@ class Trainer:
         self.pictures.watch()
         saved = validated = time.monotonic()
         while (progress := self.progress) < 1:
-            self.pictures.take_news()
+            if self.pictures.take_news():
+                self._keep_for_validation()
             if self.trunk and not self.trunk_written and progress >= 1 - self.options.decay_share:
                 self._write_trunk()
             begun = time.monotonic()
@@ -164,14 +168,14 @@ class Trainer:
             if now - saved > CHECKPOINT_S:
                 self._save()
                 saved = time.monotonic()
-            if now - validated > max(CHECKPOINT_S, self.clock.parts["validation"] / VALIDATION_SHARE):
+            if now - validated > max(CHECKPOINT_S, self.clock.parts.get("validation", 0.0) / VALIDATION_SHARE):
                 self._validate()
                 validated = time.monotonic()
         self._read()
+        if self.team.rank == 0:  # first, should the rest take longer than it did
+            self.finish(copy.deepcopy(self.ema), rehearsal=False)
         self._save()
         self._validate()
-        if self.team.rank == 0:
-            self.finish(self.ema, rehearsal=False)
         self.team.close()
         return self.ema
 
@@ -258,35 +262,21 @@ class Trainer:
         """Reads the figures, says and logs their means since the last time, and counts steps that were skipped."""
         *sums, counted, skipped = self.figures.tolist()
         self.figures.zero_()
-        now, means = time.monotonic(), {}
+        means = {}
         if skipped:
             self.skipped += round(skipped)
             self._log(skipped=self.skipped)
             if self.step > 2000 and self.skipped > MAX_SKIPPED * self.step:
                 raise RuntimeError(f"{self.skipped} of {self.step} steps had non-finite gradients")
-        self.read_at = (now, self.step, self.crops)
+        self.read_at = (time.monotonic(), self.step)
         if counted:
             means = {name: value / counted for name, value in zip(FIGURES, sums, strict=True)}
-            self._report(means, now)
+            more = {"pictures": self.pictures.count}
+            if self.device.type == "cuda":
+                more["gigabytes"] = round(torch.cuda.max_memory_allocated(self.device) / 1e9, 2)
+                more["graph"] = self.replayed.graph is not None
+            self.journal.report(self.step, self.crops, means, **more)
         return means
-
-    def _report(self, means: dict[str, float], now: float) -> None:
-        since, _, crops = self.reported_at
-        self.reported_at = (now, self.step, self.crops)
-        if self.team.rank:
-            return
-        speed = (self.crops - crops) / (now - since)
-        bar = "#" * int(20 * min(1.0, self.clock.progress))
-        line = (
-            f"[{bar:<20}] step {self.step}  loss {means['loss']:.4f}  {means['bpp']:.3f} bpp  "
-            f"{means['psnr_db']:.2f} dB  {speed:.1f} crops/s  {max(0.0, self.clock.left_s) / 60:.1f} min left"
-        )
-        print(line, end="\r" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
-        extra = {"pictures": self.pictures.count}
-        if self.device.type == "cuda":
-            extra["gigabytes"] = round(torch.cuda.max_memory_allocated(self.device) / 1e9, 2)
-            extra["graph"] = self.replayed.graph is not None
-        self._log(**{name: round(value, 5) for name, value in means.items()}, crops_per_s=round(speed, 1), **extra)
 
     def _save(self) -> None:
         """Writes a checkpoint."""
@@ -309,17 +299,23 @@ class Trainer:
         """Measures the averaged weights on what is held out, of what has arrived."""
         if self.team.rank:
             return
-        # what has arrived since counts from the next one on, for the time that is kept as well
-        pictures = {"validation": self.pictures.validation, "validation_graphics": self.pictures.validation_graphics}
-        with self.clock.measured("validation"):
-            for kind, held_out in pictures.items():
-                crops = validation_crops(held_out, self.options.crop)
-                if len(crops):
-                    figures = validate(self.ema, crops, both_codings=self.options.frozen)
-                    self._log(**{kind: figures, "validation_crops": len(crops)})
+        begun, count = time.monotonic(), 0
+        for kind, held_out in self._held_out().items():
+            crops = validation_crops(held_out, self.options.crop)
+            if len(crops):
+                figures = validate(self.ema, crops, both_codings=self.options.frozen)
+                self._log(**{kind: figures, "validation_crops": len(crops)})
+            count += len(held_out)
+        self.validation_s = (time.monotonic() - begun) / max(1, count)
+        self._keep_for_validation()
+
+    def _held_out(self) -> dict[str, dict[str, np.ndarray]]:
+        pictures = self.pictures
+        return {"validation": pictures.validation, "validation_graphics": pictures.validation_graphics}
+
+    def _keep_for_validation(self) -> None:
+        """Keeps as much time for the last validation as all take that has arrived."""
+        self.clock.parts["validation"] = self.validation_s * sum(map(len, self._held_out().values()))
 
     def _log(self, **entry) -> None:
-        if self.team.rank == 0:
-            entry = {"step": self.step, "crops": self.crops, "spent_s": round(self.clock.spent_s, 1)} | entry
-            with open(self.folder / "log.jsonl", "a") as file:
-                file.write(json.dumps(entry) + "\n")
+        self.journal.write(self.step, self.crops, **entry)

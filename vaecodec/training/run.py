@@ -71,9 +71,12 @@ def run(
         )
         _say(pictures, clock)
         finish = partial(_finish, folder, export)
-        return Trainer(settings, pictures, folder, start, trunk=trunk, finish=finish, clock=clock).run()
+        model = Trainer(settings, pictures, folder, start, trunk=trunk, finish=finish, clock=clock).run()
     except (ValueError, RuntimeError) as error:
         raise TrainingError(str(error)) from error
+    if int(os.environ.get("RANK", 0)) == 0:
+        plot_log(folder / "log.jsonl", folder / "log.png")
+    return model
 
 
 def _check(settings: TrainOptions) -> None:
@@ -100,7 +103,7 @@ def _say(pictures: Pictures, clock: Clock) -> None:
 
 
 def _finish(folder: Path, export: Path | None, model: ImageVAE, *, rehearsal: bool) -> None:
-    """Stores a model, and draws the log; a rehearsal leaves nothing behind."""
+    """Stores a model; a rehearsal leaves nothing behind, and does what comes after as well."""
     if export:
         from vaecodec.weights import save_model
 
@@ -108,7 +111,8 @@ def _finish(folder: Path, export: Path | None, model: ImageVAE, *, rehearsal: bo
         temporary = export.with_suffix(".part")
         save_model(model, temporary)
         temporary.unlink() if rehearsal else os.replace(temporary, export)
-    plot_log(folder / "log.jsonl", folder / "log.png")
+    if rehearsal:
+        plot_log(folder / "log.jsonl", folder / "log.png")
 
 
 def plot_log(log: Path, picture: Path) -> None:

@@ -30,16 +30,16 @@ class Start:
     step: int = 0
     crops: int = 0
 
-    def fill(self, model: ImageVAE, patches: Callable[[], Tensor]) -> None:
+    def fill(self, model: ImageVAE, crops: Callable[[], Tensor]) -> None:
         """Gives a model the weights, grown where its sizes are larger; a posterior that they lack is a new one.
 
         Args:
-            patches: see `growth.grow`.
+            crops: see `growth.grow`.
 
         Raises:
             ValueError: the model cannot come from them.
         """
-        model.load_state_dict(grow(self.weights, self.config, model.config, patches))
+        model.load_state_dict(grow(self.weights, self.config, model.config, crops))
 
 
 def read_start(name: str) -> Start:
