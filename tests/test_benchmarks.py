@@ -818,22 +818,40 @@ def test_readme_has_what_the_committed_results_say():
     from vaecodec.catalog import TUNES, read_model_info
 
     root = BENCHMARKS.parent
-    shipped = read_model_info(root / "pretrained" / f"{TUNES['psnr']}.safetensors").fingerprint[:8]
+    ids = {t: read_model_info(root / "pretrained" / f"{name}.safetensors").model_id.hex() for t, name in TUNES.items()}
     data = json.loads((BENCHMARKS / "results" / "kodak.json").read_text())
-    assert data["codecs"]["vaecodec"]["version"] == f"model id {shipped}"
+    for codec, tune in (("vaecodec", "looks"), ("vaecodec, tune=psnr", "psnr")):
+        assert data["codecs"][codec]["version"] == f"model id {ids[tune]}"
     ablations = json.loads((BENCHMARKS / "results" / "ablations.json").read_text())
-    assert ablations["measured"]["model_id"] == shipped
+    assert ablations["measured"]["model_id"] == ids["psnr"]
+    quality_map = json.loads((BENCHMARKS / "results" / "quality-map.json").read_text())["quality_map"]
+    assert quality_map["model_id"] == ids["looks"]
     published, _ = rd_curves.published_curves()
     curves = {name: rd_curves.Curve(**means) for name, means in data["means"].items()}
-    table = rd_tables.short_table(published["VTM 18.0"], curves, published)
-    assert table in (BENCHMARKS / "results" / "kodak.md").read_text()
+    results = (BENCHMARKS / "results" / "kodak.md").read_text()
+    assert rd_tables.short_table(published["VTM 18.0"], curves, published) in results
+    table = rd_tables.looks_table(curves["AVIF"], curves)
+    assert table in results
     readme = (root / "README.md").read_text()
     section = readme[readme.index("## Results") : readme.index("## Use")]
-    rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("|") and "%" in line]
-    assert len(rows) > 5
-    for name, rate in rows:
-        label = name.split(",")[0].strip() if "**" in name else name.strip()
-        assert f"| {label} |{rate}|" in table, f"{name.strip()}: {rate.strip()} is not in the results"
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    assert len(rows) > 7
+    assert all(row in table for row in rows), "a row is not in the results"
+
+
+def test_the_card_for_looks_has_what_was_measured():
+    """Means of the stored points, and the BD-rates that kodak.md says."""
+    data = json.loads((BENCHMARKS / "results" / "kodak.json").read_text())
+    card = (BENCHMARKS.parent / "pretrained" / "light.md").read_text()
+    for quality, points in data["codecs"]["vaecodec"]["points"].items():
+        row = dict(zip(data["columns"], np.mean(list(points.values()), axis=0), strict=True))
+        means = f"{row['psnr_db']:.2f} | {row['ssimulacra2']:.1f} | {row['butteraugli']:.2f} | {row['cvvdp']:.2f}"
+        assert f"| {quality} | {8 * row['bytes'] / (768 * 512):.3f} | {means} |" in card
+    (ours,) = (line for line in card.splitlines() if "BD-rate against AVIF" in line)
+    table = (BENCHMARKS / "results" / "kodak.md").read_text()
+    said = [part.strip() for part in table[table.index("| **vaecodec** |") :].split("|")[2:5]]
+    for measure, value in zip(("SSIMULACRA2", "Butteraugli", "CVVDP"), said, strict=True):
+        assert f"{measure} {value}" in ours
 
 
 def test_docs_have_the_steps_that_were_measured():

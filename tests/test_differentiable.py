@@ -24,10 +24,14 @@ def to_pixels(x: torch.Tensor) -> np.ndarray:
     return (x * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
 
 
-@pytest.mark.parametrize("model", [TINY, None], ids=["tiny", "shipped"])
-@pytest.mark.parametrize("effort", [0, 1])
+@pytest.mark.parametrize(
+    ("model", "effort"),
+    [(TINY, 0), (TINY, 1), ("light-psnr", 0), ("light-psnr", 1), ("light", 0)],
+    ids=["tiny-0", "tiny-1", "psnr-0", "psnr-1", "looks-0"],
+)
 @pytest.mark.parametrize("quality", [10, 50, 90])
 def test_picture_and_rate_are_the_codecs(model, effort: int, quality: int) -> None:
+    """With a model for looks the codec compares what effort 1 chose, and may take the nearest symbols."""
     codec, module = Codec(model), DifferentiableCodec(model, effort=effort)
     original = np.ascontiguousarray(photographs.astronaut()[:250, :203])
     data = codec.compress(original, quality=quality, effort=effort, coding=0)
@@ -36,7 +40,8 @@ def test_picture_and_rate_are_the_codecs(model, effort: int, quality: int) -> No
         x_hat, rate_bpp = module(batch(original), quality)
     assert float(rate_bpp) == pytest.approx(8 * (len(data) - 36) / (250 * 203), rel=0.03)
     assert psnr_db(to_pixels(x_hat[0]), decoded) > psnr_db(original, decoded) + 5
-    assert psnr_db(original, to_pixels(x_hat[0])) == pytest.approx(psnr_db(original, decoded), abs=0.1)
+    within_db = 0.2 if codec.model.config.distortion == "looks" else 0.1  # of which squared error is a small part
+    assert psnr_db(original, to_pixels(x_hat[0])) == pytest.approx(psnr_db(original, decoded), abs=within_db)
 
 
 @pytest.mark.parametrize("mode", ["straight-through", "noise"])

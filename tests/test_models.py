@@ -237,6 +237,6 @@ def test_metadata_that_mean_nothing_are_refused(format_2: Path, tmp_path: Path, 
 def test_the_shipped_default_is_for_looks() -> None:
     stored = load_model(catalog.DEFAULT_MODEL)
     assert (stored.info.format, stored.config.distortion) == ("2", "looks")
-    assert stored.qualities.default == 70 and stored.qualities.calibrated[0] == 30
+    assert stored.qualities.default == 70 and abs(stored.qualities.calibrated[0] - 30) <= 1
     linear = {k: t.dtype for k, t in stored.tensors.items() if ".linear." in k}
     assert linear and set(linear.values()) == {torch.float32}

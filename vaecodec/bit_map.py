@@ -17,6 +17,7 @@ from vaecodec.model import HYPER
 from vaecodec.posterior import FINE
 from vaecodec.prior import Cells
 from vaecodec.tables import FRACTIONS
+from vaecodec.tiles import Area
 
 
 @torch.no_grad()
@@ -70,8 +71,8 @@ def _y_bits(codec: Codec, z: Tensor, y_hat: Tensor, quality: int) -> Tensor:
     """`[H, W]` code lengths of y, summed over channels: it is coded once more, as one tile."""
     bits = Cells(y_hat)
 
-    def noted(u: Tensor, numbers: Tensor) -> Tensor:
-        symbols = nearest(u, numbers)
+    def noted(u: Tensor, numbers: Tensor, step: int, area: Area) -> Tensor:
+        symbols = nearest(u, numbers, step, area)
         bits.put(_lengths(codec, symbols, numbers))
         return symbols
 

@@ -31,7 +31,7 @@ LEAST_SIDE = 256
 """Smaller pictures are mirrored up to it, so that every scale counts and λ means the same for an icon."""
 MEASURED_SIDE = 225
 """From here on the package ssimulacra2 sees all scales."""
-TILE_SIDE = 1024
+TILE_SIDE = 448
 """Pixels a side of the parts in which a picture is measured."""
 
 
