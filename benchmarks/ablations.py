@@ -80,9 +80,9 @@ def measure(codec, factorised, rgb: np.ndarray, quality: float) -> dict:
 
     from vaecodec import metrics
     from vaecodec.bound import as_given
-    from vaecodec.container import QUALITY_MAX, quality_code
+    from vaecodec.container import QUALITY_MAX
 
-    code, pixels = quality_code(quality), rgb.shape[0] * rgb.shape[1]
+    code, pixels = codec.stored.qualities.code(quality), rgb.shape[0] * rgb.shape[1]
     data = codec.compress(rgb, quality=quality)
     exact_bits, latents = rate_parts(codec, rgb, code)
     condition = torch.tensor([code / QUALITY_MAX], device=codec.device)

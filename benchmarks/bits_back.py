@@ -36,7 +36,7 @@ def measure(codec, rgb: np.ndarray, quality: float) -> dict[str, float | None]:
     """Sizes in bytes and parts in bits of one picture; `None`s where bits-back is not possible."""
     from vaecodec import container, metrics
     from vaecodec.ans import Stack
-    from vaecodec.container import BITS_BACK, ROUNDED, quality_code
+    from vaecodec.container import BITS_BACK, ROUNDED
     from vaecodec.latents import group
     from vaecodec.tables import FRACTIONS
 
@@ -51,7 +51,7 @@ def measure(codec, rgb: np.ndarray, quality: float) -> dict[str, float | None]:
 
     codec.bits_back.encode = encode_twice
     try:
-        code = quality_code(quality)
+        code = codec.stored.qualities.code(quality)
         rounded = codec.encode(rgb, code, effort=0, coding=ROUNDED)
         codec.encode(rgb, code, effort=0, coding=BITS_BACK)
     finally:

@@ -46,13 +46,13 @@ def measure(codec, rgb: np.ndarray, quality: float) -> dict:
     """Everything at one picture and quality."""
     from PIL import Image
 
-    from vaecodec.container import quality_code, unpack
+    from vaecodec.container import unpack
     from vaecodec.metrics import psnr_db
 
     small = lambda image, reduction: np.asarray(Image.fromarray(image).reduce(reduction))
     data = codec.compress(rgb, quality=quality)
     file = unpack(data)
-    assert file.header.quality == quality_code(quality)
+    assert file.header.quality == codec.stored.qualities.code(quality)
     decode_s, latents = _fastest(lambda: codec.decode(file))
     whole_s, whole = _fastest(lambda: codec.synthesize(latents))
     result = {}

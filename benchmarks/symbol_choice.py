@@ -31,7 +31,7 @@ from measures import MEASURES
 from rd_curves import Curve, bd_rate
 from rd_tables import percent
 
-from vaecodec.container import QUALITY_MAX, quality_code
+from vaecodec.container import QUALITY_MAX
 
 NEAREST, SHIPPED, TIMES = "nearest", "as shipped", "as shipped, times "
 
@@ -43,7 +43,7 @@ def measure(codec, rgb: np.ndarray, setting: str, quality: float) -> list[float]
     from vaecodec.latents import RateDistortionChoice, nearest
     from vaecodec.refine import rdo_weight
 
-    code = quality_code(quality)
+    code = codec.stored.qualities.code(quality)
     weight = rdo_weight(code / QUALITY_MAX, codec.model.config)
     if setting.startswith(TIMES):
         weight *= float(setting.removeprefix(TIMES))

@@ -83,7 +83,8 @@ def main(
     from vaecodec.codec import Codec
 
     settings = [f"{value} bpp" for value in bpp] + [f"{value} dB" for value in psnr]
-    folder, codec, store = usable_pictures(paths), Codec(model), Store(output.with_suffix(".json"))
+    folder, store = usable_pictures(paths), Store(output.with_suffix(".json"))
+    codec = Codec(model, tune=None if model else "psnr")  # whose decibels can be asked for
 
     def work(setting: str, image: np.ndarray) -> dict:
         goal, kind = setting.split()

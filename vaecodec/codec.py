@@ -123,10 +123,10 @@ class Codec:
                 makes it with the model for PSNR,
             ssimulacra2: or the smallest file of at least that SSIMULACRA2 (`distortion.ssimulacra2`).
             effort: 0 to 9, see `effort.EFFORTS`. 0 rounds latents to the nearest symbols, 1 tries those that are best
-                for rate and distortion together, 2 and 3 choose them by the distortion's gradient, and from 4 on steps
-                of descent go on from there. From 2 on no level gives a picture with a larger λ·D + R than 0:
-                what they make is compared with that. Level 1 compares in doubt only, and takes what 0 makes where it
-                would save little. From 1 on the file is decoded to its symbols once before it is returned.
+                for rate and distortion together, from 2 on the gradient of the distortion chooses them, more and more
+                often or followed by descent. From 2 on no level gives a picture with a larger λ·d + R than 0: what
+                they make is compared with that. So is what level 1 makes for looks; for squared error only in doubt.
+                From 1 on the file is decoded to its symbols once before it is returned.
             progress: told of the steps of levels from 4 on, see `effort.Progress`; it can end them early.
             coding: of the hyperlatents, one of `container.CODINGS`: 0 rounds them, 1 codes them with bits-back where
                 that is possible; `None` takes what gives the smaller file; below effort 3 and above `LARGE_PIXELS` that
