@@ -314,6 +314,21 @@ def test_adamw_is_torchs_after_its_first_steps():
     assert torch.allclose(ours, theirs, atol=5e-4)
 
 
+def test_adamw_with_a_count_is_torchs_from_the_first_step():
+    generator = torch.Generator().manual_seed(0)
+    ours = torch.nn.Parameter(torch.randn(50, generator=generator))
+    theirs = torch.nn.Parameter(ours.detach().clone())
+    a = AdamW([ours], lr=0.01, weight_decay=0.01)
+    a.count = 0
+    b = torch.optim.AdamW([theirs], lr=0.01, betas=(0.9, 0.95), weight_decay=0.01)
+    for _ in range(20):
+        ours.grad = torch.randn(50, generator=generator)
+        theirs.grad = ours.grad.clone()
+        a.step()
+        b.step()
+        assert torch.allclose(ours, theirs, atol=1e-6)
+
+
 def test_every_parameter_has_one_optimiser():
     model = ImageVAE(CONFIGS["tiny"])
     given = [p for o in build_optimizers(model, "muon") for group in o.param_groups for p in group["params"]]

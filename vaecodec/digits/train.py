@@ -107,6 +107,8 @@ def fit(
                 step = meta["step"]
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"{folder}: holds the run of another model") from error
+    for optimizer in optimizers:
+        optimizer.count = step
     recent, saved = [], time.monotonic()
 
     def save() -> None:

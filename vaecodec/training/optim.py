@@ -85,11 +85,16 @@ def orthogonalise(matrices: Tensor) -> Tensor:
 
 
 class AdamW(_OnDevice):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), without the correction of the first averages.
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), as a rule without correcting the first averages.
 
     With these decays that correction is a factor between 0.45 and 1.1 over the first fifty steps, which the warm-up
     covers; without it there is no count of steps, so that states can be taken over by another run as they are.
+
+    Attributes:
+        count: steps made, for runs so short that they want the correction; `None` for none. Not for recorded graphs.
     """
+
+    count: int | None = None
 
     def __init__(self, params: Params, lr: float, betas: tuple[float, float] = (0.9, 0.95), weight_decay: float = 0.0):
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
@@ -97,19 +102,24 @@ class AdamW(_OnDevice):
     @torch.no_grad()
     def step(self, closure: None = None, *, share: Tensor | float = 1.0) -> None:
         """One update of all parameters that have a gradient; `share` as of `Muon.step`."""
+        if self.count is not None:
+            self.count += 1
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
             if not parameters:
                 continue
+            first, second = (1.0 if self.count is None else 1 - beta**self.count for beta in group["betas"])
             gradients = [p.grad for p in parameters]
             means, squares = (self._buffers(parameters, key) for key in ("exp_avg", "exp_avg_sq"))
             rate = group["lr"] * share
             move(means, gradients, (1 - group["betas"][0]) * share)
             move(squares, torch._foreach_mul(gradients, gradients), (1 - group["betas"][1]) * share)
             updates = torch._foreach_sqrt(squares)
+            if self.count is not None:
+                torch._foreach_mul_(updates, second**-0.5)
             torch._foreach_add_(updates, 1e-8)
             updates = torch._foreach_div(means, updates)
-            torch._foreach_mul_(updates, -rate)
+            torch._foreach_mul_(updates, -rate / first)
             if group["weight_decay"]:
                 torch._foreach_mul_(parameters, 1 - rate * group["weight_decay"])
             torch._foreach_add_(parameters, updates)
