@@ -121,8 +121,8 @@ def _mirrored(x: Tensor) -> Tensor:
     """The same for `[B, 3, H, W]` and `LEAST_SIDE`."""
     for axis in (-2, -1):
         if (side := x.shape[axis]) < LEAST_SIDE:
-            order = torch.from_numpy(np.pad(np.arange(side), (0, LEAST_SIDE - side), "symmetric"))
-            x = x.index_select(axis, order.to(x.device))
+            order = torch.arange(LEAST_SIDE, device=x.device) % (2 * side)
+            x = x.index_select(axis, torch.minimum(order, 2 * side - 1 - order))
     return x
 
 
