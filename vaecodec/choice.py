@@ -57,6 +57,12 @@ STEPS = {"mse": Step(0.5, 20.0), "looks": Step(0.18, 20.0, 11.0, 2.0, 0.6)}
 """For each distortion; found on held-out pictures (docs/inference.md)."""
 
 
+def synthesise(model: ImageVAE, y: Tensor, quality: Tensor, like: Tensor) -> Tensor:
+    """The picture in [0, 1] that normalised latents stand for, as large as another."""
+    height, width = like.shape[-2:]
+    return model.synthesis(y, quality)[:, :, :height, :width].float() + 0.5
+
+
 class PictureGradient:
     """The gradient of λ·d in bits, by symbols, of one picture.
 
@@ -76,8 +82,7 @@ class PictureGradient:
 
     def synthesise(self, y_hat: Tensor, like: Tensor) -> Tensor:
         """The picture in [0, 1] that symbols `[1, M, h, w]` stand for, as large as another."""
-        height, width = like.shape[-2:]
-        return self.model.synthesis(y_hat / self.gain, self.quality)[:, :, :height, :width].float() + 0.5
+        return synthesise(self.model, y_hat / self.gain, self.quality, like)
 
     def totals(self, coded: Coded) -> list[Sums] | None:
         """What d is pooled from over the whole picture, for `of_tile`; `None` for squared error."""

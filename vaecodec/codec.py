@@ -340,7 +340,7 @@ class Codec:
 
     def _to_tensor(self, rgb: np.ndarray) -> Tensor:
         """`[H, W, 3]` uint8 to `[1, 3, H, W]` float32 in [0, 1]."""
-        return torch.from_numpy(np.array(rgb)).to(self.device).permute(2, 0, 1)[None].float() / 255
+        return distortion.to_tensor(rgb).to(self.device)
 
     def analyse(self, rgb: np.ndarray, quality: int) -> tuple[torch.Tensor, torch.Tensor]:
         """What the encoder infers of `[H, W, 3]` uint8 at a quality code: y, normalised, and z, neither rounded."""

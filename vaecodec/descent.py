@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from vaecodec.bound import gaussian_bits
-from vaecodec.choice import gradient_tiles
+from vaecodec.choice import gradient_tiles, synthesise
 from vaecodec.effort import Progress
 from vaecodec.model import HYPER, PATCH, ImageVAE
 from vaecodec.precision import autocast
@@ -82,12 +82,6 @@ def _step(gradient: Tensor, at: _Slopes, w: Tensor, spread: float, rate: float) 
     return torch.where(arrives, -at.place, move)
 
 
-def _synthesise(model: ImageVAE, y: Tensor, quality: Tensor, target: Tensor) -> Tensor:
-    """The picture in [0, 1] that normalised latents stand for, as large as the target."""
-    height, width = target.shape[-2:]
-    return model.synthesis(y, quality)[:, :, :height, :width].float() + 0.5
-
-
 class _Window:
     """A part of a picture and its latents, small enough to be differentiated at once.
 
@@ -115,7 +109,7 @@ class _Window:
         self.curvature = [torch.full_like(z, Z_CURVATURE), *self._curvature()]
 
     def _picture(self, y: Tensor) -> Tensor:
-        return _synthesise(self.model, y / self.gain, self.quality, self.target)
+        return synthesise(self.model, y / self.gain, self.quality, self.target)
 
     def _curvature(self) -> list[Tensor]:
         """Half the Gauss-Newton diagonal of the distortion in bits for a squared symbol, in cells.

@@ -128,7 +128,7 @@ def _mirrored(x: Tensor) -> Tensor:
 
 def structure_distance(original: np.ndarray, decoded: np.ndarray, *, as_measured: bool = False) -> float:
     """SSIMULACRA2's raw distance of two `[H, W, 3]` uint8 arrays."""
-    part = lambda picture: lambda rows, columns: _to_tensor(picture[rows, columns])
+    part = lambda picture: lambda rows, columns: to_tensor(picture[rows, columns])
     sums = structure_sums(part(original), part(decoded), original.shape[:2], as_measured=as_measured)
     return float(raw_distance(sums))
 
@@ -152,6 +152,6 @@ def structure_sums(original: Part, decoded: Part, shape: tuple[int, int], *, as_
     return total
 
 
-def _to_tensor(rgb: np.ndarray) -> Tensor:
+def to_tensor(rgb: np.ndarray) -> Tensor:
     """`[H, W, 3]` uint8 to `[1, 3, H, W]` float32 in [0, 1]."""
     return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None].float() / 255
