@@ -126,13 +126,14 @@ def test_only_whole_tar_files_are_taken(tmp_path):
     assert is_whole(path) and Pictures([tmp_path], minimum=32).count == 3
 
 
-def taken(pictures: Pictures, count: int) -> bool:
-    """Whether so many pictures are there within a while."""
-    end = time.monotonic() + 20
-    while pictures.count < count and time.monotonic() < end:
+def taken(pictures: Pictures, *counts: int) -> bool:
+    """Whether so many pictures to train and to validate on are there within a while."""
+    there = lambda: (pictures.count, len(pictures.validation))
+    end = time.monotonic() + 60
+    while there() != counts and time.monotonic() < end:
         pictures.take_news()
         time.sleep(0.01)
-    return pictures.count == count
+    return there() == counts
 
 
 def test_data_may_arrive_late(tmp_path, monkeypatch):
@@ -150,10 +151,10 @@ def test_data_may_arrive_late(tmp_path, monkeypatch):
         assert pictures.take_news() == 0 and pictures.incomplete == {"late.tar"}
         file.write(content[len(content) // 2 :])
     (tmp_path / "more.png.part").write_bytes(png(100, 100))
-    assert taken(pictures, 4)
+    assert taken(pictures, 4, 1)
     assert HELD_OUT in pictures.validation and not pictures.incomplete and not pictures.left_out
     (tmp_path / "more.png.part").rename(tmp_path / TRAINED[4])
-    assert taken(pictures, 5)
+    assert taken(pictures, 5, 1)
     time.sleep(0.3)
     assert pictures.take_news() == 0  # nothing is taken twice
     crops = pictures.crops(64, 80, np.random.default_rng(1))
