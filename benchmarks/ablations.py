@@ -31,8 +31,8 @@ GROUPS = ("header", "z", "y0", "y1", "y2", "y3")
 
 def rate_parts(codec, rgb: np.ndarray, code: int) -> tuple[dict[str, float], object]:
     """Bits of each group by the stored tables, and the latents."""
-    from vaecodec.ans import Encoder
-    from vaecodec.container import ROUNDED
+    from vaecodec.format.ans import Encoder
+    from vaecodec.format.container import ROUNDED
 
     bits: list[float] = []
     push = Encoder.push
@@ -78,9 +78,9 @@ def measure(codec, factorised, rgb: np.ndarray, quality: float) -> dict:
     """Everything at one picture and quality."""
     import torch
 
-    from vaecodec import metrics
-    from vaecodec.bound import as_given
-    from vaecodec.container import QUALITY_MAX
+    from vaecodec.format.container import QUALITY_MAX
+    from vaecodec.objective.bound import as_given
+    from vaecodec.pictures import metrics
 
     code, pixels = codec.stored.qualities.code(quality), rgb.shape[0] * rgb.shape[1]
     data = codec.compress(rgb, quality=quality)
@@ -207,7 +207,7 @@ def draw(means: dict[str, dict], path: Path) -> None:
 def main(paths: tuple[Path, ...], output: Path, model: str | None, qualities: list[str]) -> None:
     """Split the rate of IMAGES (files and folders) into its parts."""
     from vaecodec.baselines.ours import FactorisedCodec
-    from vaecodec.codec import Codec
+    from vaecodec.codec.codec import Codec
     from vaecodec.errors import ModelError
 
     folder = usable_pictures(paths)

@@ -34,11 +34,12 @@ from common import (
 
 def measure(codec, rgb: np.ndarray, quality: float) -> dict[str, float | None]:
     """Sizes in bytes and parts in bits of one picture; `None`s where bits-back is not possible."""
-    from vaecodec import container, metrics
-    from vaecodec.ans import Stack
-    from vaecodec.container import BITS_BACK, ROUNDED
-    from vaecodec.latents import group
-    from vaecodec.tables import FRACTIONS
+    from vaecodec.coding.latent_coder import group
+    from vaecodec.format import container
+    from vaecodec.format.ans import Stack
+    from vaecodec.format.container import BITS_BACK, ROUNDED
+    from vaecodec.format.tables import FRACTIONS
+    from vaecodec.pictures import metrics
 
     accounts = []
     encode = codec.bits_back.encode
@@ -170,7 +171,7 @@ def plot(rows: dict[str, dict[str, dict]], path: Path) -> None:
 @click.option("--crop", type=click.IntRange(min=1), help="Use only the middle of each picture, so many pixels a side.")
 @output_option("benchmarks/results/bits-back")
 def main(paths: tuple[Path, ...], model: str | None, qualities: list[str], crop: int | None, output: Path) -> None:
-    from vaecodec.codec import Codec
+    from vaecodec.codec.codec import Codec
 
     pictures = usable_pictures(paths).images
     if crop:

@@ -74,7 +74,7 @@ def draw_pairs(images: list[str], rates: list[str], rivals: list[str], count: in
 
 def shown(rgb: np.ndarray, made: dict[str, Made], pair: Pair, side: int, zoom: int) -> list:
     """A, the original and B, cropped and enlarged."""
-    from vaecodec.compare import Entry
+    from vaecodec.cli.pages.comparison import Entry
 
     ours, rival = (np.ascontiguousarray(made[name].image) for name in (OURS, pair.rival))
     order = (ours, rgb, rival) if pair.first else (rival, rgb, ours)
@@ -139,7 +139,7 @@ def main(
     if answers:
         click.echo(report_answers(answers, key))
         return
-    from vaecodec.compare import sheet
+    from vaecodec.cli.pages.comparison import sheet
 
     images = usable_pictures(paths).images
     everything = collect_codecs(model)

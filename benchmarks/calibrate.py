@@ -27,7 +27,7 @@ from common import (
 )
 from held_out import calibration_photographs, picture_of
 
-from vaecodec.effort import DEFAULT_EFFORT
+from vaecodec.inference.effort import DEFAULT_EFFORT
 
 LOWEST, STEP = 30, 2
 """Qualities from here on are calibrated, with a knot every so many."""
@@ -38,8 +38,8 @@ REPORTED = tuple(range(LOWEST, 100, 10))
 
 def measure(codec, rgb: np.ndarray, share: float, effort: int) -> dict[str, float]:
     """SSIMULACRA2 and rate of a picture at a place of the model's own scale."""
-    from vaecodec.container import HEADER_BYTES, QUALITY_MAX
-    from vaecodec.distortion import ssimulacra2
+    from vaecodec.format.container import HEADER_BYTES, QUALITY_MAX
+    from vaecodec.objective.distortion import ssimulacra2
 
     latents = codec.encode(rgb, round(share * QUALITY_MAX), effort=effort)
     size = HEADER_BYTES + len(latents.payload)
@@ -127,7 +127,7 @@ def calibrate(store: Store, codec, photographs: dict[str, np.ndarray], shares: l
 
 def scale_of(result: dict):
     """The map as a model file holds it; it is known to tell looks between its first and last knots."""
-    from vaecodec.qualities import QualityScale
+    from vaecodec.format.qualities import QualityScale
 
     knots = result["knots"]
     return QualityScale(tuple(map(tuple, knots)), (knots[1][0], knots[-2][0]))
@@ -180,7 +180,7 @@ def main(
     data: tuple[Path, ...], output: Path, model: str | None, effort: int, shares: list[str], write: Path | None
 ) -> None:
     """Make the map of qualities of a model from photographs."""
-    from vaecodec.codec import Codec
+    from vaecodec.codec.codec import Codec
 
     places = [float(share) for share in shares]
     if len(places) < 4 or places[0] != 0 or places[-1] != 1 or places != sorted(set(places)):
@@ -193,7 +193,7 @@ def main(
     publish(store, output, report(result))
     draw(result, output.with_suffix(".png"))
     if write:
-        from vaecodec.weights import write_quality_map
+        from vaecodec.networks.weights import write_quality_map
 
         write_quality_map(write, write, scale_of(result))
 

@@ -79,7 +79,7 @@ def figures(means: dict[str, list[float]]) -> str:
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=FOLDER, help="Where cards lie.")
 def main(name: str, evaluated: Path, kodak: Path | None, folder: Path) -> None:
     """Write the card of the model NAME, with what `vaecodec evaluate` measured of it, EVALUATED."""
-    from vaecodec.weights import load_model
+    from vaecodec.networks.weights import load_model
 
     stored = load_model(folder / f"{name}.safetensors")
     results = json.loads(evaluated.read_text())

@@ -15,7 +15,7 @@ import click
 import numpy as np
 
 if TYPE_CHECKING:
-    from vaecodec.baselines import ImageCodec
+    from vaecodec.baselines.collection import ImageCodec
 
 SMALLEST_PX = 161
 """Sides below this have no MS-SSIM."""
@@ -104,8 +104,8 @@ class Folder:
 
 def read_pictures(paths: tuple[Path, ...]) -> Folder:
     """Reads all RGB pictures that are large enough, in files and folders."""
-    from vaecodec import images
     from vaecodec.errors import ImageError
+    from vaecodec.pictures import images
 
     result = Folder()
     files = [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
@@ -148,7 +148,7 @@ def held_out_crops(
     sources: tuple[Path, ...], width: int, height: int, count: int | None = None
 ) -> dict[str, np.ndarray]:
     """The middle, `[height, width, 3]` uint8, of pictures that training holds out; smaller ones are left out."""
-    from vaecodec.training.data import held_out
+    from vaecodec.training.data.pictures import held_out
 
     crops = {}
     for name, picture in held_out(list(sources), minimum=min(width, height)).items():
@@ -170,7 +170,7 @@ def checksum(image: np.ndarray) -> str:
 
 def collect_codecs(model: str | None) -> list[ImageCodec]:
     """All that are installed; says which are not, and why."""
-    from vaecodec.baselines import collect
+    from vaecodec.baselines.collection import collect
 
     codecs, missing = collect(model)
     for name, reason in missing.items():
@@ -215,7 +215,7 @@ class Store:
 
     def save(self, *, now: bool = False) -> None:
         """Writes if it is time to, or if told so."""
-        from vaecodec import files
+        from vaecodec.format import files
 
         if now or time.monotonic() - self._saved > SAVE_S:
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ class Made:
 
 def _made(codec, rgb: np.ndarray, most: int, parts: dict) -> Made:
     """The largest file of at most so many bytes; its quality is searched for unless `parts` has it."""
-    from vaecodec.compare import to_size
+    from vaecodec.cli.pages.comparison import to_size
 
     part = section(parts, codec.name, {"settings": codec.settings, "version": codec.version, "at_most": most})
     if "quality" in part:

@@ -40,7 +40,7 @@ THREADS = (1, 2, 4)
 
 def make_files(model: str | None, folder: Path) -> list[Path]:
     """Compresses the photograph's corners; those of one quality follow each other."""
-    from vaecodec.codec import Codec
+    from vaecodec.codec.codec import Codec
 
     codec, photo = Codec(model), np.asarray(Image.open(PHOTO).convert("RGB"))
     corners = itertools.product((slice(HEIGHT), slice(-HEIGHT, None)), (slice(WIDTH), slice(-WIDTH, None)))
@@ -63,12 +63,12 @@ def decode_batch(codec, files: list) -> list[int]:
     """The checksums of files of one size and quality, decoded by one pass of the prior for all of them, in one tile."""
     import torch
 
-    from vaecodec.ans import Decoder
-    from vaecodec.latents import GroupReader
-    from vaecodec.model import PATCH
-    from vaecodec.prior import STEPS, Cells
-    from vaecodec.steps import StepValues
-    from vaecodec.tables import FRACTIONS
+    from vaecodec.coding.latent_coder import GroupReader
+    from vaecodec.coding.latent_store import StepValues
+    from vaecodec.format.ans import Decoder
+    from vaecodec.format.tables import FRACTIONS
+    from vaecodec.networks.model import PATCH
+    from vaecodec.networks.prior import STEPS, Cells
 
     header, coder, m = files[0].header, codec.coder, codec.coder.config.y_channels
     state = coder.prior.at(header.quality)
@@ -97,9 +97,9 @@ def child(paths: list[str], model: str | None, threads: int, device: str) -> Non
     """Decodes in every way that needs no process of its own, and prints the checksums as JSON lines."""
     import torch
 
-    from vaecodec.codec import Codec
-    from vaecodec.container import unpack
-    from vaecodec.exact import _ExactLayer
+    from vaecodec.codec.codec import Codec
+    from vaecodec.format.container import unpack
+    from vaecodec.networks.fixed_point import _ExactLayer
 
     torch.set_num_threads(threads)
     files = [unpack(Path(path).read_bytes()) for path in paths]
@@ -140,7 +140,7 @@ def by_reference(paths: list[Path], model: str | None) -> list[int]:
     from reference import decoder
     from reference import model as reference_model
 
-    from vaecodec.catalog import DEFAULT_MODEL, model_path
+    from vaecodec.format.catalog import DEFAULT_MODEL, model_path
 
     stored = reference_model.load(model_path(model or DEFAULT_MODEL))
     return [decoder.decode(path.read_bytes(), stored).symbols_crc for path in paths]
@@ -150,7 +150,7 @@ def table(paths: list[Path], model: str | None) -> dict:
     """Every row of the table, with its single runs."""
     import torch
 
-    from vaecodec.container import read_header
+    from vaecodec.format.container import read_header
 
     expected = [read_header(path.read_bytes()).symbols_crc for path in paths]
     rows = []

@@ -43,7 +43,7 @@ def main() -> None:
 def pca(data: tuple[Path, ...], folder: Path, patches: int, seed: int) -> None:
     """Fit pca16 and pca8: basis and tables. About two minutes for 300,000 patches."""
     from vaecodec.baselines.pca import SIDES, PCACodec
-    from vaecodec.training.data import Pictures
+    from vaecodec.training.data.pictures import Pictures
 
     largest, rows = SIDES[0], []
     with click.progressbar(data, label="patches", file=sys.stderr) as sources:
@@ -71,8 +71,8 @@ def pca(data: tuple[Path, ...], folder: Path, patches: int, seed: int) -> None:
 def factorised(data: tuple[Path, ...], folder: Path, model: str | None, crops: int, crop: int, seed: int) -> None:
     """Fit a table a channel to a model's latents, for the ablation of its prior."""
     from vaecodec.baselines.ours import FactorisedCodec
-    from vaecodec.codec import Codec
-    from vaecodec.training.data import Pictures
+    from vaecodec.codec.codec import Codec
+    from vaecodec.training.data.pictures import Pictures
 
     codec = Codec(model)
     folder.mkdir(parents=True, exist_ok=True)

@@ -64,7 +64,7 @@ def report(part: dict) -> str:
 @output_option("folders")
 def main(folder: Path, jobs: int, repeats: int, model: str | None, output: Path) -> None:
     """Time compressing FOLDER by one process and by several."""
-    from vaecodec.images import PICTURE_SUFFIXES
+    from vaecodec.pictures.images import PICTURE_SUFFIXES
 
     sizes = [p.stat().st_size for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES]
     store = Store(output.with_suffix(".json"))

@@ -40,7 +40,7 @@ def calibration_photographs(sources: tuple[Path, ...]) -> dict[str, np.ndarray]:
 
     For the mean over photographs that is surer than the held-out ones alone, and of it weights have learned nothing.
     """
-    from vaecodec.training.data import held_out
+    from vaecodec.training.data.pictures import held_out
 
     wanted = lambda name: zlib.crc32(name.encode()) % CALIBRATION_ONE_IN == 0 and not name.startswith(GRAPHICS)
     pictures = held_out(list(sources), minimum=LEAST_SIDE, wanted=wanted)
@@ -51,7 +51,7 @@ def calibration_photographs(sources: tuple[Path, ...]) -> dict[str, np.ndarray]:
 
 def held_out_parts(sources: tuple[Path, ...]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Photographs and graphics, `[H, W, 3]` uint8 by picture and number of the part."""
-    from vaecodec.training.data import held_out
+    from vaecodec.training.data.pictures import held_out
 
     photographs: dict[str, np.ndarray] = {}
     graphics: dict[str, np.ndarray] = {}

@@ -34,9 +34,9 @@ def measure(codec, rgb: np.ndarray, quality: float) -> dict[str, float]:
     """Bits of the file, of its payload, and of the float prior for the latents that the file holds."""
     import torch
 
-    from vaecodec import container
-    from vaecodec.bound import as_given
-    from vaecodec.container import QUALITY_MAX
+    from vaecodec.format import container
+    from vaecodec.format.container import QUALITY_MAX
+    from vaecodec.objective.bound import as_given
 
     data = codec.compress(rgb, quality=quality, coding=container.ROUNDED)
     file = container.unpack(data)
@@ -110,7 +110,7 @@ def draw(rows: dict[str, dict[str, dict]], path: Path) -> None:
 @qualities_option("1,20,40,60,80,100")
 def main(paths: tuple[Path, ...], output: Path, model: str | None, qualities: list[str]) -> None:
     """Compare the sizes of files of IMAGES (files and folders) with the bound."""
-    from vaecodec.codec import Codec
+    from vaecodec.codec.codec import Codec
 
     folder, codec, store = usable_pictures(paths), Codec(model), Store(output.with_suffix(".json"))
     work = lambda quality, image: measure(codec, image, float(quality))

@@ -36,8 +36,9 @@ def measure_of(codec) -> str:
 
 def measure(codec, rgb: np.ndarray, quality: float, effort: int) -> dict[str, float]:
     """Bytes, quality and objective of a file, its encode and decode times, and that of effort 0."""
-    from vaecodec import container, metrics
-    from vaecodec.distortion import ssimulacra2
+    from vaecodec.format import container
+    from vaecodec.objective.distortion import ssimulacra2
+    from vaecodec.pictures import metrics
 
     def timed(work, *args, **options) -> tuple[float, object]:
         start = time.perf_counter()
@@ -86,7 +87,7 @@ def units(rows: Rows, effort: int) -> float:
 
 def bd_rates(rows: Rows, effort: int) -> dict[str, float]:
     """BD-rate in per cent against effort 0, of each picture, by SSIMULACRA2 where the rows have it."""
-    from vaecodec import metrics
+    from vaecodec.pictures import metrics
 
     first = next(iter(next(iter(rows[0].values())).values()))
     keys = ("rate_bpp", "ssimulacra2" if "ssimulacra2" in first else "psnr_db")
@@ -162,7 +163,7 @@ def report(rows: Rows, table: dict[str, dict], levels: list[str]) -> str:
 
 def in_words(codec) -> list[str]:
     """What each level of effort does with a codec's model: gradients that choose symbols, then steps of descent."""
-    from vaecodec.effort import EFFORTS
+    from vaecodec.inference.effort import EFFORTS
 
     return [f"{level.choices} and {level.steps}" for level in EFFORTS[codec.model.config.distortion]]
 
@@ -193,7 +194,7 @@ def main(
     paths: tuple[Path, ...], output: Path, model: str | None, qualities: list[str], efforts: list[str], every: int
 ) -> None:
     """Compress IMAGES (files and folders) at several efforts."""
-    from vaecodec.codec import Codec
+    from vaecodec.codec.codec import Codec
 
     wanted = sorted({0} | {int(float(effort)) for effort in efforts})
     folder, codec, store = usable_pictures(paths), Codec(model), Store(output.with_suffix(".json"))

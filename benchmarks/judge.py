@@ -213,7 +213,7 @@ def held_out_verdict(
 
 def posterior_verdict(folder: Path, shipped: Path, candidate: Path, photographs: dict[str, np.ndarray]) -> list[str]:
     """The reasons to refuse a candidate for its posterior."""
-    from vaecodec.codec import Codec
+    from vaecodec.codec.codec import Codec
 
     costs = []
     for which, path in (("shipped", shipped), ("candidate", candidate)):

@@ -27,7 +27,8 @@ from common import (
 
 def measure(codec, rgb: np.ndarray, quality: float) -> dict[str, float]:
     """Size and PSNR."""
-    from vaecodec import container, metrics
+    from vaecodec.format import container
+    from vaecodec.pictures import metrics
 
     data = codec.compress(rgb, quality=quality)
     decoded = codec.synthesize(codec.decode(container.unpack(data)))
@@ -86,7 +87,7 @@ def draw(rows: dict[str, dict[str, dict]], path: Path) -> None:
 @qualities_option(",".join(map(str, range(1, 101))))
 def main(paths: tuple[Path, ...], output: Path, model: str | None, qualities: list[str]) -> None:
     """Compress IMAGES (files and folders) at all whole qualities."""
-    from vaecodec.codec import Codec
+    from vaecodec.codec.codec import Codec
 
     folder, codec, store = usable_pictures(paths), Codec(model), Store(output.with_suffix(".json"))
     work = lambda quality, image: measure(codec, image, float(quality))

@@ -22,10 +22,11 @@ import torch
 from common import Store, numbers_option, output_option, publish, say, section
 
 from vaecodec.baselines.pca import principal_axes
-from vaecodec.bound import gaussian_kl_bits
-from vaecodec.digits import CLASSES, features, inference, linear, pack, train, uses, weights
+from vaecodec.digits import CLASSES, pack, train, weights
 from vaecodec.digits.data import Digits, read_digits
 from vaecodec.digits.model import PIXELS, DigitsConfig, DigitsVAE
+from vaecodec.digits.studies import features, inference, linear, uses
+from vaecodec.objective.bound import gaussian_kl_bits
 
 TEST = 2000
 """Test pictures in claims that compare many models."""

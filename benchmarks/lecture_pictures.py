@@ -19,7 +19,7 @@ GIVEN = (0, 1, 4, 11)
 
 def run(*arguments: str | Path) -> None:
     """One command of vaecodec."""
-    from vaecodec.cli import main
+    from vaecodec.cli.main import main
 
     say("vaecodec " + " ".join(map(str, arguments)))
     command = main

@@ -41,7 +41,7 @@ def _cvvdp(original: np.ndarray, decoded: np.ndarray) -> float:
 
 def _from_package(name: str) -> Callable[[np.ndarray, np.ndarray], float]:
     def compute(original: np.ndarray, decoded: np.ndarray) -> float:
-        from vaecodec import metrics
+        from vaecodec.pictures import metrics
 
         return getattr(metrics, name)(original, decoded)
 

@@ -34,8 +34,8 @@ def observation_variance(lmbda: float) -> float:
 
 def measure(codec, rgb: np.ndarray, quality: float) -> dict[str, float]:
     """The bound's two terms, in bits per pixel."""
-    from vaecodec import container
-    from vaecodec.bound import gaussian_observation_bits
+    from vaecodec.format import container
+    from vaecodec.objective.bound import gaussian_observation_bits
 
     data = codec.compress(rgb, quality=quality)
     latents = codec.decode(container.unpack(data))
@@ -53,7 +53,7 @@ def measure(codec, rgb: np.ndarray, quality: float) -> dict[str, float]:
 @output_option("photo_prior")
 def main(paths: tuple[Path, ...], model: str | None, qualities: list[str], output: Path) -> None:
     """Measure the bound at several qualities."""
-    from vaecodec.codec import Codec
+    from vaecodec.codec.codec import Codec
 
     codec = Codec(model)
     if codec.model.config.distortion != "mse":

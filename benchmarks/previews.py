@@ -33,7 +33,7 @@ def _fastest(work) -> tuple[float, object]:
 
 def linear_only(codec, latents, reduction: int) -> np.ndarray:
     """The preview by the generator's linear path."""
-    from vaecodec import model
+    from vaecodec.networks import model
 
     def forward(self, y, quality, reduction=1):
         return model._draw(self.linear, y * self.scale[:, None, None], model.PATCH, reduction)
@@ -46,8 +46,8 @@ def measure(codec, rgb: np.ndarray, quality: float) -> dict:
     """Everything at one picture and quality."""
     from PIL import Image
 
-    from vaecodec.container import unpack
-    from vaecodec.metrics import psnr_db
+    from vaecodec.format.container import unpack
+    from vaecodec.pictures.metrics import psnr_db
 
     small = lambda image, reduction: np.asarray(Image.fromarray(image).reduce(reduction))
     data = codec.compress(rgb, quality=quality)
@@ -107,7 +107,7 @@ def report(means: dict[str, dict[str, dict]], count: int) -> str:
 @click.option("--qualities", default="20,50,80", show_default=True, help="Comma-separated, 1 to 100.")
 def main(paths: tuple[Path, ...], output: Path, model: str | None, qualities: str) -> None:
     """Measure previews of IMAGES (files and folders)."""
-    from vaecodec.codec import Codec
+    from vaecodec.codec.codec import Codec
 
     try:
         values = [f"{float(q):g}" for q in qualities.split(",")]

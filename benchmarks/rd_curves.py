@@ -135,7 +135,7 @@ def bd_rate(anchor: Curve, test: Curve, measure: str, within: Range | None = Non
     Returns:
         `None` if there is no common range, or fewer than three points that rise.
     """
-    from vaecodec.metrics import bd_rate_percent
+    from vaecodec.pictures.metrics import bd_rate_percent
 
     first, second = rising(anchor, measure), rising(test, measure)
     if len(first[0]) < 3 or len(second[0]) < 3:

@@ -62,7 +62,7 @@ class Release:
 
     def result(self, name: str) -> Path:
         """A committed result, without suffix; those of the default model have no name of a model in theirs."""
-        from vaecodec.catalog import DEFAULT_MODEL
+        from vaecodec.format.catalog import DEFAULT_MODEL
 
         return RESULTS / (name if self.name == DEFAULT_MODEL else f"{name}-{self.name}")
 
@@ -119,7 +119,7 @@ def posterior_check(release: Release) -> None:
 
 def quality_map(release: Release) -> None:
     """Measures the map of qualities, and writes its knots."""
-    from vaecodec.codec import Codec
+    from vaecodec.codec.codec import Codec
 
     store = Store(release.folder / "quality-map.json")
     shares = calibrate.SHARES.split(",")
@@ -131,7 +131,7 @@ def quality_map(release: Release) -> None:
 
 def install(release: Release) -> None:
     """Puts the weights where they are shipped from, with their map if they were trained for looks."""
-    from vaecodec.weights import load_model, write_quality_map
+    from vaecodec.networks.weights import load_model, write_quality_map
 
     if load_model(release.weights).config.distortion == "mse":  # its scale is even
         if release.weights.resolve() != release.installed.resolve():
@@ -223,7 +223,7 @@ def main(
     folder: Path,
 ) -> None:
     """Take WEIGHTS, a model file, to everything that hangs on them."""
-    from vaecodec.catalog import model_path, read_model_info
+    from vaecodec.format.catalog import model_path, read_model_info
 
     model_id = read_model_info(weights).model_id.hex()
     folder /= model_id

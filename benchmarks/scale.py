@@ -37,7 +37,7 @@ def rate_at(rates: dict, codec: str, psnr_db: float) -> float:
 
 def to_psnr(codec, image: np.ndarray, psnr_db: float) -> float:
     """The lowest quality, by bisection, at which a picture has a PSNR; the highest if none has."""
-    from vaecodec.metrics import psnr_db as measure
+    from vaecodec.pictures.metrics import psnr_db as measure
 
     low, high = (float(quality) for quality in codec.quality_range)
     for _ in range(7):
@@ -53,8 +53,8 @@ def core_seconds(name: str, model: str | None, source: str, megapixels: float, p
     """CPU seconds a megapixel of one codec, in a process that may use one core."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-1:])
-    from vaecodec import images
-    from vaecodec.baselines import makers
+    from vaecodec.baselines.collection import makers
+    from vaecodec.pictures import images
 
     codec = makers(model)[name]()
     if name.startswith("vaecodec"):

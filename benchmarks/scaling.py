@@ -48,7 +48,7 @@ def run_of(log: Path, before: int) -> dict[str, list]:
 
 def model_of(path: str, kodak: Path, crops: int) -> tuple[str, dict]:
     """A model's name, its sizes, and what it needs on Kodak."""
-    from vaecodec.weights import load_model
+    from vaecodec.networks.weights import load_model
 
     stored, means = load_model(path), json.loads(kodak.read_text())
     if stored.fingerprint not in means["description"]:
@@ -78,7 +78,7 @@ def against_anchor(curve: Curve) -> float:
 
 def baselines() -> dict[str, tuple[float, float]]:
     """kMAC a pixel and BD-rate of what was fitted here and is no photo model, from the committed results."""
-    from vaecodec.model import CONFIGS
+    from vaecodec.networks.model import CONFIGS
 
     light, means = CONFIGS["light"], json.loads(KODAK.read_text())["means"]
     kmac = {"PCA 16x16": 768 * 768 / 256e3, "vaecodec, tune=psnr, factorised": light.kmac_per_pixel()["synthesis"]}

@@ -43,7 +43,7 @@ def resident_mb() -> float:
 
 def draw_picture(rng: np.random.Generator, photo: Image.Image, largest: int) -> Image.Image:
     """A crop of the photograph in some size and mode, with some noise; small ones are as likely as large ones."""
-    from vaecodec.container import MODES
+    from vaecodec.format.container import MODES
 
     width, height = (int(2 ** rng.uniform(0, np.log2(largest))) for _ in range(2))
     left, top = rng.integers(0, photo.width // 2), rng.integers(0, photo.height // 2)
@@ -63,8 +63,8 @@ def there_and_back(codec, image: Image.Image, quality: float, effort: int) -> st
     """What is wrong with a picture that was compressed and decompressed; `None` if nothing is."""
     import torch
 
-    from vaecodec import images
-    from vaecodec.container import unpack
+    from vaecodec.format.container import unpack
+    from vaecodec.pictures import images
 
     planes = images.take_apart(image)
     latents = codec.encode(planes.rgb, codec.stored.qualities.code(quality), effort=effort)
@@ -87,7 +87,7 @@ def soak(models: list[str], minutes: float, threads: int, largest: int, efforts:
     os.environ |= CACHES  # read when torch is loaded
     import torch
 
-    from vaecodec.codec import Codec
+    from vaecodec.codec.codec import Codec
 
     torch.set_num_threads(1)
     codecs, photo = [Codec(model) for model in models], Image.open(PHOTO).convert("RGB")
@@ -133,8 +133,8 @@ def soak(models: list[str], minutes: float, threads: int, largest: int, efforts:
 @click.option("--json", "output", type=click.Path(path_type=Path))
 def main(models: tuple[str, ...], minutes, threads, efforts, largest, seed, output: Path | None) -> None:
     """Prints figures; fails on a mismatch, and on memory that grows by 20 MB or more."""
-    from vaecodec.catalog import list_models
-    from vaecodec.effort import LEVELS
+    from vaecodec.format.catalog import list_models
+    from vaecodec.inference.effort import LEVELS
 
     names = list(models) or [model.name for model in list_models()]
     result = soak(names, minutes, threads, largest, list(efforts or range(LEVELS)), seed)

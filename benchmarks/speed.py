@@ -61,12 +61,18 @@ def resized(image: np.ndarray, megapixels: float) -> np.ndarray:
 @contextlib.contextmanager
 def stages() -> Iterator[dict[str, float]]:
     """Seconds by stage of our codec, while it lasts: transform, prior, choice of symbols, coding, file."""
-    from vaecodec import ans, container, exact, latents, model
+    from vaecodec.coding import latent_coder as latents
+    from vaecodec.format import ans, container
+    from vaecodec.networks import fixed_point, model
 
     seconds: dict[str, float] = defaultdict(float)
     watched = {
         "transform": [(model.Analysis, "forward"), (model.HyperAnalysis, "forward"), (model.Synthesis, "forward")],
-        "prior": [(exact.ExactPrior, "at"), (exact.ExactPrior, "hyper"), (exact.ExactPrior, "predict_y")],
+        "prior": [
+            (fixed_point.ExactPrior, "at"),
+            (fixed_point.ExactPrior, "hyper"),
+            (fixed_point.ExactPrior, "predict_y"),
+        ],
         "choice of symbols": [(latents.RateDistortionChoice, "__call__")],
         "coding": [(ans.Encoder, "push"), (ans.Encoder, "getvalue"), (ans.Decoder, "pop")],
         "file": [(container, "pack"), (container, "unpack")],
@@ -108,11 +114,11 @@ def against_synthesis(codec, data: bytes) -> dict[str, float]:
     """Medians of whole decodes and of bare float synthesis of the same latents, in turn, to divide one by the other.
 
     Args:
-        codec: a `vaecodec.codec.Codec`.
+        codec: a `vaecodec.codec.codec.Codec`.
     """
     import torch
 
-    from vaecodec import container
+    from vaecodec.format import container
 
     latents = codec.decode(container.unpack(data, max_pixels=None))
     condition = torch.tensor([latents.quality / container.QUALITY_MAX], device=codec.device)
@@ -145,8 +151,8 @@ def _measure(name: str, model: str | None, source: str, megapixels: float, quali
 def _measured(name: str, model: str | None, source: str, megapixels: float, quality: float, threads: int) -> dict:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    from vaecodec import images
-    from vaecodec.baselines import makers
+    from vaecodec.baselines.collection import makers
+    from vaecodec.pictures import images
 
     codec, ours = makers(model)[name](), name.startswith("vaecodec")
     if "torch" in sys.modules:  # codecs without it shall not pay for its import
@@ -200,7 +206,7 @@ def _in_a_process(limit_s: float, *args) -> dict:
 
 WARM = """
 import sys, time
-from vaecodec.transcode import decompress_file
+from vaecodec.cli.transcode import decompress_file
 times = []
 for _ in range(6):
     start = time.perf_counter()
@@ -222,7 +228,7 @@ def cold_starts(model: str | None, image: np.ndarray, repeats: int = 5) -> dict[
         png, vae, back = (str(Path(folder) / name) for name in ("a.png", "a.vae", "b.png"))
         Image.fromarray(image).save(png)
         which = ["-m", str(model)] if model else []
-        cli = lambda *arguments: ["-c", "from vaecodec.cli import main; main()", *arguments]
+        cli = lambda *arguments: ["-c", "from vaecodec.cli.main import main; main()", *arguments]
         runs = {
             EMPTY_START: ["-c", "pass"],
             "vaecodec --version": cli("--version"),
@@ -272,9 +278,9 @@ def main(
     bpp: float,
 ) -> None:
     """Measure encode and decode at sizes made from IMAGE."""
-    from vaecodec import images
-    from vaecodec.compare import to_size
+    from vaecodec.cli.pages.comparison import to_size
     from vaecodec.errors import TargetError
+    from vaecodec.pictures import images
 
     rgb = images.planes_of(image).rgb
     wanted, store = chosen(collect_codecs(model), codecs), Store(output.with_suffix(".json"))

@@ -35,8 +35,8 @@ def measure(codec, rgb: np.ndarray, share: float) -> dict[str, list[float]]:
     """Rate in bpp and objective λ·255²·MSE + bpp by each of `KINDS`, at a share of the range of qualities."""
     import torch
 
-    from vaecodec.bound import nearest, noisy
-    from vaecodec.refine import optimised
+    from vaecodec.objective.bound import nearest, noisy
+    from vaecodec.objective.rounding import optimised
 
     x = torch.from_numpy(rgb).to(codec.device).permute(2, 0, 1)[None].float() / 255
     quality = torch.tensor([share], device=codec.device)
@@ -96,7 +96,7 @@ def draw(table: dict[str, dict[str, list[float]]], path: Path) -> None:
 @click.option("--count", type=click.IntRange(min=1), help="Use so many pictures at most.")
 def main(data: tuple[Path, ...], output: Path, model: str | None, shares: list[str], crop: int, count: int) -> None:
     """Measure the training objective and the discrete bound on held-out crops."""
-    from vaecodec.codec import Codec
+    from vaecodec.codec.codec import Codec
 
     if crop % 16:
         raise click.UsageError("--crop: not a multiple of 16")

@@ -31,17 +31,17 @@ from measures import MEASURES
 from rd_curves import Curve, bd_rate
 from rd_tables import percent
 
-from vaecodec.container import QUALITY_MAX
+from vaecodec.format.container import QUALITY_MAX
 
 NEAREST, SHIPPED, TIMES = "nearest", "as shipped", "as shipped, times "
 
 
 def measure(codec, rgb: np.ndarray, setting: str, quality: float) -> list[float]:
     """Bits per pixel of the payload, quality, λ·d + R. Coded by that choice whether it pays or not."""
-    from vaecodec import metrics
-    from vaecodec.distortion import ssimulacra2
-    from vaecodec.latents import RateDistortionChoice, nearest
-    from vaecodec.refine import rdo_weight
+    from vaecodec.coding.latent_coder import RateDistortionChoice, nearest
+    from vaecodec.objective.distortion import ssimulacra2
+    from vaecodec.objective.rounding import rdo_weight
+    from vaecodec.pictures import metrics
 
     code = codec.stored.qualities.code(quality)
     weight = rdo_weight(code / QUALITY_MAX, codec.model.config)
@@ -133,8 +133,8 @@ def main(
     count: int,
 ) -> None:
     """Sweep the weight on held-out pictures."""
-    from vaecodec.codec import Codec
-    from vaecodec.refine import RDO_WEIGHTS
+    from vaecodec.codec.codec import Codec
+    from vaecodec.objective.rounding import RDO_WEIGHTS
 
     if len(qualities) < 3:
         raise click.UsageError("--qualities: three or more, for a BD-rate")

@@ -28,8 +28,8 @@ from common import (
 
 def measure(codec, rgb: np.ndarray, kind: str, goal: float, effort: int) -> dict:
     """What a target gave, and how many encodes it took; the nearest that there is, where it cannot be reached."""
-    from vaecodec import metrics
     from vaecodec.errors import TargetError
+    from vaecodec.pictures import metrics
 
     asked = {"size": int(goal * rgb.shape[0] * rgb.shape[1] / 8)} if kind == "bpp" else {"psnr": goal}
     with mock.patch.object(codec, "encode", wraps=codec.encode) as encode:
@@ -80,7 +80,7 @@ def main(
     paths: tuple[Path, ...], output: Path, model: str | None, bpp: list[str], psnr: list[str], effort: int
 ) -> None:
     """Compress IMAGES (files and folders) to sizes and PSNRs."""
-    from vaecodec.codec import Codec
+    from vaecodec.codec.codec import Codec
 
     settings = [f"{value} bpp" for value in bpp] + [f"{value} dB" for value in psnr]
     folder, store = usable_pictures(paths), Store(output.with_suffix(".json"))

@@ -14,7 +14,7 @@ import click
 import numpy as np
 from common import SETTINGS, data_option
 
-from vaecodec.baselines import TWINS
+from vaecodec.baselines.collection import TWINS
 
 DEFAULT_FOLDER = Path(__file__).parent.parent / "pretrained" / "baselines"
 TABLE_CROPS, TEST_CROPS, CROP = 300, 24, 256
@@ -60,7 +60,7 @@ def main(
     import torch
 
     from vaecodec.baselines.autoencoder_training import PairOptions, finish, train
-    from vaecodec.training.data import Pictures
+    from vaecodec.training.data.pictures import Pictures
 
     if crop % 16:
         raise click.UsageError("--crop: not a multiple of 16")

@@ -36,8 +36,8 @@ TITLE = "visual"
 
 def entries(rgb: np.ndarray, made: dict[str, Made], area: tuple[slice, slice]) -> list:
     """The original's crop and every codec's, with what it is in words."""
-    from vaecodec.compare import Entry, original_entry
-    from vaecodec.metrics import psnr_db
+    from vaecodec.cli.pages.comparison import Entry, original_entry
+    from vaecodec.pictures.metrics import psnr_db
 
     shown = [original_entry(rgb[area])]
     for name, one in made.items():
@@ -83,8 +83,8 @@ def main(
     folder: Path,
 ) -> None:
     """Bring IMAGES to one size by every codec and show the results: visual.html, .png and .json."""
-    from vaecodec.compare import sheet
-    from vaecodec.compare_page import page
+    from vaecodec.cli.pages.compare_page import page
+    from vaecodec.cli.pages.comparison import sheet
 
     images = usable_pictures(paths).images
     wanted = chosen(collect_codecs(model), codecs)

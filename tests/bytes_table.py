@@ -21,7 +21,7 @@ from conftest import GOLDEN, picture
 from PIL import Image
 
 import vaecodec
-from vaecodec import precision
+from vaecodec.networks import precision
 
 TABLE = GOLDEN / "bytes.json"
 MODELS, EFFORTS, QUALITIES = ("light", "light-psnr"), range(5), (10, 50, 90)

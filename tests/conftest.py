@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vaecodec.qualities import QualityScale
+from vaecodec.format.qualities import QualityScale
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell; tests send interrupts
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -37,7 +37,7 @@ def picture(width: int, height: int, seed: int = 0) -> np.ndarray:
 @pytest.fixture(scope="session")
 def tiny():
     """A `Codec` with the frozen model."""
-    from vaecodec.codec import Codec
+    from vaecodec.codec.codec import Codec
 
     return Codec(TINY)
 
@@ -45,7 +45,7 @@ def tiny():
 @pytest.fixture(scope="session")
 def tiny_bits_back():
     """A `Codec` with the frozen model that has a posterior."""
-    from vaecodec.codec import Codec
+    from vaecodec.codec.codec import Codec
 
     return Codec(TINY_BITS_BACK)
 
@@ -53,7 +53,7 @@ def tiny_bits_back():
 @pytest.fixture(scope="session")
 def format_2(tmp_path_factory) -> Path:
     """The model of `tiny_bits_back` as a file of format 2, with a map of qualities."""
-    from vaecodec.weights import load_model, save_model
+    from vaecodec.networks.weights import load_model, save_model
 
     path = tmp_path_factory.mktemp("models") / "base.safetensors"
     save_model(load_model(TINY_BITS_BACK).model(), path, MAP)
@@ -63,15 +63,16 @@ def format_2(tmp_path_factory) -> Path:
 @pytest.fixture
 def two_models(format_2: Path, tmp_path: Path, monkeypatch) -> Path:
     """The folder of models, in which small ones stand for the shipped ones; the current folder has `a.png`."""
-    import vaecodec
-    from vaecodec import catalog
+    from vaecodec.codec import api
+    from vaecodec.codec.kinds import Codecs
+    from vaecodec.format import catalog
 
     models = tmp_path / "models"
     models.mkdir()
     shutil.copy(format_2, models / "light.safetensors")
     shutil.copy(TINY, models / "light-psnr.safetensors")
     monkeypatch.setattr(catalog, "FOLDERS", (models,))
-    monkeypatch.setattr(vaecodec, "_codecs", {})
+    monkeypatch.setattr(api, "codecs", Codecs())
     monkeypatch.chdir(tmp_path)
     Image.fromarray(picture(70, 140)).save("a.png")
     return models

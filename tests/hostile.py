@@ -32,8 +32,8 @@ from PIL import Image
 from support import ROOT, in_mode, pack, png, run_python
 
 import vaecodec
-from vaecodec.cli import main as command_line
-from vaecodec.codec import Codec
+from vaecodec.cli.main import main as command_line
+from vaecodec.codec.codec import Codec
 
 NOBODY = 65534
 
@@ -382,7 +382,7 @@ def closed_pipe(folder: Path, codec: Codec) -> Counter[str]:
     data = folder / "a.vae"
     data.write_bytes(codec.compress(source))
     outcomes: Counter[str] = Counter()
-    code = "from vaecodec.cli import main; main()"
+    code = "from vaecodec.cli.main import main; main()"
     for args in (("compress", str(source), "-"), ("decompress", str(data), "-")):
         reading, writing = os.pipe()
         os.close(reading)

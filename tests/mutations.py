@@ -22,10 +22,10 @@ from conftest import TINY, TINY_BITS_BACK
 from support import alpha_plane, chunk, in_mode, trusting, with_body, with_fields
 
 import vaecodec
-from vaecodec import images
-from vaecodec.codec import Codec
-from vaecodec.container import ALPHA, BITS_BACK, unpack
+from vaecodec.codec.codec import Codec
 from vaecodec.errors import VaecodecError
+from vaecodec.format.container import ALPHA, BITS_BACK, unpack
+from vaecodec.pictures import images
 
 SMALL = {
     "rgb": ("RGB", 24, 17, 50),

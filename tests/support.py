@@ -19,9 +19,9 @@ from conftest import picture
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
-from vaecodec import container
-from vaecodec import latents as latents_module
-from vaecodec.cli import main
+from vaecodec.cli.main import main
+from vaecodec.coding import latent_coder as latents_module
+from vaecodec.format import container
 
 ROOT = Path(__file__).parents[1]
 

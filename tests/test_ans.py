@@ -12,9 +12,9 @@ from reference import ans as reference
 from safetensors.numpy import load_file
 from support import examples
 
-from vaecodec.ans import MAX_MAGNITUDE, Decoder, Encoder, Stack, Tables, white_words
 from vaecodec.errors import Corrupt
-from vaecodec.tables import FRACTIONS, gaussian_tables
+from vaecodec.format.ans import MAX_MAGNITUDE, Decoder, Encoder, Stack, Tables, white_words
+from vaecodec.format.tables import FRACTIONS, gaussian_tables
 
 TABLES = Tables(*gaussian_tables(), FRACTIONS)
 WHITE = [0x92CA2F0E, 0x3CD6E3F3, 0x1B147DCC]

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from conftest import TINY, picture
 
-from vaecodec import metrics
-from vaecodec.baselines import baseline_path, classic, collect
+from vaecodec.baselines import classic
 from vaecodec.baselines.coefficients import KNOTS, RDO_WEIGHT, CoefficientCoder, Statistics, _Coding
+from vaecodec.baselines.collection import baseline_path, collect
 from vaecodec.baselines.pca import PCACodec, from_patches, principal_axes, to_patches
 from vaecodec.errors import Corrupt, ModelError
+from vaecodec.pictures import metrics
 
 
 def training_patches(side: int, count: int = 4000) -> np.ndarray:
@@ -205,7 +206,7 @@ def test_linear_autoencoder_by_gradient_descent_reaches_pca():
 def pictures(tmp_path_factory):
     from PIL import Image
 
-    from vaecodec.training.data import Pictures
+    from vaecodec.training.data.pictures import Pictures
 
     folder = tmp_path_factory.mktemp("training")
     for seed in range(6):
@@ -219,7 +220,7 @@ def test_twins_train_go_on_and_code(pictures, tmp_path, kl):
 
     from vaecodec.baselines.autoencoder import AutoencoderCodec
     from vaecodec.baselines.autoencoder_training import PairOptions, finish, train
-    from vaecodec.model import ModelConfig
+    from vaecodec.networks.model import ModelConfig
 
     config = ModelConfig("pair-test", 16, 8, 8, 1, 8, 1, 8, 1, quality_knots=3)
     options = PairOptions(crops=12, batch=2, crop=64, patches=1000)

@@ -27,12 +27,12 @@ import measures  # noqa: E402
 import rd_curves  # noqa: E402
 import rd_tables  # noqa: E402
 
-from vaecodec import metrics  # noqa: E402
 from vaecodec.baselines.classic import PillowCodec  # noqa: E402
-from vaecodec.catalog import read_model_info  # noqa: E402
-from vaecodec.compare import Entry, sheet, to_size  # noqa: E402
-from vaecodec.compare_page import page  # noqa: E402
+from vaecodec.cli.pages.compare_page import page  # noqa: E402
+from vaecodec.cli.pages.comparison import Entry, sheet, to_size  # noqa: E402
 from vaecodec.errors import TargetError  # noqa: E402
+from vaecodec.format.catalog import read_model_info  # noqa: E402
+from vaecodec.pictures import metrics  # noqa: E402
 
 PROGRAMS = sorted(path.stem for path in BENCHMARKS.glob("*.py") if "click.command" in path.read_text())
 
@@ -336,7 +336,7 @@ def test_speed_runs_and_goes_on(tmp_path):
     large = speed.resized(picture(50, 40), 0.1)
     assert large.shape[0] * large.shape[1] == pytest.approx(1e5, rel=0.02)
     with speed.stages() as seconds:
-        from vaecodec.codec import Codec
+        from vaecodec.codec.codec import Codec
 
         codec = Codec(TINY)
         codec.decompress(codec.compress(picture(64, 64)))
@@ -786,7 +786,7 @@ def test_programs_judge_a_model_by_what_it_is_trained_for(good, tmp_path, monkey
     arguments = ("--data", data, "-o", tmp_path / "c", "-m", TINY, "--width", 64, "--height", 64, "--weights", "1")
     result = run("symbol_choice", *arguments, "--times", "1", "--qualities", "20,50,80")
     assert result.exit_code == 0 and "BD-rate by SSIMULACRA2" in result.output, result.output
-    monkeypatch.setattr("vaecodec.codec.Codec", lambda _: looks)
+    monkeypatch.setattr("vaecodec.codec.codec.Codec", lambda _: looks)
     assert "no likelihood" in run("photo_prior", good, "-o", tmp_path / "p").output
 
 
@@ -815,7 +815,7 @@ def test_published_check_reports_steps(good, tmp_path, monkeypatch):
 
 def test_readme_has_what_the_committed_results_say():
     """Rows of the README's table of results are those that rate_distortion.py would write from its stored points."""
-    from vaecodec.catalog import TUNES, read_model_info
+    from vaecodec.format.catalog import TUNES, read_model_info
 
     root = BENCHMARKS.parent
     ids = {t: read_model_info(root / "pretrained" / f"{name}.safetensors").model_id.hex() for t, name in TUNES.items()}

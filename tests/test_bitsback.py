@@ -17,12 +17,12 @@ from support import examples, flips, in_mode, with_fields
 from test_determinism import SETTINGS, check, digest, run_child
 
 import vaecodec
-from vaecodec import bitsback
-from vaecodec.ans import Stack
-from vaecodec.cli import main
-from vaecodec.codec import Codec
-from vaecodec.container import BITS_BACK, ROUNDED, quality_code, unpack
+from vaecodec.cli.main import main
+from vaecodec.codec.codec import Codec
+from vaecodec.coding import bits_back
 from vaecodec.errors import BitstreamError, Corrupt, Unsupported
+from vaecodec.format.ans import Stack
+from vaecodec.format.container import BITS_BACK, ROUNDED, quality_code, unpack
 
 
 def encode(codec: Codec, rgb: np.ndarray, quality: float = 50, effort: int = 1):
@@ -64,7 +64,7 @@ def test_symbols_are_the_same_everywhere(tiny_bits_back, tmp_path: Path, aten, o
 
 
 @pytest.fixture(scope="module")
-def accounts(tiny_bits_back) -> list[bitsback.Account]:
+def accounts(tiny_bits_back) -> list[bits_back.Account]:
     """Of forty pictures."""
     sizes = [(64 + 16 * (i % 5), 130 + 17 * (i % 7)) for i in range(40)]
     made = [encode(tiny_bits_back, picture(w, h, i), 5 + 2 * i) for i, (w, h) in enumerate(sizes)]
@@ -105,10 +105,10 @@ def test_an_encoder_that_does_not_whiten_is_noticed(tiny_bits_back, monkeypatch)
 def test_the_divergence_of_equal_tables_is_nothing(tiny_bits_back) -> None:
     tables = tiny_bits_back.stored.tables
     p = tiny_bits_back.bits_back.posterior.predict_z(1000)
-    assert bitsback.kl_bits(p, p, tables) == 0
+    assert bits_back.kl_bits(p, p, tables) == 0
     moved = type(p)(p.offset + 16, p.numbers)
     scale = np.array([2.0 ** (-3.25 + n // 16 / 7) for n in p.numbers.flatten().tolist()])
-    assert bitsback.kl_bits(moved, p, tables) == pytest.approx((0.5 / np.log(2) / scale**2).sum(), rel=0.02)
+    assert bits_back.kl_bits(moved, p, tables) == pytest.approx((0.5 / np.log(2) / scale**2).sum(), rel=0.02)
 
 
 @pytest.mark.parametrize("name", ["bits-back-odd", "bits-back-grey"])

@@ -22,12 +22,14 @@ from support import ROOT, alpha_plane, assert_no_torch, in_mode, run_python, wit
 from support import run_command as run
 
 import vaecodec
-from vaecodec import catalog, files
-from vaecodec.cli import main
+from vaecodec.cli.main import main
+from vaecodec.codec import api
+from vaecodec.codec.kinds import Codecs
+from vaecodec.format import catalog, files
 
 MODEL = ("-m", str(TINY))
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
-COMMAND = "from vaecodec.cli import main; main()"
+COMMAND = "from vaecodec.cli.main import main; main()"
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +55,7 @@ def installed(tmp_path: Path, monkeypatch) -> Path:
     models.mkdir()
     shutil.copy(TINY, models / "light.safetensors")
     monkeypatch.setattr(catalog, "FOLDERS", (models,))
-    monkeypatch.setattr(vaecodec, "_codecs", {})
+    monkeypatch.setattr(api, "codecs", Codecs())
     return models
 
 
@@ -541,7 +543,7 @@ def test_evaluate_of_nothing_fails(folder: Path) -> None:
     "args", [["--help"], ["--version"], ["info", "a.vae"], ["models"], ["compress", "--help"]], ids=" ".join
 )
 def test_what_decodes_nothing_imports_no_torch(args: list[str]) -> None:
-    code = f"import sys; sys.argv[1:] = {args!r}\nfrom vaecodec.cli import main\ntry: main()\n"
+    code = f"import sys; sys.argv[1:] = {args!r}\nfrom vaecodec.cli.main import main\ntry: main()\n"
     assert_no_torch(code + "except SystemExit as e: assert not e.code, e.code")
 
 

@@ -19,13 +19,13 @@ from skimage import data as photographs
 from support import MODES, alpha_plane, assert_no_torch, examples, flips, in_mode, pack, symbol_choice, with_fields
 
 import vaecodec
-from vaecodec import images
-from vaecodec import latents as latents_module
-from vaecodec.bound import as_given
-from vaecodec.codec import Codec
-from vaecodec.container import QUALITY_MAX, quality_code, quality_of, unpack
+from vaecodec.codec.codec import Codec
+from vaecodec.coding import latent_coder as latents_module
 from vaecodec.errors import BitstreamError, Corrupt, LimitError, ModelError, NotAVaeFile
-from vaecodec.metrics import psnr_db
+from vaecodec.format.container import QUALITY_MAX, quality_code, quality_of, unpack
+from vaecodec.objective.bound import as_given
+from vaecodec.pictures import images
+from vaecodec.pictures.metrics import psnr_db
 
 BACK = {"P": "RGB", "PA": "RGBA"}
 """Modes that come back as another."""

@@ -12,12 +12,12 @@ from PIL import Image
 from support import run_command as run
 
 import vaecodec
-from vaecodec import metrics
-from vaecodec.bit_map import position_bits
-from vaecodec.codec import Codec
-from vaecodec.compare import Entry, heat, most_bits, sheet
-from vaecodec.compare_page import page
-from vaecodec.container import BITS_BACK, ROUNDED, unpack
+from vaecodec.cli.pages.compare_page import page
+from vaecodec.cli.pages.comparison import Entry, heat, most_bits, sheet
+from vaecodec.codec.bit_map import position_bits
+from vaecodec.codec.codec import Codec
+from vaecodec.format.container import BITS_BACK, ROUNDED, unpack
+from vaecodec.pictures import metrics
 
 MODEL = ("-m", str(TINY))
 

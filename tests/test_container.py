@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import FIELDS, MODES, assert_no_torch, chunk, examples, flips, pack, with_body, with_fields
 
-from vaecodec import container
-from vaecodec.container import ALPHA, CHUNK_TYPES, HEADER_BYTES, MAX_SIDE, QUALITY_MAX, read_header, unpack
 from vaecodec.errors import BitstreamError, Corrupt, LimitError, NotAVaeFile, Truncated, Unsupported
+from vaecodec.format import container
+from vaecodec.format.container import ALPHA, CHUNK_TYPES, HEADER_BYTES, MAX_SIDE, QUALITY_MAX, read_header, unpack
 
 PLAIN = pack()
 WITH_CHUNKS = pack(mode="RGBA", chunks={ALPHA: b"alpha", b"ICCP": b"profile", b"EXIF": b"", b"XMP ": b"<x/>"})
@@ -178,5 +178,5 @@ def test_a_limit_is_no_bitstream_error() -> None:
 
 def test_container_and_coder_import_no_torch() -> None:
     assert_no_torch(
-        "import vaecodec, vaecodec.container, vaecodec.ans, vaecodec.images, vaecodec.catalog, vaecodec.cli"
+        "import vaecodec.cli.main, vaecodec.pictures.images\nfrom vaecodec.format import ans, catalog, container"
     )

@@ -18,9 +18,9 @@ import torch
 from conftest import TINY, picture
 from support import run_python, symbol_choice
 
-from vaecodec.codec import Codec
-from vaecodec.container import quality_code, unpack
-from vaecodec.latents import Latents
+from vaecodec.codec.codec import Codec
+from vaecodec.coding.latent_coder import Latents
+from vaecodec.format.container import quality_code, unpack
 
 CHILD = """
 import hashlib, json, sys
@@ -28,7 +28,7 @@ import torch
 torch.set_num_threads(int(sys.argv[5]))
 exec(sys.argv[4])
 from vaecodec.codec import Codec
-from vaecodec.container import unpack
+from vaecodec.format.container import unpack
 
 def digest(latents):
     parts = ((v * 16).int().numpy().tobytes() for v in (latents.z, latents.y_hat))

@@ -10,10 +10,10 @@ import torch
 from conftest import TINY, picture
 from skimage import data as photographs
 
-from vaecodec import differentiable
-from vaecodec.codec import Codec
-from vaecodec.differentiable import DifferentiableCodec
-from vaecodec.metrics import psnr_db
+from vaecodec.codec.codec import Codec
+from vaecodec.pictures.metrics import psnr_db
+from vaecodec.plugins import differentiable
+from vaecodec.plugins.differentiable import DifferentiableCodec
 
 
 def batch(*pictures: np.ndarray) -> torch.Tensor:

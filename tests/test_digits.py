@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +12,20 @@ from click.testing import CliRunner
 from conftest import GOLDEN, TINY, picture
 from digits_support import SHIPPED, strokes, write_set
 from PIL import Image
-from support import ROOT, assert_no_torch, flips, run_python, with_body, with_fields
+from support import ROOT, flips, with_body, with_fields
 
 import vaecodec
-from vaecodec import catalog, container, generate, sheets
-from vaecodec.cli import main
-from vaecodec.digits import uses, weights
+from vaecodec.cli.main import main
+from vaecodec.codec import sampling
+from vaecodec.digits import weights
 from vaecodec.digits.codec import DigitsCodec
 from vaecodec.digits.data import format_idx, parse_idx
 from vaecodec.digits.model import DigitsVAE
+from vaecodec.digits.studies import uses
 from vaecodec.errors import BitstreamError, Corrupt, ImageError, ModelError, VaecodecError
-from vaecodec.exact import RAW_BITS
+from vaecodec.format import catalog, container
+from vaecodec.networks.fixed_point import RAW_BITS
+from vaecodec.pictures import contact_sheets
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +41,11 @@ def conditional():
 @pytest.fixture(scope="module")
 def seven(conditional) -> np.ndarray:
     """A generated digit, `[28, 28]` uint8."""
-    return sheets.as_bytes(uses.sample(conditional, 1, 7, seed=1))[0]
+    return contact_sheets.as_bytes(uses.sample(conditional, 1, 7, seed=1))[0]
 
 
 def png(values: np.ndarray) -> bytes:
-    return sheets.png(Image.fromarray(values))
+    return contact_sheets.png(Image.fromarray(values))
 
 
 def invoke(*arguments, fails: bool = False):
@@ -119,7 +121,7 @@ def test_damage_is_found(codec, seven) -> None:
 
 
 def test_a_label_that_is_none_is_refused(codec, seven) -> None:
-    from vaecodec.ans import Encoder
+    from vaecodec.format.ans import Encoder
 
     encoder = Encoder()
     encoder.push(np.zeros(4, np.int32), codec._numbers(16000), codec.stored.tables)
@@ -164,8 +166,8 @@ def test_a_model_that_codes_is_integers_of_eight_bits(conditional, seven, tmp_pa
 
 
 def test_a_model_with_other_tables_is_refused(seven, tmp_path: Path) -> None:
-    from vaecodec.tables import gaussian_tables
-    from vaecodec.weights import write_model
+    from vaecodec.format.tables import gaussian_tables
+    from vaecodec.networks.weights import write_model
 
     stored = weights.load("digits")
     tensors = stored.tensors | {"tables.counts": torch.from_numpy(gaussian_tables()[0])}
@@ -180,38 +182,11 @@ def test_a_photo_model_is_no_small_model() -> None:
 
 
 def test_unknown_kinds_of_models_are_refused(tmp_path: Path) -> None:
-    from vaecodec.weights import write_model
+    from vaecodec.networks.weights import write_model
 
     write_model(tmp_path / "odd.safetensors", {"kind": "else"}, {"x": torch.zeros(1)})
     with pytest.raises(ModelError, match="unknown kind 'else'"):
         vaecodec.compress(picture(20, 20), model=tmp_path / "odd.safetensors")
-
-
-def test_the_room_can_be_taken_away(tmp_path: Path) -> None:
-    """Its folder and one line: what is left codes pictures as ever."""
-    package = tmp_path / "vaecodec"
-    shutil.copytree(ROOT / "vaecodec", package, ignore=shutil.ignore_patterns("digits", "__pycache__"))
-    source = (package / "catalog.py").read_text().splitlines(keepends=True)
-    lines = [line for line in source if not line.startswith("ROOMS =")]
-    assert len(source) - len(lines) == 1
-    lines.insert(source.index(next(line for line in source if line.startswith("ROOMS ="))), "ROOMS = {}\n")
-    (package / "catalog.py").write_text("".join(lines))
-    (tmp_path / "a.png").write_bytes(png(picture(40, 30)))
-    code = (
-        "import sys, vaecodec; assert vaecodec.__file__.startswith(sys.argv[1]), vaecodec.__file__\n"
-        "from vaecodec.cli import main; assert 'digits' not in main.commands\n"
-        "data = vaecodec.compress(sys.argv[1] + '/a.png', model=sys.argv[2])\n"
-        "assert vaecodec.decompress(data, model=sys.argv[2]).size == (40, 30)"
-    )
-    result = run_python(code, str(tmp_path), str(TINY), env={"PYTHONPATH": str(tmp_path)}, cwd=tmp_path, text=True)
-    assert result.returncode == 0, result.stderr
-
-
-def test_help_imports_no_torch() -> None:
-    assert_no_torch(
-        "import sys; sys.argv = ['vaecodec', 'digits', '--help']\n"
-        "from vaecodec.cli import main\ntry:\n    main()\nexcept SystemExit as e:\n    assert not e.code"
-    )
 
 
 # --- commands
@@ -289,7 +264,7 @@ def test_training_makes_a_model_that_works(tmp_path: Path) -> None:
 
 
 def test_the_photo_codecs_prior_is_drawn_from(tiny) -> None:
-    first, again, other = (generate.sample(tiny, (50, 35), 50, seed) for seed in (0, 0, 1))
+    first, again, other = (sampling.sample(tiny, (50, 35), 50, seed) for seed in (0, 0, 1))
     assert first.shape == (35, 50, 3)
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
@@ -299,7 +274,7 @@ def test_the_photo_codecs_prior_is_drawn_from(tiny) -> None:
 def test_dice_fall_as_the_tables_say(tiny) -> None:
     tables = tiny.stored.tables
     number = 16 * 30 + 8
-    drawn = generate.Dice(0).pop(np.full(50_000, number, np.int32), tables)
+    drawn = sampling.Dice(0).pop(np.full(50_000, number, np.int32), tables)
     radius, counts = tables.radius(number), tables.table(number)[:-1]
     shares = np.bincount(drawn + radius, minlength=2 * radius + 1) / len(drawn)
     np.testing.assert_allclose(shares, counts / counts.sum(), atol=0.01)
@@ -308,25 +283,25 @@ def test_dice_fall_as_the_tables_say(tiny) -> None:
 def test_between_two_pictures(tiny) -> None:
     a, b = picture(48, 32), picture(48, 32, 3)
     for spherical in (False, True):
-        frames = generate.interpolate(tiny, a, b, 90, 3, spherical=spherical)
+        frames = sampling.interpolate(tiny, a, b, 90, 3, spherical=spherical)
         assert len(frames) == 3
         for frame, end in ((frames[0], a), (frames[2], b)):
             other = b if end is a else a
             assert np.abs(frame.astype(float) - end).mean() < np.abs(frame.astype(float) - other).mean()
     with pytest.raises(ImageError, match="differ in size"):
-        generate.interpolate(tiny, a, b[:16], 90)
+        sampling.interpolate(tiny, a, b[:16], 90)
 
 
 def test_spherical_paths_keep_their_length() -> None:
     torch.manual_seed(0)
     a, b = torch.randn(2, 64)
     b *= a.norm() / b.norm()
-    sphere, line = (generate.between(a, b, 7, spherical=spherical) for spherical in (True, False))
+    sphere, line = (sampling.between(a, b, 7, spherical=spherical) for spherical in (True, False))
     torch.testing.assert_close(sphere.norm(dim=1), a.norm().expand(7), rtol=1e-4, atol=1e-4)
     assert float(line[3].norm()) < 0.85 * float(a.norm())
     for path in (sphere, line):
         torch.testing.assert_close(path[[0, -1]], torch.stack((a, b)))
-    torch.testing.assert_close(generate.between(a, a, 3, spherical=True), a.expand(3, -1))
+    torch.testing.assert_close(sampling.between(a, a, 3, spherical=True), a.expand(3, -1))
 
 
 def test_photo_commands(tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ import pytest
 import torch
 from digits_support import small_model, strokes
 
-from vaecodec.bound import gaussian_kl_bits, gaussian_observation_bits
-from vaecodec.digits import features, inference, train, uses
+from vaecodec.digits import train
 from vaecodec.digits.data import Digits
-from vaecodec.digits.linear import LinearGaussian, fit_linear_autoencoder, largest_angle_degrees
 from vaecodec.digits.model import LOG2_SCALE_START, PIXELS, DigitsConfig, DigitsVAE, kl_bits
 from vaecodec.digits.observation import Bernoulli
+from vaecodec.digits.studies import features, inference, uses
+from vaecodec.digits.studies.linear import LinearGaussian, fit_linear_autoencoder, largest_angle_degrees
 from vaecodec.errors import ModelError
+from vaecodec.objective.bound import gaussian_kl_bits, gaussian_observation_bits
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 pytest.importorskip("matplotlib")

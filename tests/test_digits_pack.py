@@ -18,8 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import examples, flips, run_python
 
-from vaecodec.ans import COUNT_BITS, MAX_MAGNITUDE, Stack
-from vaecodec.digits import exact, pack, weights
+from vaecodec.digits import fixed_point, pack, weights
 from vaecodec.digits.data import format_idx, parse_idx
 from vaecodec.digits.model import DigitsConfig, DigitsVAE, kl_bits
 from vaecodec.errors import (
@@ -33,6 +32,7 @@ from vaecodec.errors import (
     Unsupported,
     VaecodecError,
 )
+from vaecodec.format.ans import COUNT_BITS, MAX_MAGNITUDE, Stack
 
 MODEL, PACK = GOLDEN / "digits-tiny.safetensors", GOLDEN / "digits.vpk"
 """A small model and a pack that are never made anew: they hold the format."""
@@ -44,7 +44,7 @@ def tiny() -> weights.StoredDigits:
 
 
 @pytest.fixture(scope="module")
-def vae(tiny) -> exact.ExactVAE:
+def vae(tiny) -> fixed_point.ExactVAE:
     return tiny.exact_vae
 
 
@@ -112,10 +112,10 @@ def test_integers_and_floats_say_the_same(tiny, vae) -> None:
         mean, log2_scale = model.infer(torch.from_numpy(images))
         q = vae.posterior(images)
         np.testing.assert_allclose(q.means / 64, mean.numpy(), atol=0.1)
-        np.testing.assert_allclose(q.numbers / exact.PER_OCTAVE - 6, log2_scale.numpy(), atol=0.2)
+        np.testing.assert_allclose(q.numbers / fixed_point.PER_OCTAVE - 6, log2_scale.numpy(), atol=0.2)
         z = torch.from_numpy(q.means / 64).float()
         numbers = vae.pixel_numbers(q.means).reshape(-1)
-        bits = vae.pixel_tables.bits(exact.symbols_of(images).astype(np.int64), numbers).sum()
+        bits = vae.pixel_tables.bits(fixed_point.symbols_of(images).astype(np.int64), numbers).sum()
         expected = model.observation.bits(torch.from_numpy(images), model.generate(z)).sum()
         assert bits == pytest.approx(float(expected), rel=0.02)
         assert float(kl_bits(mean, log2_scale).mean()) > 1
@@ -125,18 +125,18 @@ def test_tables_are_whole_and_leave_no_grey_level_out(vae) -> None:
     assert len(vae.pixel_tables) == 121 * 57
     counts = np.stack([vae.pixel_tables.table(number) for number in range(0, 121 * 57, 97)])
     assert (counts[:, 256:] == 0).all()
-    corner = exact.pixel_counts(DigitsVAE(DigitsConfig("x", 2, "tables")))
+    corner = fixed_point.pixel_counts(DigitsVAE(DigitsConfig("x", 2, "tables")))
     assert (corner.astype(np.int64).sum(2) == 2**COUNT_BITS).all()
-    np.testing.assert_array_equal(exact.mix(corner).table(0)[:256], corner[0, 0])
-    np.testing.assert_array_equal(exact.mix(corner).table(57 * 120 + 56)[:256], corner[15, 7])
-    middle = exact.mix(corner).table(57 * 4 + 4)[:256]  # halfway between four
+    np.testing.assert_array_equal(fixed_point.mix(corner).table(0)[:256], corner[0, 0])
+    np.testing.assert_array_equal(fixed_point.mix(corner).table(57 * 120 + 56)[:256], corner[15, 7])
+    middle = fixed_point.mix(corner).table(57 * 4 + 4)[:256]  # halfway between four
     np.testing.assert_allclose(middle, corner[:2, :2].astype(float).mean((0, 1)), atol=140)
 
 
 def test_nothing_that_is_sampled_escapes(vae) -> None:
     for number in range(len(vae.latent_tables)):
         assert vae.latent_tables.table(number)[-1] == 0
-    widths = [np.sqrt(_variance(vae.latent_tables, number)) for number in (16, 32, exact.PRIOR)]
+    widths = [np.sqrt(_variance(vae.latent_tables, number)) for number in (16, 32, fixed_point.PRIOR)]
     np.testing.assert_allclose(widths, [4, 16, 64], rtol=0.02)
 
 
@@ -214,10 +214,10 @@ def test_what_follows_the_end_is_refused(tiny, golden) -> None:
 @pytest.mark.parametrize("sign", [1, -1])
 def test_latents_that_cannot_be_given_back_are_refused(tiny, vae, sign: int) -> None:
     """The prior's table is wider than a posterior's, so that what it just holds may be too far from a mean."""
-    z = np.full(vae.latents, sign * (int(vae.latent_tables.radii[exact.PRIOR]) + MAX_MAGNITUDE), np.int32)
+    z = np.full(vae.latents, sign * (int(vae.latent_tables.radii[fixed_point.PRIOR]) + MAX_MAGNITUDE), np.int32)
     stack = Stack()
     stack.push(np.full(28 * 28, -128, np.int32), vae.pixel_numbers(z[None]).reshape(-1), vae.pixel_tables)
-    stack.push(z, np.full_like(z, exact.PRIOR), vae.latent_tables)
+    stack.push(z, np.full_like(z, fixed_point.PRIOR), vae.latent_tables)
     stack.push_bits(1, 1)
     with pytest.raises(Corrupt, match="out of range"):
         pack.decode(stack.getvalue(), 1, vae)

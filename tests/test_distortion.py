@@ -10,10 +10,10 @@ import torch
 from conftest import picture
 from PIL import Image
 
-from vaecodec import distortion, structure
-from vaecodec.distortion import DISTORTIONS, distortion_of
 from vaecodec.errors import ModelError
-from vaecodec.metrics import mse
+from vaecodec.objective import distortion, ssimulacra2
+from vaecodec.objective.distortion import DISTORTIONS, distortion_of
+from vaecodec.pictures.metrics import mse
 
 LOOKS = DISTORTIONS["looks"]
 
@@ -51,7 +51,7 @@ PAIRS = [
 
 @pytest.mark.parametrize(("name", "size", "grey", "quality"), PAIRS)
 def test_ssimulacra2_is_that_of_the_package(name: str, size: tuple[int, int], grey: bool, quality: int) -> None:
-    from vaecodec.metrics import ssimulacra2
+    from vaecodec.pictures.metrics import ssimulacra2
 
     original = photo(name, *size, grey=grey)
     decoded = as_jpeg(original, quality)
@@ -98,16 +98,16 @@ def test_whole_pictures_take_no_more_memory_than_tiles() -> None:
         return tensor(original[rows, columns])
 
     distortion.structure_sums(part, part, original.shape[:2])
-    assert max(sizes) <= (distortion.TILE_SIDE + 2 * structure.REACH) * (distortion.TILE_SIDE + 2 * structure.REACH)
+    assert max(sizes) <= (distortion.TILE_SIDE + 2 * ssimulacra2.REACH) * (distortion.TILE_SIDE + 2 * ssimulacra2.REACH)
     many = (20000, 20000)
     grid = [-(-side // 16) for side in many]
-    tiles = distortion.tiles(*grid, halo=structure.REACH // 16, area=(distortion.TILE_SIDE // 16) ** 2)
+    tiles = distortion.tiles(*grid, halo=ssimulacra2.REACH // 16, area=(distortion.TILE_SIDE // 16) ** 2)
     assert all((t.outer[0].stop - t.outer[0].start) * (t.outer[1].stop - t.outer[1].start) < 6000 for t in tiles)
 
 
 def test_bands_blur_as_convolutions_do() -> None:
     planes = torch.rand(37, 52, 2, 3)
-    assert torch.allclose(structure._blurred(planes), structure._banded(planes), atol=1e-6)
+    assert torch.allclose(ssimulacra2._blurred(planes), ssimulacra2._banded(planes), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["mse", "looks"])
@@ -137,7 +137,7 @@ def test_what_leaves_the_range_is_drawn_back() -> None:
     x_hat = (x + 0.2).requires_grad_()
     (gradient,) = torch.autograd.grad(LOOKS(x_hat, x)[0].sum(), x_hat)
     assert (gradient[x_hat > 1] > 0).all()
-    assert float(structure.Structure(x)(x + 2)) == pytest.approx(float(structure.Structure(x)(torch.ones_like(x))))
+    assert float(ssimulacra2.Structure(x)(x + 2)) == pytest.approx(float(ssimulacra2.Structure(x)(torch.ones_like(x))))
 
 
 @pytest.mark.parametrize("name", ["mse", "looks"])

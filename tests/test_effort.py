@@ -15,17 +15,17 @@ from conftest import TINY, picture
 from PIL import Image
 from skimage import data as photographs
 
-from vaecodec import choice, descent
-from vaecodec.bound import nearest
-from vaecodec.cli import main
-from vaecodec.codec import Codec
-from vaecodec.container import QUALITY_MAX, quality_code, read_header
-from vaecodec.distortion import DISTORTIONS, ssimulacra2
-from vaecodec.effort import EFFORTS, LEVELS, SHOWN_FROM, check_effort
+from vaecodec.cli.interruption import keeping_the_best
+from vaecodec.cli.main import main
+from vaecodec.codec.codec import Codec
+from vaecodec.coding.latent_coder import SymbolWeights
 from vaecodec.errors import VaecodecError
-from vaecodec.interruption import keeping_the_best
-from vaecodec.latents import SymbolWeights
-from vaecodec.prior import Cells
+from vaecodec.format.container import QUALITY_MAX, quality_code, read_header
+from vaecodec.inference import gradient_choice, latent_descent
+from vaecodec.inference.effort import EFFORTS, LEVELS, SHOWN_FROM, check_effort
+from vaecodec.networks.prior import Cells
+from vaecodec.objective.bound import nearest
+from vaecodec.objective.distortion import DISTORTIONS, ssimulacra2
 
 
 def crop(name: str, width: int, height: int, left: int = 60, top: int = 40) -> np.ndarray:
@@ -105,7 +105,7 @@ def test_the_first_level_compares_in_doubt_only(light, monkeypatch) -> None:
     assert compared(light, monkeypatch, photo, 40, 1) == 0
     assert compared(light, monkeypatch, photo[:48, :48], 5, 1) == 2  # few symbols: their errors do not average out
     with monkeypatch.context() as patch:
-        patch.setattr("vaecodec.codec.CLEAR_RATIO", 10.0)
+        patch.setattr("vaecodec.codec.codec.CLEAR_RATIO", 10.0)
         assert compared(light, monkeypatch, photo, 40, 1) == 2
     assert compared(light, monkeypatch, photo, 40, 2) == 2
 
@@ -135,7 +135,7 @@ def test_large_pictures_are_no_worse_and_hold_one_try_at_a_time(tiny, monkeypatc
         most.append(len({id(held) for ref in seen if (held := ref()) is not None}))
         return encode(z, y, *rest)
 
-    monkeypatch.setattr("vaecodec.codec.LARGE_PIXELS", 100)
+    monkeypatch.setattr("vaecodec.codec.codec.LARGE_PIXELS", 100)
     monkeypatch.setattr(tiny.coder, "encode", counted)
     large = tiny.encode(rgb, quality_code(50), effort=effort)
     assert max(most) == 1
@@ -179,7 +179,9 @@ def test_descent_lowers_the_discrete_bound(light, name: str) -> None:
     quality = torch.tensor([0.5])
     with torch.no_grad():
         y, z = light.model.infer(padded, quality)
-        refined = descent.refine(light.model, lambda rows, columns: x[:, :, rows, columns], z, y.clone(), quality, 16)
+        refined = latent_descent.refine(
+            light.model, lambda rows, columns: x[:, :, rows, columns], z, y.clone(), quality, 16
+        )
 
         def cost(z: torch.Tensor, y: torch.Tensor) -> float:
             picture, bound = light.model.bound(padded, z, y, quality, nearest)
@@ -230,7 +232,7 @@ def test_gradients_of_tiles_choose_as_one_does(looks, monkeypatch) -> None:
     rgb, costs = crop("coffee", 384, 256), {}
     base = objective(looks, rgb, 60, 0)
     for area in (256, 4):
-        monkeypatch.setattr(choice, "AREA", area)
+        monkeypatch.setattr(gradient_choice, "AREA", area)
         costs[area] = objective(looks, rgb, 60, 3)
     assert costs[4] < 0.99 * base
     assert costs[4] == pytest.approx(costs[256], rel=0.01)
@@ -274,7 +276,9 @@ def refined(codec: Codec, rgb: np.ndarray, quality: float, steps: int) -> tuple[
     x, condition = codec._to_tensor(rgb), torch.tensor([quality_code(quality) / QUALITY_MAX])
     with torch.no_grad():
         y, z = codec.model.infer(x, condition)
-    after = descent.refine(codec.model, lambda rows, columns: x[:, :, rows, columns], z, y.clone(), condition, steps)
+    after = latent_descent.refine(
+        codec.model, lambda rows, columns: x[:, :, rows, columns], z, y.clone(), condition, steps
+    )
     return [z, y], list(after)
 
 
@@ -285,7 +289,7 @@ def test_tiles_are_as_good_as_one(tiny, monkeypatch, effort: int) -> None:
     monkeypatch.setitem(EFFORTS, "mse", (*levels[:4], replace(levels[4], steps=10)))
     base = objective(tiny, rgb, 50, 0)
     for area in (256, 4):
-        monkeypatch.setattr(choice, "AREA", area)
+        monkeypatch.setattr(gradient_choice, "AREA", area)
         costs[area] = objective(tiny, rgb, 50, effort)
     assert costs[4] < base
     assert costs[4] == pytest.approx(costs[256], rel=0.01)
@@ -293,7 +297,7 @@ def test_tiles_are_as_good_as_one(tiny, monkeypatch, effort: int) -> None:
 
 def test_what_is_held_does_not_move(tiny, monkeypatch) -> None:
     """An interruption in the second tile leaves the third one as the encoder inferred it."""
-    monkeypatch.setattr(choice, "AREA", 4)
+    monkeypatch.setattr(gradient_choice, "AREA", 4)
     rgb = crop("coffee", 384, 128)
     x, condition = tiny._to_tensor(rgb), torch.tensor([0.5])
     with torch.no_grad():
@@ -305,7 +309,7 @@ def test_what_is_held_does_not_move(tiny, monkeypatch) -> None:
         told.append((done, total))
         return done < 7
 
-    after_z, after_y = descent.refine(tiny.model, target, z, y.clone(), condition, 5, progress)
+    after_z, after_y = latent_descent.refine(tiny.model, target, z, y.clone(), condition, 5, progress)
     assert told == [(done, 15) for done in range(1, 8)]
     assert torch.allclose(after_y[..., 16:], y[..., 16:], atol=1e-5) and torch.equal(after_z[..., 4:], z[..., 4:])
     assert not torch.allclose(after_y[..., :8], y[..., :8], atol=1e-3)
@@ -313,7 +317,7 @@ def test_what_is_held_does_not_move(tiny, monkeypatch) -> None:
 
 
 def test_a_bound_that_is_no_number_leaves_latents_alone(tiny, monkeypatch) -> None:
-    monkeypatch.setattr(descent._Window, "step", lambda self, share: float("nan"))
+    monkeypatch.setattr(latent_descent._Window, "step", lambda self, share: float("nan"))
     (z, y), (after_z, after_y) = refined(tiny, crop("coffee", 64, 64), 50, 3)
     assert torch.equal(after_z, z) and torch.allclose(after_y, y, atol=1e-5)
 
@@ -345,7 +349,7 @@ def test_ctrl_c_keeps_the_best_and_a_second_one_gives_up(capsys) -> None:
 def test_ctrl_c_on_the_command_line(tmp_path: Path, monkeypatch, interrupts: int) -> None:
     source, target = tmp_path / "a.png", tmp_path / "a.vae"
     Image.fromarray(PICTURES["cat"]).save(source)
-    step, steps = descent._Window.step, []
+    step, steps = latent_descent._Window.step, []
 
     def interrupted(window, share: float) -> float:
         steps.append(share)
@@ -354,7 +358,7 @@ def test_ctrl_c_on_the_command_line(tmp_path: Path, monkeypatch, interrupts: int
                 signal.raise_signal(signal.SIGINT)
         return step(window, share)
 
-    monkeypatch.setattr(descent._Window, "step", interrupted)
+    monkeypatch.setattr(latent_descent._Window, "step", interrupted)
     result = CliRunner().invoke(main, ["compress", str(source), str(target), "-m", str(TINY), "-e", "4"])
     assert "the best so far is taken" in result.stderr
     assert len(steps) == 2

@@ -13,12 +13,12 @@ from reference.prior import Prior
 from skimage import data as photographs
 from support import examples
 
-from vaecodec import exact
-from vaecodec.container import QUALITY_MAX, quality_code
 from vaecodec.errors import ModelError
-from vaecodec.exact import ExactPrior, convert, interpolate
-from vaecodec.model import CONFIGS, ImageVAE
-from vaecodec.prior import Cells
+from vaecodec.format.container import QUALITY_MAX, quality_code
+from vaecodec.networks import fixed_point
+from vaecodec.networks.fixed_point import ExactPrior, convert, interpolate
+from vaecodec.networks.model import CONFIGS, ImageVAE
+from vaecodec.networks.prior import Cells
 
 CARRIERS = [torch.float32, torch.float64]
 QUALITIES = [0, 1, 9_000, 16_384, 20_001, QUALITY_MAX]
@@ -111,7 +111,7 @@ def layer(weight: np.ndarray, bias: np.ndarray, shift: np.ndarray, carrier: torc
         torch.from_numpy(bias),
         torch.from_numpy(shift.astype(np.uint8)),
     )
-    return exact._ExactLayer(*tensors, carrier, "cpu")
+    return fixed_point._ExactLayer(*tensors, carrier, "cpu")
 
 
 def layer_values(seed: int, shape: tuple[int, ...], limit: int) -> tuple[np.ndarray, ...]:
@@ -169,20 +169,20 @@ def test_stems_have_the_larger_bound_of_contexts(untrained: ImageVAE, tiny) -> N
     prior = tiny.prior
     extreme = torch.tensor([[[[2.0**40, -(2.0**40)]]]], dtype=torch.float64)
     context = prior.context(1, extreme.expand(1, tiny.stored.config.y_channels, 1, 2), prior.at(0))
-    assert int(context.max()) == exact.CONTEXT_MAX == -int(context.min())
+    assert int(context.max()) == fixed_point.CONTEXT_MAX == -int(context.min())
 
     stem = untrained.prior.networks.stems[0]
-    assert exact._largest_input(stem) == exact.CONTEXT_MAX
-    assert exact._largest_input(untrained.prior.networks.heads[0]) == exact.ACTIVATION_MAX
+    assert fixed_point._largest_input(stem) == fixed_point.CONTEXT_MAX
+    assert fixed_point._largest_input(untrained.prior.networks.heads[0]) == fixed_point.ACTIVATION_MAX
     sums = 2**24 // 2048  # of weights: at the bound for contexts, below it for activations
     parts = torch.tensor([[sums]], dtype=torch.int32), torch.tensor([0]), torch.tensor([1])
-    carriers = [exact._ExactLayer(*parts, torch.float32, "cpu", largest).carrier for largest in (2047, 2048)]
+    carriers = [fixed_point._ExactLayer(*parts, torch.float32, "cpu", largest).carrier for largest in (2047, 2048)]
     assert carriers == [torch.float32, torch.float64]
     with torch.no_grad():
         stem.weight.fill_(1.0)
     tensors = convert(untrained.prior)
     weight, bias = tensors["stems.0.weight"].long(), tensors["stems.0.bias"].long()
-    assert int((weight.abs().sum(1) * exact.CONTEXT_MAX + bias.abs()).max()) < 2**24
+    assert int((weight.abs().sum(1) * fixed_point.CONTEXT_MAX + bias.abs()).max()) < 2**24
 
 
 def test_a_layer_beyond_float64_is_refused() -> None:
@@ -298,4 +298,4 @@ def test_the_probe_for_plain_float32_runs_the_kernels_that_layers_run() -> None:
     kernel = "aten::mkldnn_convolution"
     module = layer(*layer_values(1, (64, 1, 3, 3), 50)[:3], torch.float32)
     assert kernel in profiled_operators(lambda: module(torch.zeros(1, 64, 32, 32)))
-    assert kernel in profiled_operators(exact._float32_is_plain)
+    assert kernel in profiled_operators(fixed_point._float32_is_plain)

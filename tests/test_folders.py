@@ -18,9 +18,10 @@ from support import ROOT, assert_no_torch
 from support import run_command as run
 
 import vaecodec
-from vaecodec import files, workers
+from vaecodec.cli import workers
+from vaecodec.cli.output_plan import into_folder
 from vaecodec.errors import VaecodecError
-from vaecodec.plan import into_folder
+from vaecodec.format import files
 
 MODEL = ("-m", str(TINY))
 COMMAND = [sys.executable, "-m", "vaecodec"]
@@ -154,7 +155,7 @@ def test_resume_restores_what_is_missing_or_broken() -> None:
 def test_nothing_to_do_needs_no_torch() -> None:
     run("compress", "photos", "-o", "out", "-r", *MODEL)
     args = ["compress", "photos", "-o", "out", "-r", "--resume", *MODEL]
-    code = f"import sys; sys.argv[1:] = {args!r}\nfrom vaecodec.cli import main\ntry: main()\n"
+    code = f"import sys; sys.argv[1:] = {args!r}\nfrom vaecodec.cli.main import main\ntry: main()\n"
     assert_no_torch(code + "except SystemExit as e: assert not e.code, e.code")
 
 

@@ -11,8 +11,8 @@ from conftest import GOLDEN
 from PIL import Image
 
 import vaecodec
-from vaecodec.codec import Codec
-from vaecodec.container import unpack
+from vaecodec.codec.codec import Codec
+from vaecodec.format.container import unpack
 
 INDEX = json.loads((GOLDEN / "index.json").read_text())
 GOOD, BAD = INDEX["good"], INDEX["bad"]

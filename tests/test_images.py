@@ -1,4 +1,4 @@
-"""Pictures to planes and back: every row of the table in `vaecodec.images`, and pictures that are of no use."""
+"""Pictures to planes and back: every row of the table in `pictures.images`, and pictures of no use."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from PIL import Image, ImageCms
 from support import alpha_plane, in_mode
 from support import png as png_of
 
-from vaecodec.container import MODES
 from vaecodec.errors import Corrupt, ImageError
-from vaecodec.images import open_image, pack_alpha, put_together, save_options, take_apart, unpack_alpha
+from vaecodec.format.container import MODES
+from vaecodec.pictures.images import open_image, pack_alpha, put_together, save_options, take_apart, unpack_alpha
 
 WIDTH, HEIGHT = 20, 12
 BLACK, PALETTE, LOW_BITS = "the black separation", "the palette", "bits below the eighth"

@@ -17,13 +17,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from support import with_fields
 
-from vaecodec import catalog
-from vaecodec.codec import Codec
-from vaecodec.container import BITS_BACK, ROUNDED, read_header, unpack
+from vaecodec.codec.codec import Codec
 from vaecodec.errors import ModelError
-from vaecodec.model import ImageVAE
-from vaecodec.qualities import QualityScale
-from vaecodec.weights import load_model, read_model, save_model, write_quality_map
+from vaecodec.format import catalog
+from vaecodec.format.container import BITS_BACK, ROUNDED, read_header, unpack
+from vaecodec.format.qualities import QualityScale
+from vaecodec.networks.model import ImageVAE
+from vaecodec.networks.weights import load_model, read_model, save_model, write_quality_map
 
 ORIGINAL = picture(70, 140)
 

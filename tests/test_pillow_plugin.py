@@ -11,7 +11,7 @@ from PIL import Image
 from support import assert_no_torch, in_mode
 
 import vaecodec
-from vaecodec import catalog
+from vaecodec.format import catalog
 
 
 @pytest.fixture(autouse=True)

@@ -15,9 +15,11 @@ from support import examples
 from support import run_command as run
 
 import vaecodec
-from vaecodec.container import QUALITY_MAX, quality_code, quality_of, read_header
-from vaecodec.qualities import QualityScale
-from vaecodec.weights import write_quality_map
+from vaecodec.codec import api
+from vaecodec.codec.kinds import Codecs
+from vaecodec.format.container import QUALITY_MAX, quality_code, quality_of, read_header
+from vaecodec.format.qualities import QualityScale
+from vaecodec.networks.weights import write_quality_map
 
 RISING = st.lists(st.floats(0.001, 0.999), unique=True, max_size=6).map(sorted)
 
@@ -96,7 +98,7 @@ def test_pillow_tells_the_quality_of_files_whose_model_is_known(two_models: Path
     assert "quality" not in Image.open("a.vae").info
 
 
-def test_resume_compares_what_a_quality_means(two_models: Path, format_2: Path) -> None:
+def test_resume_compares_what_a_quality_means(two_models: Path, format_2: Path, monkeypatch) -> None:
     again = ["compress", "a.png", "-o", "out", "--resume"]
     assert run(*again, "-q", 70).exit_code == 0
     assert "done before" in run(*again).stderr
@@ -105,6 +107,6 @@ def test_resume_compares_what_a_quality_means(two_models: Path, format_2: Path) 
     assert "done before" in run(*again, "--psnr", 20).stderr  # by the model for it
     assert "done before" not in run(*again, "-q", 70).stderr
     write_quality_map(format_2, two_models / "light.safetensors", QualityScale(((1, 0), (70, 0.1), (100, 1))))
-    vaecodec._codecs.clear()
+    monkeypatch.setattr(api, "codecs", Codecs())
     assert "done before" not in run(*again, "-q", 70).stderr
     assert "done before" in run(*again, "-q", 70).stderr

@@ -15,7 +15,7 @@ from PIL import Image
 from support import ROOT, assert_no_torch
 
 import vaecodec
-from vaecodec.ray import Compress
+from vaecodec.plugins.ray_data import Compress
 
 pa = pytest.importorskip("pyarrow", reason="needs pyarrow, which comes with ray[data]")
 

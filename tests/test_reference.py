@@ -14,10 +14,10 @@ from reference import ans, container, decoder, model, pixels
 from skimage import data as photographs
 from support import ROOT, in_mode
 
-from vaecodec.catalog import TUNES, find_model, model_path
-from vaecodec.codec import Codec
-from vaecodec.container import BITS_BACK, ROUNDED, unpack
+from vaecodec.codec.codec import Codec
 from vaecodec.errors import VaecodecError
+from vaecodec.format.catalog import TUNES, find_model, model_path
+from vaecodec.format.container import BITS_BACK, ROUNDED, unpack
 
 INDEX = json.loads((GOLDEN / "index.json").read_text())
 

@@ -13,8 +13,8 @@ from conftest import TINY, TINY_BITS_BACK, picture
 from PIL import Image
 from support import ROOT
 
-from vaecodec.codec import Codec
-from vaecodec.container import unpack
+from vaecodec.codec.codec import Codec
+from vaecodec.format.container import unpack
 
 sys.path.append(str(ROOT / "benchmarks"))
 

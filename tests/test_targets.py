@@ -10,11 +10,11 @@ from conftest import picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaecodec import metrics
-from vaecodec.container import QUALITY_MAX
-from vaecodec.distortion import ssimulacra2
 from vaecodec.errors import TargetError
-from vaecodec.targets import MAX_TRIALS, Goal, search
+from vaecodec.format.container import QUALITY_MAX
+from vaecodec.inference.targets import MAX_TRIALS, Goal, search
+from vaecodec.objective.distortion import ssimulacra2
+from vaecodec.pictures import metrics
 
 
 def counted(curve):

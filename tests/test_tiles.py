@@ -16,10 +16,10 @@ from skimage import data as photographs
 from support import MODES, examples, in_mode, run_python, symbol_choice
 
 import vaecodec
-from vaecodec import images
-from vaecodec.codec import Codec
-from vaecodec.container import quality_code, unpack
-from vaecodec.tiles import TILE_AREA, tiles
+from vaecodec.codec.codec import Codec
+from vaecodec.format.container import quality_code, unpack
+from vaecodec.pictures import images
+from vaecodec.pictures.tiles import TILE_AREA, tiles
 
 SIZES = [(1, 1), (16, 300), (300, 16), (129, 257), (250, 203), (512, 96), (64, 64)]
 """Width and height."""
@@ -164,7 +164,7 @@ def test_other_scales_are_refused(files, scale) -> None:
 
 
 def test_thumbnails_through_pillow_decode_no_more_than_they_need(tmp_path, monkeypatch) -> None:
-    from vaecodec import catalog
+    from vaecodec.format import catalog
 
     monkeypatch.setattr(catalog, "FOLDERS", (TINY.parent,))
     vaecodec.register_pillow()
@@ -204,7 +204,7 @@ print(json.dumps({"compress_mb": middle - before, "all_mb": peak() - before, "si
 @pytest.mark.skipif(sys.platform == "win32", reason="needs resource.getrusage")
 def test_memory_is_a_few_bytes_a_pixel(tmp_path) -> None:
     """Four megapixels with the shipped model; the untiled codec takes 300 bytes a pixel and more."""
-    from vaecodec.catalog import DEFAULT_MODEL, model_path
+    from vaecodec.format.catalog import DEFAULT_MODEL, model_path
 
     tile = original(512, 512)
     np.save(tmp_path / "a.npy", np.tile(np.concatenate((tile, tile[:, ::-1]), 1), (4, 2, 1)))

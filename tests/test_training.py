@@ -20,17 +20,17 @@ from safetensors.torch import load_file, save_file
 from support import ROOT
 from torch.utils.flop_counter import FlopCounterMode
 
-from vaecodec.bound import nearest
-from vaecodec.cli import main
-from vaecodec.codec import Codec
-from vaecodec.model import CONFIGS, ImageVAE
-from vaecodec.training import checkpoint
-from vaecodec.training.data import Pictures
+from vaecodec.cli.main import main
+from vaecodec.codec.codec import Codec
+from vaecodec.networks.model import CONFIGS, ImageVAE
+from vaecodec.networks.weights import load_model, save_model
+from vaecodec.objective.bound import nearest
+from vaecodec.training.data.pictures import Pictures
 from vaecodec.training.loop import Trainer, weighted_loss
 from vaecodec.training.optim import AdamW, Muon, build_optimizers
 from vaecodec.training.options import TrainOptions, rate_fraction
 from vaecodec.training.run import TrainingError, run
-from vaecodec.weights import load_model, save_model
+from vaecodec.training.runtime import checkpoint
 
 OPTIONS = TrainOptions(config="tiny", hours=4 / 3600, batch=2, crop=64, final_crop=64, prior_share=0.1)
 

@@ -13,10 +13,10 @@ import torch
 from conftest import picture
 from PIL import Image
 
-from vaecodec.training import data
-from vaecodec.training.data import Pictures
-from vaecodec.training.sources import SCALES, is_held_out, is_whole
-from vaecodec.training.store import NUMBERS, Store
+from vaecodec.training.data import pictures as data
+from vaecodec.training.data.pictures import Pictures
+from vaecodec.training.data.sources import SCALES, is_held_out, is_whole
+from vaecodec.training.data.store import NUMBERS, Store
 from vaecodec.training.validation import validation_crops
 
 TRAINED = [name for name in (f"p{i}.png" for i in range(20)) if not is_held_out(name)]

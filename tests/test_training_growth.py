@@ -11,18 +11,18 @@ import torch
 from conftest import picture
 from PIL import Image
 
-from vaecodec.blocks import space_to_depth
-from vaecodec.bound import nearest
-from vaecodec.codec import Codec
+from vaecodec.codec.codec import Codec
 from vaecodec.errors import VaecodecError
-from vaecodec.model import CONFIGS, PATCH, ImageVAE
-from vaecodec.training.data import Pictures
+from vaecodec.networks.blocks import space_to_depth
+from vaecodec.networks.model import CONFIGS, PATCH, ImageVAE
+from vaecodec.networks.weights import save_model
+from vaecodec.objective.bound import nearest
+from vaecodec.training.data.pictures import Pictures
 from vaecodec.training.growth import COARSER, grow
 from vaecodec.training.loop import Trainer
 from vaecodec.training.options import TrainOptions
 from vaecodec.training.run import run
 from vaecodec.training.start import Start
-from vaecodec.weights import save_model
 
 OLD = replace(CONFIGS["tiny"], name="old")
 DEEPER = {"analysis_blocks": 2, "synthesis_blocks": 3, "prior_blocks": 2}

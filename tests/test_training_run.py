@@ -14,18 +14,18 @@ from conftest import picture
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vaecodec.cli import main
-from vaecodec.model import CONFIGS, ImageVAE
-from vaecodec.training import checkpoint
-from vaecodec.training.clock import Clock
-from vaecodec.training.data import Pictures
-from vaecodec.training.graph import WARM_UP, Replayed
+from vaecodec.cli.main import main
+from vaecodec.networks.model import CONFIGS, ImageVAE
+from vaecodec.networks.weights import load_model, save_model
+from vaecodec.training.data.pictures import Pictures
 from vaecodec.training.loop import Trainer
 from vaecodec.training.optim import build_optimizers
 from vaecodec.training.options import TrainOptions
 from vaecodec.training.run import run
+from vaecodec.training.runtime import checkpoint
+from vaecodec.training.runtime.clock import Clock
+from vaecodec.training.runtime.graph import WARM_UP, Replayed
 from vaecodec.training.start import read_start
-from vaecodec.weights import load_model, save_model
 
 OPTIONS = TrainOptions(config="tiny", hours=4 / 3600, batch=2, crop=64, final_crop=64, prior_share=0.0)
 SMALL = {"batch": 2, "crop": 64, "final_crop": 64}

@@ -16,12 +16,12 @@ from support import pack, with_fields
 from support import run_command as run
 
 import vaecodec
-from vaecodec import catalog
-from vaecodec.codec import Codec
-from vaecodec.container import read_header
-from vaecodec.differentiable import DifferentiableCodec
+from vaecodec.codec.codec import Codec
 from vaecodec.errors import ModelError
-from vaecodec.ray import Compress
+from vaecodec.format import catalog
+from vaecodec.format.container import read_header
+from vaecodec.plugins.differentiable import DifferentiableCodec
+from vaecodec.plugins.ray_data import Compress
 
 ORIGINAL = picture(70, 140)
 LOOKS, PSNR = "light", "light-psnr"

@@ -4,18 +4,16 @@
     >>> data = vaecodec.compress("photo.png", quality=50)      # doctest: +SKIP
     >>> image = vaecodec.decompress(data)                      # doctest: +SKIP
 
-Importing the package, `read_info` and `list_models` do not import torch; the first picture does.
+Importing the package, `read_info` and `list_models` do not import torch; the first picture does. docs/architecture.md
+shows the rooms that the package is made of.
 """
 
 from __future__ import annotations
 
-import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from vaecodec.catalog import ModelInfo, find_model, list_models, model_for
-from vaecodec.container import DEFAULT_MAX_PIXELS, Header, read_header
-from vaecodec.effort import DEFAULT_EFFORT, Progress
+from vaecodec.codec import api, kinds
+from vaecodec.codec.api import compress, decompress, read_info
 from vaecodec.errors import (
     BitstreamError,
     Corrupt,
@@ -28,15 +26,14 @@ from vaecodec.errors import (
     Unsupported,
     VaecodecError,
 )
+from vaecodec.format.catalog import ModelInfo, list_models
+from vaecodec.format.container import DEFAULT_MAX_PIXELS, Header
 
 if TYPE_CHECKING:
-    from PIL import Image
-
-    from vaecodec.codec import Codec
-    from vaecodec.images import ImageLike
-    from vaecodec.view import Region
+    from vaecodec.codec.codec import Codec
 
 __all__ = [
+    "DEFAULT_MAX_PIXELS",
     "BitstreamError",
     "Codec",
     "Corrupt",
@@ -57,129 +54,33 @@ __all__ = [
     "register_pillow",
 ]
 
-_codecs: dict[Path, Codec] = {}
-_lock = threading.Lock()
+
+def _photographs() -> type[Codec]:
+    from vaecodec.codec.codec import Codec
+
+    return Codec
 
 
-def _codec(model: str | Path) -> Codec:
-    from vaecodec.catalog import codec_class, model_path
+def _digits() -> type[Codec]:
+    from vaecodec.digits.codec import DigitsCodec
 
-    path = model_path(model)
-    with _lock:
-        if path not in _codecs:
-            _codecs[path] = codec_class(path)(path)
-        return _codecs[path]
+    return DigitsCodec
 
 
-def compress(
-    image: ImageLike,
-    *,
-    quality: float | None = None,
-    size: float | None = None,
-    bpp: float | None = None,
-    psnr: float | None = None,
-    ssimulacra2: float | None = None,
-    effort: int = DEFAULT_EFFORT,
-    coding: int | None = None,
-    progress: Progress | None = None,
-    tune: Literal["looks", "psnr"] | None = None,
-    model: str | Path | None = None,
-) -> bytes:
-    """A picture as the bytes of a `.vae` file.
-
-    Args:
-        image: a path, a Pillow image, or a uint8 array `[H, W]` or `[H, W, 2 to 4]`.
-        quality: 1 (smallest) to 100; need not be whole. With `tune="looks"`, from 30 on, photographs come out at a
-            SSIMULACRA2 of about that number. If nothing is asked for: 70, with `tune="psnr"` 50.
-        size: instead of a quality, the largest file of at most so many bytes,
-        bpp: the same in bits per pixel,
-        psnr: or the smallest file of at least so many dB (RGB); it means `tune="psnr"` unless told otherwise,
-        ssimulacra2: or the smallest file of at least that SSIMULACRA2.
-        effort: 0 (one pass of the encoder) to 9 (most steps of descent for this picture); see `effort.EFFORTS`. From
-            2 on no level gives a picture with a larger λ·D + R than 0, and none makes decoding slower.
-        coding: of the hyperlatents: 0 rounds them, 1 codes them with bits-back where that is possible; `None` takes
-            what gives the smaller file, from effort 3 on, and 0 below.
-        progress: called after each step of the levels from 4 on with how many of how many are done; if it returns
-            `False`, the best so far is taken.
-        tune: for what the model was trained: "looks" (the default), or "psnr", least squared error.
-        model: instead of a tune: a name from `list_models` or a path.
-
-    Raises:
-        ImageError: the picture cannot be used.
-        ModelError: the model is unknown or damaged.
-        TargetError: no quality gives what is asked for; the message names the nearest.
-        ValueError: quality or effort is out of range, more than one thing is asked for, or both a model and a tune.
-    """
-    return _codec(model_for(model, tune, psnr=psnr)).compress(
-        image, quality=quality, size=size, bpp=bpp, psnr=psnr, ssimulacra2=ssimulacra2,
-        effort=effort, coding=coding, progress=progress,
-    )  # fmt: skip
-
-
-def decompress(
-    data: bytes,
-    *,
-    region: Region | None = None,
-    scale: float = 1,
-    model: str | Path | None = None,
-    max_pixels: int | None = DEFAULT_MAX_PIXELS,
-) -> Image.Image:
-    """The picture in the bytes of a `.vae` file, in the size and mode that it had.
-
-    Args:
-        region: only this part, (left, top, width, height) in pixels.
-        scale: 1, 1/2, 1/4 or 1/8: a smaller picture, means of squares of 2, 4 or 8 pixels a side. Of a region, all
-            squares that it touches.
-        model: for a model that is not installed: its file. By default the file says which one.
-        max_pixels: refuse larger pictures; `None` for no limit.
-
-    Raises:
-        BitstreamError: the data is not a whole and sound `.vae` file.
-        LimitError: the picture is larger than `max_pixels`.
-        ModelError: the model that made the file is not installed.
-        ValueError: the region is not within the picture, or there is no such scale.
-    """
-    from vaecodec.container import unpack
-    from vaecodec.view import reduction_of, squares
-
-    header = unpack(data, max_pixels=max_pixels).header
-    squares((header.width, header.height), region, reduction_of(scale))
-    codec = _codec(model or find_model(header).path)
-    return codec.decompress(data, region=region, scale=scale, max_pixels=max_pixels)
-
-
-def read_info(data: bytes | str | Path) -> Header:
-    """The header of a `.vae` file, from its bytes or its path; the payload is not looked at.
-
-    Raises:
-        BitstreamError: there is no sound header.
-        OSError: the file cannot be read.
-    """
-    if not isinstance(data, (bytes, bytearray, memoryview)):
-        from vaecodec.container import HEADER_BYTES
-
-        with open(data, "rb") as file:
-            data = file.read(HEADER_BYTES)
-    return read_header(bytes(data))
+kinds.register(None, _photographs)
+kinds.register("digits", _digits)
 
 
 def register_pillow() -> None:
     """Makes `.vae` a format that Pillow opens and saves; the same as `import vaecodec.pillow_plugin`."""
-    from vaecodec.pillow_plugin import register
+    from vaecodec.plugins.pillow import register
 
     register()
 
 
 def __getattr__(name: str):
     if name == "Codec":
-        from vaecodec.codec import Codec
-
-        return Codec
+        return _photographs()
     if name == "__version__":
-        from importlib.metadata import PackageNotFoundError, version  # they take longer than reading a header
-
-        try:
-            return version("vaecodec")
-        except PackageNotFoundError:  # a checkout that is not installed
-            return "0+unknown"
+        return api.version()
     raise AttributeError(f"module 'vaecodec' has no attribute {name!r}")

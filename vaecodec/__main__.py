@@ -1,5 +1,5 @@
 """`python -m vaecodec`, and so `torchrun -m vaecodec train ...`."""
 
-from vaecodec.cli import main
+from vaecodec.cli.main import main
 
 main()

@@ -1,5 +1,10 @@
 """What can go wrong, as exceptions whose message says what, where and what to do."""
 
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
 
 class VaecodecError(Exception):
     """Base of everything that this package raises on purpose."""
@@ -39,3 +44,21 @@ class ImageError(VaecodecError, ValueError):
 
 class TargetError(VaecodecError):
     """A size or quality was asked for that cannot be reached; the message names the nearest that can."""
+
+
+_TOO_LITTLE_MEMORY = ("allocate memory", "out of memory", "alloc_cpu", "bad_alloc", "could not create a primitive")
+
+
+@contextlib.contextmanager
+def enough_memory() -> Iterator[None]:
+    """Within it, or within what it decorates, a failed allocation of numpy, Pillow, torch or oneDNN is a `LimitError`.
+
+    Raises:
+        LimitError: there is not enough memory.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(sign in str(error) for sign in _TOO_LITTLE_MEMORY):
+            raise
+        raise LimitError("there is not enough memory for a picture of this size") from error

@@ -5,8 +5,8 @@ from __future__ import annotations
 from harness import instrumented, main
 
 with instrumented():
-    from vaecodec.container import unpack
     from vaecodec.errors import BitstreamError, LimitError
+    from vaecodec.format.container import unpack
 
 from conftest import GOLDEN
 from reference import container as reference

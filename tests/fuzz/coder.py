@@ -5,9 +5,9 @@ from __future__ import annotations
 from harness import instrumented, main
 
 with instrumented():
-    from vaecodec.ans import Decoder, Encoder, Tables
     from vaecodec.errors import Corrupt
-    from vaecodec.tables import FRACTIONS, gaussian_tables
+    from vaecodec.format.ans import Decoder, Encoder, Tables
+    from vaecodec.format.tables import FRACTIONS, gaussian_tables
 
 import numpy as np
 from reference import ans as reference

@@ -8,9 +8,9 @@ from pathlib import Path
 from harness import instrumented, main
 
 with instrumented():
-    from vaecodec.codec import Codec
-    from vaecodec.container import HEADER_BYTES, unpack
+    from vaecodec.codec.codec import Codec
     from vaecodec.errors import VaecodecError
+    from vaecodec.format.container import HEADER_BYTES, unpack
 
 import numpy as np
 from conftest import GOLDEN, TINY, TINY_BITS_BACK

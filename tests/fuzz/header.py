@@ -5,8 +5,8 @@ from __future__ import annotations
 from harness import instrumented, main
 
 with instrumented():
-    from vaecodec.container import MAX_SIDE, MODES, QUALITY_MAX, read_header
     from vaecodec.errors import BitstreamError
+    from vaecodec.format.container import MAX_SIDE, MODES, QUALITY_MAX, read_header
 
 from conftest import GOLDEN
 from support import sealed

@@ -10,7 +10,7 @@ from harness import instrumented, main
 
 with instrumented():
     from vaecodec.errors import ImageError
-    from vaecodec.images import open_image, put_together, take_apart
+    from vaecodec.pictures.images import open_image, put_together, take_apart
 
 import numpy as np
 from PIL import Image

@@ -24,11 +24,11 @@ sys.path[:0] = [str(FOLDER.parent), str(FOLDER.parents[1])]
 from conftest import TINY, TINY_BITS_BACK  # noqa: E402
 from support import chunk, in_mode, with_body, with_fields  # noqa: E402
 
-from vaecodec import images  # noqa: E402
-from vaecodec.codec import Codec  # noqa: E402
-from vaecodec.container import ALPHA, BITS_BACK, ROUNDED, unpack  # noqa: E402
-from vaecodec.model import ImageVAE, ModelConfig  # noqa: E402
-from vaecodec.weights import load_model, save_model  # noqa: E402
+from vaecodec.codec.codec import Codec  # noqa: E402
+from vaecodec.format.container import ALPHA, BITS_BACK, ROUNDED, unpack  # noqa: E402
+from vaecodec.networks.model import ImageVAE, ModelConfig  # noqa: E402
+from vaecodec.networks.weights import load_model, save_model  # noqa: E402
+from vaecodec.pictures import images  # noqa: E402
 
 # name: mode, width, height, seed, quality
 GOOD = {

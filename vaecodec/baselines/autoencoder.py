@@ -22,12 +22,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vaecodec.baselines import baseline_path
 from vaecodec.baselines.coefficients import CoefficientCoder, LogSteps, Statistics, pack_header, unpack_header
-from vaecodec.blocks import QualityTable
-from vaecodec.bound import Bound, add_noise, bounded_log2_scale, gaussian_bits, round_ste
+from vaecodec.baselines.collection import baseline_path
 from vaecodec.errors import ModelError
-from vaecodec.model import PATCH, Analysis, ImageVAE, ModelConfig, Synthesis
+from vaecodec.networks.blocks import QualityTable
+from vaecodec.networks.model import PATCH, Analysis, ImageVAE, ModelConfig, Synthesis
+from vaecodec.objective.bound import Bound, add_noise, bounded_log2_scale, gaussian_bits, round_ste
 
 PAIR = ModelConfig("pair", 256, 8, 64, 2, 64, 2, 16, 1)
 """The one configuration of the pair (its prior's sizes are unused)."""

@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaecodec import metrics
 from vaecodec.baselines.autoencoder import MIDDLE, PAIR, AutoencoderCodec, Pair, Quantiser
 from vaecodec.baselines.coefficients import Statistics
-from vaecodec.model import PATCH, ModelConfig
-from vaecodec.precision import autocast
-from vaecodec.training import checkpoint
-from vaecodec.training.data import Pictures
+from vaecodec.networks.model import PATCH, ModelConfig
+from vaecodec.networks.precision import autocast
+from vaecodec.pictures import metrics
+from vaecodec.training.data.pictures import Pictures
 from vaecodec.training.loop import weighted_loss
-from vaecodec.training.optim import apply_gradients, build_optimizers, set_rate, update_average
+from vaecodec.training.optim import build_optimizers, minimise, set_rate, update_average
+from vaecodec.training.runtime import checkpoint
 
 CHECKPOINT_S = 120
 LOG_STEPS = 50
@@ -100,10 +100,7 @@ def train(
             with autocast("cpu"):
                 bound = pair(x.contiguous(memory_format=torch.channels_last), quality)[1]
             loss = weighted_loss(bound, config.lmbda(quality)) if kl else bound.distortion.mean() * 255**2 * _MSE_WEIGHT
-            for optimizer in optimizers:
-                optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            apply_gradients(optimizers, pair, CLIP)
+            minimise(loss, optimizers, pair, CLIP)
             step += 1
             update_average(ema, pair, options.ema, step)
             values = zip(STATE, (loss, bound.total_bpp, bound.psnr_db), strict=True)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vaecodec.ans import COUNT_BITS, Decoder, Encoder, Tables
 from vaecodec.errors import Corrupt, ImageError
+from vaecodec.format.ans import COUNT_BITS, Decoder, Encoder, Tables
 
 _SIDE = np.geomspace(0.004, 40, 40)
 KNOTS = np.concatenate((-_SIDE[::-1], [0.0], _SIDE))

@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from vaecodec.baselines import baseline_path
 from vaecodec.baselines.coefficients import CoefficientCoder, Statistics, pack_header, unpack_header
-from vaecodec.codec import Codec
-from vaecodec.container import QUALITIES, QUALITY_MAX
-from vaecodec.effort import DEFAULT_EFFORT
+from vaecodec.baselines.collection import baseline_path
+from vaecodec.codec.codec import Codec
 from vaecodec.errors import ModelError
-from vaecodec.model import PATCH
+from vaecodec.format.container import QUALITIES, QUALITY_MAX
+from vaecodec.inference.effort import DEFAULT_EFFORT
+from vaecodec.networks.model import PATCH
 
 
 class VaeCodec:

@@ -15,8 +15,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from vaecodec.baselines import baseline_path
 from vaecodec.baselines.coefficients import CoefficientCoder, LogSteps, Statistics, pack_header, unpack_header
+from vaecodec.baselines.collection import baseline_path
 from vaecodec.errors import ModelError
 
 SIDES = (16, 8)

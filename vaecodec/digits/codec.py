@@ -13,19 +13,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vaecodec import container
-from vaecodec.ans import Decoder, Encoder
-from vaecodec.codec import Codec, OtherCodecs
-from vaecodec.container import QUALITY_MAX
+from vaecodec.codec.codec import Codec
+from vaecodec.codec.kinds import Codecs
+from vaecodec.coding.latent_coder import Latents, symbols_crc
 from vaecodec.digits import CLASSES, SIDE
 from vaecodec.digits.weights import load
-from vaecodec.effort import DEFAULT_EFFORT, Progress
 from vaecodec.errors import Corrupt, ImageError, Unsupported
-from vaecodec.exact import RAW_BITS
-from vaecodec.latents import Latents, symbols_crc
-from vaecodec.tables import FRACTIONS, LEVELS_PER_OCTAVE, LOG2_SCALE_MIN, SCALE_LEVELS
-from vaecodec.tiles import TILE_AREA
-from vaecodec.view import Region, squares
+from vaecodec.format import container
+from vaecodec.format.ans import Decoder, Encoder
+from vaecodec.format.container import QUALITY_MAX
+from vaecodec.format.tables import FRACTIONS, LEVELS_PER_OCTAVE, LOG2_SCALE_MIN, SCALE_LEVELS
+from vaecodec.inference.effort import DEFAULT_EFFORT, Progress
+from vaecodec.networks.fixed_point import RAW_BITS
+from vaecodec.pictures.region import Region, squares
+from vaecodec.pictures.tiles import TILE_AREA
 
 COARSEST, FINEST = 3, -2
 """Log2 of how much wider than the model's widths the latents are quantised, at the lowest and the highest quality."""
@@ -46,7 +47,7 @@ class DigitsCodec(Codec):
         tile_area: int = TILE_AREA,
     ):
         self.stored = load(model)
-        self.others = OtherCodecs(device=device, carrier=carrier, tile_area=tile_area)
+        self.others = Codecs(device=device, carrier=carrier, tile_area=tile_area)
         self._unspecified = False
         self.device = torch.device(device)
         self.model = self.stored.model().to(self.device)

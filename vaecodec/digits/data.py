@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vaecodec import files
 from vaecodec.digits import CLASSES, SIDE
 from vaecodec.errors import ImageError
+from vaecodec.format import files
 
 UNSIGNED_BYTES = 8
 MAX_IDX_BYTES = 2**30

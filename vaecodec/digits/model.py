@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vaecodec.blocks import Pointwise
-from vaecodec.bound import Bound, clamp_inwards, gaussian_kl_bits
 from vaecodec.digits import CLASSES, SIDE
 from vaecodec.digits.observation import OBSERVATIONS
-from vaecodec.prior import Clip, RawHead
+from vaecodec.networks.blocks import Pointwise
+from vaecodec.networks.prior import Clip, RawHead
+from vaecodec.objective.bound import Bound, clamp_inwards, gaussian_kl_bits
 
 PIXELS = SIDE * SIDE
 INPUT_UNIT = 1 / 64

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vaecodec.bound import clamp_inwards, gaussian_observation_bits
+from vaecodec.objective.bound import clamp_inwards, gaussian_observation_bits
 
 LEVELS = 256
 NODES = (16, 8)

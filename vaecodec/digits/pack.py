@@ -30,12 +30,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vaecodec.ans import Stack
 from vaecodec.digits import SIDE
 from vaecodec.digits.data import as_images
-from vaecodec.digits.exact import PIXEL_RADIUS, PRIOR, ExactVAE, images_of, symbols_of
+from vaecodec.digits.fixed_point import PIXEL_RADIUS, PRIOR, ExactVAE, images_of, symbols_of
 from vaecodec.digits.weights import StoredDigits
 from vaecodec.errors import Corrupt, LimitError, ModelError, NotAVaeFile, Truncated, Unsupported
+from vaecodec.format.ans import Stack
 
 MAGIC = b"\x89VPK"
 VERSION = 1

@@ -19,10 +19,10 @@ from vaecodec.digits import weights
 from vaecodec.digits.data import Digits, read_digits
 from vaecodec.digits.model import CONFIGS, DigitsVAE
 from vaecodec.errors import ModelError
-from vaecodec.training import checkpoint
 from vaecodec.training.loop import CHECKPOINT_S, flushed_denormals
-from vaecodec.training.optim import apply_gradients, build_optimizers, set_rate, update_average
+from vaecodec.training.optim import build_optimizers, minimise, set_rate, update_average
 from vaecodec.training.options import rate_fraction
+from vaecodec.training.runtime import checkpoint
 
 
 @dataclass(frozen=True)
@@ -127,10 +127,7 @@ def fit(
             if options.unlabelled:
                 told = told.masked_fill(torch.rand(options.batch) < options.unlabelled, -1)
             value = loss(model, images[chosen], told)
-            for optimizer in optimizers:
-                optimizer.zero_grad(set_to_none=True)
-            value.backward()
-            apply_gradients(optimizers, model, clip=1.0)
+            minimise(value, optimizers, model, clip=1.0)
             step += 1
             update_average(ema, model, options.ema, step)
             recent.append(float(value.detach()))

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaecodec.ans import Tables
-from vaecodec.catalog import FOLDERS, model_path
-from vaecodec.digits import exact
+from vaecodec.digits import fixed_point
 from vaecodec.digits.model import DigitsConfig, DigitsVAE
 from vaecodec.errors import ModelError
-from vaecodec.exact import float_layers
-from vaecodec.tables import FRACTIONS, gaussian_tables
-from vaecodec.weights import StoredModel, read_model, write_model
+from vaecodec.format.ans import Tables
+from vaecodec.format.catalog import FOLDERS, model_path
+from vaecodec.format.tables import FRACTIONS, gaussian_tables
+from vaecodec.networks.fixed_point import float_layers
+from vaecodec.networks.weights import StoredModel, read_model, write_model
 
 KIND = "digits"
 
@@ -37,13 +37,13 @@ def save(model: DigitsVAE, path: Path, steps: Tensor | None = None) -> str:
         ModelError: it should code losslessly and has no exact integer form.
     """
     if model.config.observation == "tables" or steps is not None:
-        tensors = {f"exact.{k}": v for k, v in exact.convert(model).items()}
+        tensors = {f"exact.{k}": v for k, v in fixed_point.convert(model).items()}
     else:
         tensors = {k: v.detach().half().contiguous() for k, v in model.state_dict().items()}
     if steps is not None:
         counts, radii = gaussian_tables([FRACTIONS // 2])  # a mean of 0 is all that occurs
         tensors |= {"tables.counts": torch.from_numpy(counts), "tables.radii": torch.from_numpy(radii)}
-        tensors["exact.steps"] = torch.round(steps.double() * 2**exact.RAW_BITS).int()
+        tensors["exact.steps"] = torch.round(steps.double() * 2**fixed_point.RAW_BITS).int()
     return write_model(path, model.config.to_dict() | {"kind": KIND}, tensors)
 
 
@@ -62,7 +62,7 @@ class StoredDigits(StoredModel):
                 raw = ("output",)
                 weights |= {f"{part}.{k}": v for k, v in float_layers(integers, raw).items()}
         if self.config.observation == "tables":
-            weights["observation.logits"] = exact.logits(self.tensors["exact.pixels.counts"])
+            weights["observation.logits"] = fixed_point.logits(self.tensors["exact.pixels.counts"])
         return weights
 
     @cached_property
@@ -84,7 +84,7 @@ class StoredDigits(StoredModel):
         return model.eval().requires_grad_(False)
 
     @cached_property
-    def exact_vae(self) -> exact.ExactVAE:
+    def exact_vae(self) -> fixed_point.ExactVAE:
         """The networks in integers, with all tables.
 
         Raises:
@@ -92,7 +92,7 @@ class StoredDigits(StoredModel):
         """
         if self.config.observation != "tables":
             raise ModelError(f"the model {self.name} has no tables for lossless coding")
-        return exact.ExactVAE(DigitsVAE(self.config), self._part("exact."))
+        return fixed_point.ExactVAE(DigitsVAE(self.config), self._part("exact."))
 
     @property
     def steps(self) -> np.ndarray:

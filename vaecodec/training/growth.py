@@ -16,8 +16,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from vaecodec.blocks import space_to_depth
-from vaecodec.model import PATCH, ImageVAE, ModelConfig, linear_steps
+from vaecodec.networks.blocks import space_to_depth
+from vaecodec.networks.model import PATCH, ImageVAE, ModelConfig, linear_steps
 
 MAY_GROW = {
     "analysis_width", "analysis_blocks", "synthesis_width", "synthesis_blocks", "prior_width", "prior_blocks",

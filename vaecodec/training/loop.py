@@ -19,21 +19,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaecodec.bound import Bound
-from vaecodec.model import PATCH, ImageVAE
-from vaecodec.precision import autocast
-from vaecodec.refine import optimised
-from vaecodec.training import checkpoint
-from vaecodec.training.clock import Clock
-from vaecodec.training.data import Pictures
-from vaecodec.training.graph import Replayed
+from vaecodec.networks.model import PATCH, ImageVAE
+from vaecodec.networks.precision import autocast
+from vaecodec.objective.bound import Bound
+from vaecodec.objective.rounding import optimised
+from vaecodec.training.data.pictures import Pictures
+from vaecodec.training.data.store import NUMBERS
 from vaecodec.training.growth import GROWTH_PIXELS
-from vaecodec.training.journal import Journal
 from vaecodec.training.optim import apply_gradients, average_share, build_optimizers, move, set_rate
 from vaecodec.training.options import FINAL_SHARE, TrainOptions, rate_fraction
+from vaecodec.training.runtime import checkpoint
+from vaecodec.training.runtime.clock import Clock
+from vaecodec.training.runtime.graph import Replayed
+from vaecodec.training.runtime.journal import Journal
+from vaecodec.training.runtime.team import Team
 from vaecodec.training.start import Start
-from vaecodec.training.store import NUMBERS
-from vaecodec.training.team import Team
 from vaecodec.training.validation import validate, validation_crops
 
 CHECKPOINT_S = 180

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from vaecodec.precision import fast_type
+from vaecodec.networks.precision import fast_type
 
 OPTIMIZERS = ("muon", "adamw")
 MATRIX_RATES = {"muon": 0.02, "adamw": 1.5e-3}
@@ -186,6 +186,14 @@ def apply_gradients(optimizers: list[torch.optim.Optimizer], model: nn.Module, c
     for optimizer in optimizers:
         optimizer.step(share=finite)
     return finite
+
+
+def minimise(loss: Tensor, optimizers: list[torch.optim.Optimizer], model: nn.Module, clip: float) -> None:
+    """One update by the gradients of a loss; see `apply_gradients`."""
+    for optimizer in optimizers:
+        optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    apply_gradients(optimizers, model, clip)
 
 
 def average_share(decay: float, step: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from vaecodec.model import CONFIGS, ModelConfig
+from vaecodec.networks.model import CONFIGS, ModelConfig
 
 FINAL_SHARE = 0.1
 """Share of the run, at its end, that is spent on larger crops."""

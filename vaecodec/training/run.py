@@ -10,15 +10,15 @@ from functools import partial
 from pathlib import Path
 
 from vaecodec.errors import ModelError, VaecodecError
-from vaecodec.model import CONFIGS, ImageVAE
-from vaecodec.training.clock import Clock
-from vaecodec.training.data import MEMORY_BYTES, Pictures
+from vaecodec.networks.model import CONFIGS, ImageVAE
+from vaecodec.training.data.pictures import MEMORY_BYTES, Pictures
+from vaecodec.training.data.sources import unreadable
 from vaecodec.training.growth import MAY_GROW, check_growth
 from vaecodec.training.loop import Trainer
 from vaecodec.training.options import TrainOptions
-from vaecodec.training.sources import unreadable
+from vaecodec.training.runtime.clock import Clock
+from vaecodec.training.runtime.team import training_device
 from vaecodec.training.start import read_start
-from vaecodec.training.team import training_device
 
 
 class TrainingError(VaecodecError):
@@ -105,7 +105,7 @@ def _say(pictures: Pictures, clock: Clock) -> None:
 def _finish(folder: Path, export: Path | None, model: ImageVAE, *, rehearsal: bool) -> None:
     """Stores a model; a rehearsal leaves nothing behind, and does what comes after as well."""
     if export:
-        from vaecodec.weights import save_model
+        from vaecodec.networks.weights import save_model
 
         export.parent.mkdir(parents=True, exist_ok=True)
         temporary = export.with_suffix(".part")

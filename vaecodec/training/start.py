@@ -9,9 +9,9 @@ from pathlib import Path
 from torch import Tensor
 
 from vaecodec.errors import ModelError
-from vaecodec.model import ImageVAE, ModelConfig
-from vaecodec.training import checkpoint
+from vaecodec.networks.model import ImageVAE, ModelConfig
 from vaecodec.training.growth import grow
+from vaecodec.training.runtime import checkpoint
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def read_start(name: str) -> Start:
         config = ModelConfig(**meta["config"])
         weights, states = (checkpoint.part(tensors, prefix) for prefix in ("model/", "optimizer/"))
         return Start(config, weights, states, meta["step"], meta["crops_seen"])
-    from vaecodec.weights import load_model
+    from vaecodec.networks.weights import load_model
 
     stored = load_model(name)
     return Start(stored.config, stored.weights())

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaecodec.bound import Bound, nearest
-from vaecodec.model import ImageVAE
-from vaecodec.precision import autocast
-from vaecodec.refine import optimised
+from vaecodec.networks.model import ImageVAE
+from vaecodec.networks.precision import autocast
+from vaecodec.objective.bound import Bound, nearest
+from vaecodec.objective.rounding import optimised
 
 VALIDATION_QUALITIES = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Nominal ones (`ModelConfig.nominal_quality`): the same λ whatever a model's range is."""

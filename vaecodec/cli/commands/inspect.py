@@ -1,0 +1,114 @@
+"""`vaecodec info`, `test` and `models`: what files and models are."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import click
+
+from vaecodec.cli.console import MODEL, human_size, one_line, run
+from vaecodec.codec import api
+from vaecodec.errors import BitstreamError
+from vaecodec.format import catalog, files
+from vaecodec.format.catalog import list_models
+from vaecodec.format.container import HEADER_BYTES, METADATA, QUALITY_MAX, Header, read_chunks
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="FILE.vae...")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a file.")
+def info(paths: tuple[str, ...], as_json: bool) -> None:
+    """Show what .vae files say of themselves.
+
+    That is what stands in the header, and which metadata there are; nothing is decoded. The quality is the one that was
+    asked for, as far as the file's model is installed; otherwise the place within that model's range.
+
+    \b
+    Examples:
+      vaecodec info photo.vae
+      vaecodec info --json *.vae | jq .bpp
+    """
+    installed = list_models()
+
+    def work(path: str) -> None:
+        data = files.read(path)
+        header = api.read_info(data)
+        model = next((model for model in installed if model.made(header)), None)
+        meaning = model and model.qualities.meaning(header.quality)
+        fields = {
+            "file": path, "width": header.width, "height": header.height, "mode": header.mode,
+            "quality": model and round(model.qualities.quality(header.quality), 2), "meaning": meaning,
+            "range_share": round(header.quality / QUALITY_MAX, 4), "bytes": len(data),
+            "bpp": round(8 * len(data) / header.pixels, 4), "payload_bytes": header.payload_bytes,
+            "chunks": header.chunks, "coding": header.coding, "model_id": header.model_id.hex(),
+            "model": model and model.name, "metadata": _metadata(data, header),
+        }  # fmt: skip
+        if as_json:
+            click.echo(json.dumps(fields))
+        else:
+            quality = (
+                f"quality {fields['quality']:g}{f': {meaning}' if meaning else ''}"
+                if model
+                else f"quality at {fields['range_share']:.0%} of its model's range"
+            )
+            kept = "".join(f"  {kind} {human_size(size)}" for kind, size in fields["metadata"].items())
+            click.echo(
+                f"{path}: {header.width}×{header.height} {header.mode}  {quality}  {human_size(len(data))}  "
+                f"{fields['bpp']:.3f} bpp  model {fields['model'] or 'not installed'} ({header.model_id.hex()}){kept}"
+            )
+
+    run(list(paths), work)
+
+
+def _metadata(data: bytes, header: Header) -> dict[str, int]:
+    """Bytes of each kind of metadata; of a file that is damaged there, none."""
+    body = io.BytesIO(data)
+    body.seek(HEADER_BYTES)
+    try:
+        chunks = read_chunks(body, header.chunks)
+    except BitstreamError:
+        return {}
+    return {name: len(chunks[kind]) for name, (kind, _) in METADATA.items() if kind in chunks}
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="FILE.vae...")
+@MODEL
+def test(paths: tuple[str, ...], model: str | None) -> None:
+    """Check that .vae files are whole and decode.
+
+    Every symbol is decoded and held against the checksum; nothing is written.
+
+    \b
+    Examples:
+      vaecodec test photo.vae
+      vaecodec test archive/*.vae && echo all well
+    """
+
+    def work(path: str) -> None:
+        api.decompress(files.read(path), model=model, max_pixels=None)
+        click.echo(f"{path}: ok")
+
+    run(list(paths), work)
+
+
+@click.command()
+def models() -> None:
+    """List the installed models.
+
+    Name, the id that files of the model carry, what it was trained for and how to ask for it, size, place. A model file
+    that cannot be read is listed as damaged, with the reason.
+
+    \b
+    Example:
+      vaecodec models
+    """
+    for model in list_models():
+        kind = model.config.get("kind") or f"distortion {model.config.get('distortion', 'mse')}"
+        tune = f"  --tune {model.tune}" if model.tune else ""
+        default = " (default)" if model.name == catalog.DEFAULT_MODEL else ""
+        size = human_size(model.path.stat().st_size)
+        click.echo(f"{model.name}  {model.model_id.hex()}  {kind}{tune}{default}  {size}  {model.path}")
+    for error in catalog.damaged_models():
+        click.echo(f"damaged: {one_line(error)}")

@@ -1,0 +1,202 @@
+"""What all commands share: exit codes, messages, options, and how a run over several files goes and ends."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from vaecodec.errors import BitstreamError, ModelError, VaecodecError
+from vaecodec.format import files
+from vaecodec.format.catalog import DEFAULT_TUNE, TUNES, list_models, model_for
+from vaecodec.format.container import METADATA, QUALITIES
+from vaecodec.inference.effort import DEFAULT_EFFORT, LEVELS
+
+EXIT_FAILED, EXIT_USAGE, EXIT_CORRUPT, EXIT_MODEL, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
+SUFFIX = ".vae"
+
+
+def exit_code(error: VaecodecError) -> int:
+    """What a run ends with after this failure."""
+    return (
+        EXIT_CORRUPT
+        if isinstance(error, BitstreamError)
+        else EXIT_MODEL
+        if isinstance(error, ModelError)
+        else EXIT_FAILED
+    )
+
+
+def say(message: str) -> None:
+    """To standard error, as everything that is no result."""
+    click.echo(message, err=True)
+
+
+def one_line(error: Exception) -> str:
+    """An error's message without line breaks."""
+    return " ".join(str(error).split())
+
+
+def run(paths: list[str], work: Callable[[str], None]) -> None:
+    """Does the work for every file, goes on after failures, and exits with the code that sums them up."""
+    failures = []
+    for path in paths:
+        try:
+            with files.naming(path):
+                work(path)
+        except VaecodecError as error:
+            failures.append(error)
+            say(f"vaecodec: {one_line(error)}")
+    if failures and len(paths) > 1:
+        say(f"vaecodec: {len(failures)} of {len(paths)} files failed")
+        raise SystemExit(EXIT_FAILED)
+    if failures:
+        raise SystemExit(exit_code(failures[0]))
+
+
+def human_size(count: int) -> str:
+    """A number of bytes for people, in decimal units."""
+    for unit, scale in (("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count} bytes"
+
+
+class Group(click.Group):
+    """Ends interrupted runs as shells expect."""
+
+    def main(self, *args, **kwargs):
+        try:
+            return super().main(*args, **kwargs, standalone_mode=False)
+        except (KeyboardInterrupt, click.Abort):
+            say("vaecodec: interrupted")
+            sys.exit(EXIT_INTERRUPTED)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except VaecodecError as error:
+            say(f"vaecodec: {one_line(error)}")
+            sys.exit(exit_code(error))
+        except BrokenPipeError:
+            sys.stderr.close()
+            sys.exit(EXIT_FAILED)
+        except OSError as error:  # standard output; files have been dealt with where they are read and written
+            say(f"vaecodec: standard output cannot be written: {files.reason(error)}")
+            sys.stderr.close()  # what is left in the buffer would be complained of once more at exit
+            sys.exit(EXIT_FAILED)
+
+
+class MetadataType(click.ParamType):
+    name = f"all|none|{','.join(METADATA)}"
+
+    def convert(self, value, param, ctx) -> tuple[str, ...]:
+        kinds = {"all": tuple(METADATA), "none": ()}.get(value) if isinstance(value, str) else value
+        if kinds is None:
+            kinds = tuple(value.split(","))
+            if not set(kinds) <= set(METADATA):
+                self.fail(f"{value!r} is not all, none or some of {','.join(METADATA)}", param, ctx)
+        return kinds
+
+
+class SizeType(click.ParamType):
+    name = "N[k|M]"
+
+    def convert(self, value, param, ctx) -> float:
+        scale = {"k": 1e3, "K": 1e3, "M": 1e6}.get(value[-1:], 1)
+        with contextlib.suppress(ValueError):
+            size = float(value[:-1] if scale > 1 else value) * scale
+            if 0 < size < float("inf"):
+                return size
+        self.fail(f"{value!r} is not a size such as 20000, 20k or 1.5M", param, ctx)
+
+
+def parse_qualities(text: str) -> list[float]:
+    """The numbers of `--qualities`.
+
+    Raises:
+        click.UsageError: they are none, or out of range.
+    """
+    low, high = QUALITIES
+    try:
+        values = [float(q) for q in text.split(",")]
+    except ValueError:
+        raise click.UsageError(f"--qualities {text}: not a list of numbers") from None
+    if not all(low <= value <= high for value in values):
+        raise click.UsageError(f"--qualities: from {low:g} to {high:g}")
+    return values
+
+
+class RegionType(click.ParamType):
+    name = "X,Y,W,H"
+
+    def convert(self, value, param, ctx) -> tuple[int, int, int, int]:
+        with contextlib.suppress(ValueError):
+            x, y, width, height = (int(part) for part in value.split(","))
+            return x, y, width, height
+        self.fail(f"{value!r} is not four whole numbers such as 0,0,640,480", param, ctx)
+
+
+def _complete_model(context: click.Context, parameter: click.Parameter, begun: str) -> list:
+    from click.shell_completion import CompletionItem
+
+    names = [CompletionItem(model.name) for model in list_models() if model.name.startswith(begun)]
+    return names or [CompletionItem(begun, type="file")]
+
+
+MODEL = click.option(
+    "-m",
+    "--model",
+    shell_complete=_complete_model,
+    help="Model by name (see `vaecodec models`) or file.",
+)
+TUNE = click.option(
+    "--tune",
+    type=click.Choice(list(TUNES)),
+    help=f"What the model was trained for: {' or '.join(f'{tune} ({name})' for tune, name in TUNES.items())}; "
+    f"{DEFAULT_TUNE} by default. -m names any other model.",
+)
+EFFORT = click.option(
+    "-e",
+    "--effort",
+    type=click.IntRange(0, LEVELS - 1),
+    default=DEFAULT_EFFORT,
+    show_default=True,
+    help="0 encodes in one pass; 1 weighs rate against distortion; from 2 on by the picture's gradient, more and more "
+    "often. Decoding takes the same at all.",
+)
+FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
+FOLDER = click.option(
+    "-o", "--output-dir", "folder", type=click.Path(path_type=Path, file_okay=False), help="Write into this folder."
+)
+RECURSIVE = click.option("-r", "--recursive", is_flag=True, help="Take the files in folders, and in folders in them.")
+JOBS = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Processes, which share the cores among them; 0 for one a core.",
+)
+RESUME = click.option("--resume", is_flag=True, help="Skip what is done and whole; do, and overwrite, the rest.")
+
+
+def chosen_model(model: str | None, tune: str | None, *, psnr: float | None = None) -> str | Path:
+    """`catalog.model_for`.
+
+    Raises:
+        click.UsageError: both are given.
+    """
+    try:
+        return model_for(model, tune, psnr=psnr)
+    except ValueError:
+        raise click.UsageError("give --tune or --model, not both") from None
+
+
+def several(command: Callable) -> Callable:
+    """The options of commands that work on several files."""
+    for option in (FORCE, RESUME, JOBS, RECURSIVE, FOLDER):
+        command = option(command)
+    return command

@@ -1,0 +1,294 @@
+"""The command line. Options, messages and exit codes; the work is done elsewhere, and imported when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import partial
+from pathlib import Path
+
+import click
+
+from vaecodec.cli.commands.compare import compare
+from vaecodec.cli.commands.digits import digits
+from vaecodec.cli.commands.evaluate import evaluate
+from vaecodec.cli.commands.generate import interpolate, sample
+from vaecodec.cli.commands.inspect import info, models, test
+from vaecodec.cli.commands.train import train
+from vaecodec.cli.console import (
+    EFFORT,
+    MODEL,
+    SUFFIX,
+    TUNE,
+    Group,
+    MetadataType,
+    RegionType,
+    SizeType,
+    chosen_model,
+    human_size,
+    say,
+    several,
+)
+from vaecodec.cli.output_plan import Plan, into_folder
+from vaecodec.codec import api
+from vaecodec.format import catalog, container, files
+from vaecodec.format.catalog import list_models
+from vaecodec.pictures.region import SCALES, Region
+
+
+def _plan(
+    paths: tuple[str, ...],
+    folder: Path | None,
+    recursive: bool,
+    resume: bool,
+    suffix: str,
+    is_target: Callable[[str], bool],
+    what: str,
+    accepted: Collection[str],
+) -> Plan:
+    """The plan for `IN OUT` or `IN... -o DIR`; the folders that it needs are made."""
+    if folder is None:
+        if recursive:
+            raise click.UsageError("-r needs a folder to write to: -o DIR")
+        if len(paths) != 2:
+            raise click.UsageError("give one input and one output, or inputs and -o DIR")
+        source, target = paths
+        if target != files.STREAM and not is_target(target):
+            raise click.UsageError(f"the output {target} should end in {what}; for several inputs use -o DIR")
+        return Plan({source: target})
+    if files.STREAM in paths:
+        raise click.UsageError("standard input cannot go to a folder")
+    if not recursive and (folders := [path for path in paths if Path(path).is_dir()]):
+        raise click.UsageError(f"{folders[0]} is a folder; -r takes the files in it, and in the folders in it")
+    try:
+        plan = into_folder(paths, folder, suffix, accepted)
+    except files.FileError as error:
+        raise click.UsageError(str(error)) from error
+    if not plan.targets and not plan.failures:
+        others = f", among {plan.left_out} files" if plan.left_out else ""
+        raise files.FileError(f"{', '.join(paths)}: nothing in it ends in one of {' '.join(sorted(accepted))}{others}")
+    for target_folder in sorted({Path(target).parent for target in plan.targets.values()}):
+        files.make_folder(target_folder)
+    if resume:
+        files.remove_leftovers(plan.targets.values())
+    if plan.renamed:
+        names = ", ".join(plan.renamed[:4]) + ", …" * (len(plan.renamed) > 4)
+        say(f"vaecodec: {len(plan.renamed)} files keep their suffix, as their names are the same without it: {names}")
+    return plan
+
+
+def _version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    if asked:
+        click.echo(f"vaecodec {api.version()}")
+        for model in list_models():
+            click.echo(f"model {model.name} {model.fingerprint}")
+        context.exit()
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version and the installed models with their fingerprints, and exit.",
+)
+def main() -> None:
+    """A lossy image codec that is a variational autoencoder.
+
+    \b
+    Examples:
+      vaecodec compress photo.png photo.vae
+      vaecodec decompress photo.vae photo.png
+      vaecodec compress photos/ -o compressed/ -r -j 4
+      vaecodec compress photo.png photo.vae --tune psnr
+      vaecodec compare photo.png photo.vae --html compare.html
+
+    Every command has a --help with examples. Results go to standard output, all else to standard error. Files appear
+    whole or not at all, and none is overwritten without --force.
+
+    \b
+    Exit codes:
+      0    all is well
+      1    a file failed; of several, some did
+      2    wrong usage
+      3    the .vae file is damaged, or of a version that this program does not know
+      4    the model is missing or damaged, or not the one that made the file
+      130  interrupted
+    """
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="IN OUT.vae | IN... -o DIR")
+@click.option(
+    "-q",
+    "--quality",
+    type=click.FloatRange(1, 100),
+    help="1 is smallest, 100 best; 70 unless something is asked for. From 30 on photographs have a SSIMULACRA2 of "
+    "about this number. Models without such a scale, as that for PSNR, have it even over their range, and take 50.",
+)
+@click.option(
+    "--size",
+    type=SizeType(),
+    metavar="N[k|M]",
+    help="Largest file of at most N bytes; k and M are thousands and millions.",
+)
+@click.option(
+    "--bpp", type=click.FloatRange(min=0, min_open=True), help="Largest file of at most so many bits per pixel."
+)
+@click.option(
+    "--metadata",
+    type=MetadataType(),
+    metavar="KINDS",
+    default="all",
+    show_default=True,
+    help="What to keep: all, none, or some of icc,exif,xmp.",
+)
+@click.option(
+    "--psnr",
+    type=click.FloatRange(min=0),
+    metavar="DB",
+    help="Smallest file of at least so many decibels; by the model for PSNR unless another is asked for.",
+)
+@click.option(
+    "--ssimulacra2",
+    type=click.FloatRange(max=100),
+    metavar="SCORE",
+    help="Smallest file of at least that SSIMULACRA2: 50 is medium quality, 70 high, 90 can hardly be told.",
+)
+@TUNE
+@EFFORT
+@click.option(
+    "--coding",
+    type=click.Choice(["auto", *container.CODING_NAMES]),
+    default="auto",
+    show_default=True,
+    help="Of the hyperlatents; auto takes, from effort 3 on, what gives the smaller file.",
+)
+@MODEL
+@several
+def compress(
+    paths: tuple[str, ...],
+    metadata: tuple[str, ...],
+    effort: int,
+    coding: str,
+    tune: str | None,
+    model: str | None,
+    folder: Path | None,
+    recursive: bool,
+    jobs: int,
+    resume: bool,
+    force: bool,
+    **asked,
+) -> None:
+    """Compress pictures to .vae files.
+
+    `-` is standard input or output. Everything that Pillow reads goes in; what a mode cannot keep is said. A folder
+    (with -r) is mirrored: its pictures, known by their suffix, go to the same places below DIR. What --resume finds
+    done is whole, not older than its picture, of the same model, and of the quality or within the size asked for.
+
+    \b
+    Examples:
+      vaecodec compress photo.png photo.vae
+      vaecodec compress photo.png photo.vae -q 85
+      vaecodec compress photo.png photo.vae --size 100k
+      vaecodec compress photo.png photo.vae --tune psnr -q 50
+      vaecodec compress photo.png photo.vae --ssimulacra2 80
+      vaecodec compress *.jpg -o compressed/ --psnr 38
+      vaecodec compress photos/ -o compressed/ -r -j 4 --resume
+      cat photo.png | vaecodec compress - - > photo.vae
+    """
+    if sum(value is not None for value in asked.values()) > 1:
+        raise click.UsageError("ask for one of --quality, --size, --bpp, --psnr and --ssimulacra2")
+    chosen = chosen_model(model, tune, psnr=asked["psnr"])
+    catalog.read_model_info(catalog.model_path(chosen))  # or no file could be compressed
+    from vaecodec.cli import batch, transcode
+    from vaecodec.pictures import images
+
+    is_target = lambda target: target.endswith(SUFFIX)
+    plan = _plan(paths, folder, recursive, resume, SUFFIX, is_target, SUFFIX, images.PICTURE_SUFFIXES)
+    task = partial(
+        transcode.compress_file,
+        asked=asked, metadata=metadata, effort=effort, coding=container.CODING_NAMES.get(coding), model=chosen,
+        force=force, resume=resume,
+    )  # fmt: skip
+
+    def facts(report: transcode.Report) -> list[str]:
+        rate = 8 * report.written_bytes / (report.size[0] * report.size[1])
+        ratio = report.read_bytes / report.written_bytes
+        return [human_size(report.written_bytes), f"{rate:.3f} bpp", f"{ratio:.0f}:1"]
+
+    batch.run(task, plan, jobs, facts, "written")
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="IN.vae OUT | IN.vae... -o DIR")
+@click.option(
+    "--format", "suffix", metavar="SUFFIX", help="Format of pictures in a folder or on standard output; png by default."
+)
+@click.option("--region", type=RegionType(), help="Only this part: left, top, width and height in pixels.")
+@click.option(
+    "--scale",
+    type=click.Choice(list(SCALES)),
+    default="1",
+    show_default=True,
+    help="A smaller picture, as if the whole were reduced by averaging squares of pixels.",
+)
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=container.DEFAULT_MAX_PIXELS,
+    show_default=True,
+    help="Refuse larger pictures.",
+)
+@MODEL
+@several
+def decompress(
+    paths: tuple[str, ...],
+    suffix: str | None,
+    region: Region | None,
+    scale: str,
+    max_pixels: int,
+    model: str | None,
+    folder: Path | None,
+    recursive: bool,
+    jobs: int,
+    resume: bool,
+    force: bool,
+) -> None:
+    """Restore pictures from .vae files.
+
+    The output's suffix names its format. A folder (with -r) is mirrored: its .vae files go to the same places below
+    DIR. What --resume finds done can be read, has the right size and is not older than its .vae file.
+
+    \b
+    Examples:
+      vaecodec decompress photo.vae photo.png
+      vaecodec decompress *.vae -o restored/ --format webp
+      vaecodec decompress compressed/ -o restored/ -r -j 4 --resume
+      vaecodec decompress photo.vae part.png --region 400,300,256,256
+      vaecodec decompress compressed/*.vae -o previews/ --scale 1/8 --format jpg
+      vaecodec decompress - - < photo.vae > photo.png
+    """
+    from vaecodec.cli import batch, transcode
+    from vaecodec.pictures import images
+
+    if suffix and folder is None and paths[1:] != (files.STREAM,):
+        raise click.UsageError("--format is for -o DIR and for standard output; a file's own suffix names its format")
+    ending = f".{(suffix or 'png').lower().lstrip('.')}"
+    if not images.writes(ending):
+        raise click.UsageError(f"--format {suffix}: Pillow writes no such format")
+    plan = _plan(paths, folder, recursive, resume, ending, lambda t: images.writes(Path(t).suffix),
+                 "an image format's suffix", [SUFFIX])  # fmt: skip
+    if folder is None and paths[1] != files.STREAM:
+        ending = Path(paths[1]).suffix
+    task = partial(
+        transcode.decompress_file,
+        format_name=images.writes(ending), region=region, scale=SCALES[scale], model=model, max_pixels=max_pixels,
+        force=force, resume=resume,
+    )  # fmt: skip
+    batch.run(task, plan, jobs, lambda report: [human_size(report.written_bytes)], "read")
+
+
+for command in (info, test, models, compare, evaluate, train, sample, interpolate, digits):
+    main.add_command(command)

@@ -1,0 +1,180 @@
+"""One file to another, whole or not at all: the work of `compress` and `decompress`, in any process.
+
+Imports no torch before there is a picture to code; what is found done needs none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from vaecodec.cli import interruption
+from vaecodec.codec import api
+from vaecodec.errors import BitstreamError, ImageError, TargetError, VaecodecError
+from vaecodec.format import catalog, container, files
+from vaecodec.inference.effort import DEFAULT_EFFORT
+from vaecodec.pictures import images
+from vaecodec.pictures.region import Region, reduction_of, squares
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a file.
+
+    Attributes:
+        source, target: paths, or `-`.
+        size: (width, height) in pixels.
+        read_bytes, written_bytes: sizes of the two files.
+        seconds: that it took.
+        lost: what the mode of the picture could not keep; `None` if nothing.
+        skipped: it had been done already.
+    """
+
+    source: str
+    target: str
+    size: tuple[int, int]
+    read_bytes: int
+    written_bytes: int
+    seconds: float
+    lost: str | None = None
+    skipped: bool = False
+
+
+def compress_file(
+    source: str,
+    target: str,
+    *,
+    asked: dict[str, float | None],
+    model: str | Path,
+    metadata: Collection[str] = tuple(container.METADATA),
+    effort: int = DEFAULT_EFFORT,
+    coding: int | None = None,
+    force: bool = False,
+    resume: bool = False,
+) -> Report:
+    """Compresses a picture to a `.vae` file.
+
+    Args:
+        source, target: paths, or `-` for a standard stream.
+        asked: at most one of quality, size, bpp, psnr and ssimulacra2, as `vaecodec.compress` takes them.
+        model: a name or a path, see `catalog.model_for`.
+        metadata: kinds to keep.
+        effort, coding: see `vaecodec.compress`.
+        force: overwrite a target that exists.
+        resume: leave a target alone that is whole, not older than its source, and what would be made now as far as a
+            header tells: of the same model, and of the same quality or within the size that is asked for. Any other is
+            overwritten.
+
+    Raises:
+        VaecodecError: with the reason; nothing has been written.
+    """
+    start = time.perf_counter()
+    files.check_target(target, force=force or resume)
+    if resume and (header := _compressed(source, target, asked, model)):
+        return _skipped(source, target, (header.width, header.height), start)
+    data = files.read(source)
+    with images.pixel_limit(container.DEFAULT_MAX_PIXELS):
+        planes = images.take_apart(images.open_image(io.BytesIO(data)), metadata)
+    try:
+        with interruption.keeping_the_best(source, effort) as progress:
+            packed = api.codecs(model).compress(planes, **asked, effort=effort, coding=coding, progress=progress)
+    except VaecodecError:
+        raise
+    except ValueError as error:
+        raise TargetError(str(error)) from error
+    files.write(target, packed)
+    height, width = planes.rgb.shape[:2]
+    return Report(source, target, (width, height), len(data), len(packed), time.perf_counter() - start, planes.lost)
+
+
+def decompress_file(
+    source: str,
+    target: str,
+    *,
+    format_name: str,
+    region: Region | None = None,
+    scale: float = 1,
+    model: str | None = None,
+    max_pixels: int | None = container.DEFAULT_MAX_PIXELS,
+    force: bool = False,
+    resume: bool = False,
+) -> Report:
+    """Restores a picture from a `.vae` file.
+
+    Args:
+        source, target: paths, or `-` for a standard stream.
+        format_name: of the picture, as Pillow names formats.
+        resume: leave a target alone that can be read, has the right size and is not older than its source.
+        region, scale, model, max_pixels, force: as elsewhere.
+
+    Raises:
+        VaecodecError: with the reason; nothing has been written.
+    """
+    start = time.perf_counter()
+    files.check_target(target, force=force or resume)
+    if resume and (size := _restored(source, target, region, scale)):
+        return _skipped(source, target, size, start)
+    data = files.read(source)
+    try:
+        image = api.decompress(data, region=region, scale=scale, model=model, max_pixels=max_pixels)
+    except VaecodecError:
+        raise
+    except ValueError as error:
+        raise ImageError(str(error)) from error
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, format_name, **images.save_options(image, format_name))
+    except (OSError, KeyError, ValueError) as error:
+        raise ImageError(f"a picture of mode {image.mode} cannot be written as {format_name} ({error})") from error
+    files.write(target, buffer.getvalue())
+    return Report(source, target, image.size, len(data), buffer.tell(), time.perf_counter() - start)
+
+
+def _is_newer(source: str, target: str) -> bool:
+    """Whether the target exists and is not older than its source."""
+    with contextlib.suppress(OSError):
+        return files.STREAM not in (source, target) and os.stat(target).st_mtime_ns >= os.stat(source).st_mtime_ns
+    return False
+
+
+def _compressed(source: str, target: str, asked: dict[str, float | None], model: str | Path) -> container.Header | None:
+    """The header of a target that is done; see `compress_file`."""
+    if not _is_newer(source, target):
+        return None
+    try:
+        data = files.read(target)
+        header = container.unpack(data, max_pixels=None).header
+    except (BitstreamError, files.FileError):
+        return None
+    wanted = catalog.read_model_info(catalog.model_path(model))
+    if not wanted.made(header):
+        return None
+    goals = {name: value for name, value in asked.items() if value is not None}
+    limit = goals.get("size", goals.get("bpp", float("inf")) * header.pixels / 8)
+    quality = wanted.qualities.code(goals.get("quality"))
+    done = len(data) <= limit and (header.quality == quality or (goals and "quality" not in goals))
+    return header if done else None
+
+
+def _restored(source: str, target: str, region: Region | None, scale: float) -> tuple[int, int] | None:
+    """The size of a target that is done; see `decompress_file`."""
+    if not _is_newer(source, target):
+        return None
+    try:
+        header = api.read_info(source)
+        rows, columns = squares((header.width, header.height), region, reduction_of(scale))
+        with images.pixel_limit(header.pixels):
+            image = images.open_image(target)
+    except (OSError, VaecodecError, ValueError):
+        return None
+    return image.size if image.size == (columns.stop - columns.start, rows.stop - rows.start) else None
+
+
+def _skipped(source: str, target: str, size: tuple[int, int], start: float) -> Report:
+    sizes = os.stat(source).st_size, os.stat(target).st_size
+    return Report(source, target, size, *sizes, time.perf_counter() - start, skipped=True)

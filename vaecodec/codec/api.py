@@ -1,0 +1,120 @@
+"""Pictures to bytes and back in one call each, with the model that is meant; `vaecodec` itself offers what is here.
+
+Imports no torch: the first picture does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from vaecodec.codec.kinds import Codecs
+from vaecodec.format.catalog import find_model, model_for
+from vaecodec.format.container import DEFAULT_MAX_PIXELS, HEADER_BYTES, Header, read_header, unpack
+from vaecodec.inference.effort import DEFAULT_EFFORT, Progress
+from vaecodec.pictures.region import Region, reduction_of, squares
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from vaecodec.pictures.images import ImageLike
+
+codecs = Codecs()
+"""The codecs of this process, by model."""
+
+
+def compress(
+    image: ImageLike,
+    *,
+    quality: float | None = None,
+    size: float | None = None,
+    bpp: float | None = None,
+    psnr: float | None = None,
+    ssimulacra2: float | None = None,
+    effort: int = DEFAULT_EFFORT,
+    coding: int | None = None,
+    progress: Progress | None = None,
+    tune: Literal["looks", "psnr"] | None = None,
+    model: str | Path | None = None,
+) -> bytes:
+    """A picture as the bytes of a `.vae` file.
+
+    Args:
+        image: a path, a Pillow image, or a uint8 array `[H, W]` or `[H, W, 2 to 4]`.
+        quality: 1 (smallest) to 100; need not be whole. With `tune="looks"`, from 30 on, photographs come out at a
+            SSIMULACRA2 of about that number. If nothing is asked for: 70, with `tune="psnr"` 50.
+        size: instead of a quality, the largest file of at most so many bytes,
+        bpp: the same in bits per pixel,
+        psnr: or the smallest file of at least so many dB (RGB); it means `tune="psnr"` unless told otherwise,
+        ssimulacra2: or the smallest file of at least that SSIMULACRA2.
+        effort: 0 (one pass of the encoder) to 9 (most steps of descent for this picture); see `effort.EFFORTS`. From
+            2 on no level gives a picture with a larger λ·D + R than 0, and none makes decoding slower.
+        coding: of the hyperlatents: 0 rounds them, 1 codes them with bits-back where that is possible; `None` takes
+            what gives the smaller file, from effort 3 on, and 0 below.
+        progress: called after each step of the levels from 4 on with how many of how many are done; if it returns
+            `False`, the best so far is taken.
+        tune: for what the model was trained: "looks" (the default), or "psnr", least squared error.
+        model: instead of a tune: a name from `list_models` or a path.
+
+    Raises:
+        ImageError: the picture cannot be used.
+        ModelError: the model is unknown or damaged.
+        TargetError: no quality gives what is asked for; the message names the nearest.
+        ValueError: quality or effort is out of range, more than one thing is asked for, or both a model and a tune.
+    """
+    return codecs(model_for(model, tune, psnr=psnr)).compress(
+        image, quality=quality, size=size, bpp=bpp, psnr=psnr, ssimulacra2=ssimulacra2,
+        effort=effort, coding=coding, progress=progress,
+    )  # fmt: skip
+
+
+def decompress(
+    data: bytes,
+    *,
+    region: Region | None = None,
+    scale: float = 1,
+    model: str | Path | None = None,
+    max_pixels: int | None = DEFAULT_MAX_PIXELS,
+) -> Image.Image:
+    """The picture in the bytes of a `.vae` file, in the size and mode that it had.
+
+    Args:
+        region: only this part, (left, top, width, height) in pixels.
+        scale: 1, 1/2, 1/4 or 1/8: a smaller picture, means of squares of 2, 4 or 8 pixels a side. Of a region, all
+            squares that it touches.
+        model: for a model that is not installed: its file. By default the file says which one.
+        max_pixels: refuse larger pictures; `None` for no limit.
+
+    Raises:
+        BitstreamError: the data is not a whole and sound `.vae` file.
+        LimitError: the picture is larger than `max_pixels`.
+        ModelError: the model that made the file is not installed.
+        ValueError: the region is not within the picture, or there is no such scale.
+    """
+    header = unpack(data, max_pixels=max_pixels).header
+    squares((header.width, header.height), region, reduction_of(scale))
+    codec = codecs(model or find_model(header).path)
+    return codec.decompress(data, region=region, scale=scale, max_pixels=max_pixels)
+
+
+def read_info(data: bytes | str | Path) -> Header:
+    """The header of a `.vae` file, from its bytes or its path; the payload is not looked at.
+
+    Raises:
+        BitstreamError: there is no sound header.
+        OSError: the file cannot be read.
+    """
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        with open(data, "rb") as file:
+            data = file.read(HEADER_BYTES)
+    return read_header(bytes(data))
+
+
+def version() -> str:
+    """The package's own."""
+    from importlib.metadata import PackageNotFoundError, version  # they take longer than reading a header
+
+    try:
+        return version("vaecodec")
+    except PackageNotFoundError:  # a checkout that is not installed
+        return "0+unknown"

@@ -1,0 +1,58 @@
+"""Which class codes with a model, by the kind that its configuration names; each is loaded when it is first needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vaecodec.errors import ModelError
+from vaecodec.format.catalog import model_path, read_model_info
+
+if TYPE_CHECKING:
+    from vaecodec.codec.codec import Codec
+
+_loaders: dict[str | None, Callable[[], type[Codec]]] = {}
+
+
+def register(kind: str | None, load: Callable[[], type[Codec]]) -> None:
+    """Says how to get at the class for a kind of models; `None` is the photo codec's. `vaecodec/__init__` does so."""
+    _loaders[kind] = load
+
+
+def codec_class(name: str | Path) -> type[Codec]:
+    """What codes with a model: `codec.Codec`, or its like for another kind of models.
+
+    Raises:
+        ModelError: the model is unknown, or of an unknown kind.
+    """
+    path = model_path(name)
+    kind = read_model_info(path).config.get("kind")
+    if kind not in _loaders:
+        raise ModelError(f"{path}: a model of the unknown kind {kind!r}")
+    return _loaders[kind]()
+
+
+class Codecs:
+    """Codecs by model, each loaded when it is first asked for, and kept; for several threads too.
+
+    Args:
+        options: of `Codec`.
+    """
+
+    def __init__(self, **options):
+        self._options, self._lock = options, threading.Lock()
+        self._codecs: dict[Path, Codec] = {}
+
+    def __call__(self, model: str | Path) -> Codec:
+        """The codec of a model, by name or path.
+
+        Raises:
+            ModelError: it is unknown or damaged.
+        """
+        path = model_path(model)
+        with self._lock:
+            if path not in self._codecs:
+                self._codecs[path] = codec_class(path)(path, **self._options)
+            return self._codecs[path]

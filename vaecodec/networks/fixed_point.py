@@ -1,0 +1,372 @@
+"""The prior in integers: what codes and decodes.
+
+`convert` turns a trained `Prior` into integer tensors, which are stored; `ExactPrior` evaluates them. The tensors that
+it computes with are floating point, but hold integers only and never leave the range in which sums of integers are
+exact whatever their order: 2^24 in float32, 2^53 in float64. So it gives the same integers on every machine, with any
+number of threads and any instruction set.
+
+    activations             grid 1/128, |a| <= 2047, but for contexts, which reach 2048
+    layer                   a' = floor((W a + b) / 2^shift), rounding folded into b; shift per output channel
+    carrier of a layer      float32 where sum|W| * max|a| + |b| < 2^24 for every channel, float64 below 2^53
+    raw means, log scales   grid 1/1024; means times gains give symbols on a grid of 1/16
+    gains                   log2 on a grid of 1/1024; 2^x from a stored table of 16-bit mantissas
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vaecodec.errors import ModelError
+from vaecodec.format.container import QUALITY_MAX
+from vaecodec.format.tables import FRACTIONS, LEVELS_PER_OCTAVE, LOG2_SCALE_MIN, SCALE_LEVELS
+from vaecodec.networks.blocks import Depthwise, Pointwise
+from vaecodec.networks.posterior import FINE_BITS, Posterior, PosteriorNetworks
+from vaecodec.networks.prior import Cells, Clip, Networks, Prior, RawHead, Stem
+
+ACTIVATION_BITS = 7
+ACTIVATION_MAX = 2047
+CONTEXT_MAX = 2048
+"""Of `ExactPrior.context`, which stems take beside activations: 4 + (100 - 4) / 8 on the grid of 1/128."""
+RAW_BITS = 10
+"""Raw means and log scales, and log gains, are multiples of 2^-RAW_BITS."""
+WEIGHT_MAX = 2**15 - 1
+MANTISSA_BITS = 15
+MEAN_LIMIT = float(2**22)
+"""Means, in sixteenths, are clamped to ± this."""
+FRACTION_BITS = int(math.log2(FRACTIONS))
+TABLE_BITS = {
+    "quality_bias": ACTIVATION_BITS,
+    "log2_gain": RAW_BITS,
+    "z_mean": FRACTION_BITS,
+    "z_log2_scale": RAW_BITS,
+}
+"""Grids of the tables over quality: multiples of 2^-bits."""
+Z_SHIFT = 4
+"""One step of z is 2^Z_SHIFT on the grid of activations (`prior.Z_UNIT`)."""
+
+
+# --- conversion, at export -------------------------------------------------------------------------------------------
+
+
+def _largest_input(layer: nn.Module) -> int:
+    """Largest magnitude that a layer is given."""
+    return CONTEXT_MAX if isinstance(layer, Stem) else ACTIVATION_MAX
+
+
+def _to_integers(
+    layer: Pointwise | Depthwise, output_bits: int, limit: float, weight_max: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights, biases and shifts, all int32, for one layer, at the largest scale that keeps every channel's bound."""
+    weight, bias = layer.weight.detach().double().flatten(1), layer.bias.detach().double()
+    chosen_weight = torch.zeros_like(weight)
+    chosen_bias, chosen_shift = torch.zeros_like(bias), torch.zeros_like(bias)
+    done = torch.zeros_like(bias, dtype=torch.bool)
+    for scale_bits in range(20, -8, -1):
+        shift = ACTIVATION_BITS + scale_bits - output_bits
+        if shift < 1:
+            break
+        w = torch.round(weight * 2.0**scale_bits)
+        b = torch.round(bias * 2.0 ** (ACTIVATION_BITS + scale_bits)) + 2.0 ** (shift - 1)
+        bounded = w.abs().sum(1) * _largest_input(layer) + b.abs() < limit
+        fits = bounded & (w.abs().amax(1) <= weight_max) & (b.abs() < 2.0**31) & ~done
+        chosen_weight[fits], chosen_bias[fits], chosen_shift[fits] = w[fits], b[fits], float(shift)
+        done |= fits
+    if not done.all():
+        raise ModelError(f"{int((~done).sum())} channels of a layer of the prior have no exact integer form")
+    return chosen_weight.int(), chosen_bias.int(), chosen_shift.int()
+
+
+def convert_layers(networks: nn.Module, limit: float = 2.0**24, weight_max: int = WEIGHT_MAX) -> dict[str, Tensor]:
+    """The integers of trained layers, by name, ready to be stored; `in_integers` runs them.
+
+    Args:
+        networks: of `Pointwise` and `Depthwise` layers, each followed by a `Clip` unless it is a `RawHead`.
+        limit: what no partial sum of a layer may reach; 2^24 lets every layer run on float32.
+        weight_max: largest weight, of at most 16 bits with its sign.
+
+    Raises:
+        ModelError: a layer cannot keep its bound.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, module in networks.named_modules():
+        if isinstance(module, (Pointwise, Depthwise)):
+            output_bits = RAW_BITS if isinstance(module, RawHead) else ACTIVATION_BITS
+            weight, bias, shift = _to_integers(module, output_bits, limit, weight_max)
+            tensors[f"{name}.weight"] = weight.to(torch.int16 if weight_max > 127 else torch.int8)
+            tensors[f"{name}.bias"] = bias
+            tensors[f"{name}.shift"] = shift.to(torch.uint8)
+    return tensors
+
+
+def float_layers(tensors: dict[str, Tensor], raw: Collection[str] = ()) -> dict[str, Tensor]:
+    """The weights and biases that the integers of `convert_layers` stand for.
+
+    Args:
+        raw: names of the layers that are `RawHead`s.
+    """
+    weights: dict[str, Tensor] = {}
+    for name in {key.rpartition(".")[0] for key in tensors}:
+        weight, bias, shift = (tensors[f"{name}.{part}"].double() for part in ("weight", "bias", "shift"))
+        scale_bits = shift - ACTIVATION_BITS + (RAW_BITS if name in raw else ACTIVATION_BITS)
+        unit = torch.exp2(-scale_bits)
+        weights[f"{name}.weight"] = (weight * unit[:, None]).float()
+        weights[f"{name}.bias"] = ((bias - torch.exp2(shift - 1)) * unit / 2**ACTIVATION_BITS).float()
+    return weights
+
+
+def convert(part: Prior | Posterior, limit: float = 2.0**24) -> dict[str, Tensor]:
+    """The integers of a trained prior or posterior, by name, ready to be stored.
+
+    Args:
+        limit: see `convert_layers`.
+
+    Raises:
+        ModelError: a layer cannot keep its bound.
+    """
+    tensors = convert_layers(part.networks, limit)
+    for name, bits in TABLE_BITS.items():
+        if hasattr(part, name):
+            tensors[name] = torch.round(getattr(part, name).table.detach().double() * 2**bits).int()
+    if isinstance(part, Prior):
+        mantissa = [round(2.0 ** (i / 2**RAW_BITS + MANTISSA_BITS)) for i in range(2**RAW_BITS)]
+        tensors["exp2"] = torch.tensor(mantissa, dtype=torch.int32)
+    return tensors
+
+
+# --- evaluation ------------------------------------------------------------------------------------------------------
+
+
+class _ExactLayer(nn.Module):
+    """One layer in integers: `[B, in, H, W]` to `[B, out, H, W]`, or without H and W; float32 carriers in and out.
+
+    Args:
+        largest: magnitude of its input.
+    """
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor, shift: Tensor, carrier: torch.dtype, device: str,
+        largest: int = ACTIVATION_MAX,
+    ):  # fmt: skip
+        super().__init__()
+        weight, bias, shift = (tensor.to(device) for tensor in (weight, bias, shift))
+        self.depthwise = weight.ndim == 4
+        bound = weight.double().abs().flatten(1).sum(1) * largest + bias.double().abs()
+        if bool((bound >= 2.0**53).any()):
+            raise ModelError("a layer of the prior exceeds the range in which sums are exact")
+        fits = bool((bound < 2.0**24).all())
+        self.carrier = torch.float32 if fits and carrier == torch.float32 else torch.float64
+        self.weight, self.bias = weight.to(self.carrier), bias.to(self.carrier)
+        self.unit = torch.exp2(-shift.to(self.carrier))[:, None, None]
+
+    def forward(self, x: Tensor, *, group: int | None = None) -> Tensor:
+        weight, bias, unit = self.weight, self.bias, self.unit
+        if group is not None:
+            rows = slice(group * len(bias) // 4, (group + 1) * len(bias) // 4)
+            weight, bias, unit = weight[rows], bias[rows], unit[rows]
+        x = x.to(self.carrier)
+        if x.ndim == 2:
+            return torch.floor(F.linear(x, weight, bias).mul_(unit.flatten())).float()
+        if self.depthwise:
+            x = F.conv2d(x, weight, bias, padding=1, groups=len(bias))
+        else:
+            x = F.conv2d(x, weight[:, :, None, None], bias)
+        return torch.floor(x.mul_(unit)).float()
+
+
+def interpolate(table: np.ndarray, quality: int) -> np.ndarray:
+    """Row of an integer table `[knots, n]` at a quality code, interpolated with rounding; int64 `[n]`."""
+    position = quality * (len(table) - 1)
+    row = min(position // QUALITY_MAX, len(table) - 2)
+    fraction = position - row * QUALITY_MAX
+    table = table.astype(np.int64)
+    return (table[row] * (QUALITY_MAX - fraction) + table[row + 1] * fraction + QUALITY_MAX // 2) // QUALITY_MAX
+
+
+@dataclass(frozen=True)
+class ExactPrediction:
+    """What the exact prior says about a group of latents; all tensors of one shape.
+
+    Attributes:
+        offset: float64 carriers, sixteenths of a symbol: y_hat = offset + 16 * symbol.
+        numbers: int32, the tables of the symbols.
+    """
+
+    offset: Tensor
+    numbers: Tensor
+
+
+@dataclass(frozen=True)
+class QualityState:
+    """What a quality code means to a prior; made once a picture by `ExactPrior.at`.
+
+    Attributes:
+        bias: `[1, W, 1, 1]` float32 carriers on the grid of activations.
+        log2_gain: `[1, M, 1, 1]` float64 carriers, grid 1/1024.
+        z: offsets and tables of z, `[1, Cz, 1, 1]`.
+    """
+
+    bias: Tensor
+    log2_gain: Tensor
+    z: ExactPrediction
+
+    @property
+    def gain(self) -> Tensor:
+        """`[1, M, 1, 1]` float64: symbols per unit of the normalised latents, for the transforms."""
+        return torch.exp2(self.log2_gain / 2**RAW_BITS)
+
+
+class ExactPrior:
+    """The integer prior, ready to run.
+
+    Args:
+        networks: a `Networks` of the right sizes; its layers are replaced, in a copy.
+        tensors: from `convert`.
+        device: where to run.
+        carrier: float32 lets the layers whose bounds are small enough run on it, float64 none. The integers are the
+            same. By default float32 on a CPU whose float32 is plain, float64 elsewhere (GPUs may run TF32).
+    """
+
+    def __init__(
+        self, networks: Networks, tensors: dict[str, Tensor], device: str = "cpu", carrier: torch.dtype | None = None
+    ):
+        self.networks = in_integers(networks, tensors, device, carrier)
+        self.device = torch.device(device)
+        self._tables = {name: tensors[name] for name in TABLE_BITS}
+        self._exp2 = tensors["exp2"].to(device, torch.float64)
+
+    def at(self, quality: int) -> QualityState:
+        """The tables over quality at a code from 0 to `QUALITY_MAX`."""
+        vectors = _vectors(self._tables, quality, self.device)
+        z = _prediction(vectors["z_mean"], vectors["z_log2_scale"], centred=False)
+        return QualityState(vectors["quality_bias"].float(), vectors["log2_gain"], z)
+
+    def hyper(self, z: Tensor, state: QualityState) -> Tensor:
+        """z `[B, Cz, h, w]`, multiples of 1/16, to features `[B, W, 4 h, 4 w]`, float32 carriers."""
+        limit = float(ACTIVATION_MAX)
+        z = (z.to(self.device, torch.float64) * 2**Z_SHIFT).clamp(-limit, limit).float()
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            return self.networks.hyper(z.contiguous(memory_format=torch.channels_last), state.bias)
+
+    def predict_y(self, step: int, hyper: Tensor, coded: Cells, state: QualityState) -> ExactPrediction:
+        """Offsets and tables of one step, `[B, M, H/2, W/2]` in cells; `coded` holds sixteenths, float64."""
+        context = coded.derived(lambda t, y_hat: self.context(t, y_hat, state)) if step > 0 else None
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            mean, log2_scale = self.networks.predict(step, coded.crop(hyper), context)
+        log2_gain = Cells.roll(state.log2_gain, step)
+        mean = self._times_exp2(mean.double(), log2_gain, FRACTION_BITS - RAW_BITS)
+        return _prediction(mean, log2_scale.double() + log2_gain, centred=step > 0)
+
+    def context(self, step: int, y_hat: Tensor, state: QualityState) -> Tensor:
+        """`compand` of normalised latents, on the grid of activations, from sixteenths of symbols."""
+        bits = ACTIVATION_BITS - FRACTION_BITS
+        v = self._times_exp2(y_hat, -Cells.roll(state.log2_gain, step), bits)
+        unit = 2.0**ACTIVATION_BITS
+        v = v.clamp_(-100 * unit, 100 * unit).float()
+        inner = v.clamp(-4 * unit, 4 * unit)
+        return v.sub_(inner).div_(8).floor_().add_(inner)
+
+    def _times_exp2(self, x: Tensor, log2: Tensor, bits: int) -> Tensor:
+        """`x * 2^(log2 / 1024 + bits)`, rounded, by the stored mantissas."""
+        octave = torch.floor(log2 / 2**RAW_BITS)
+        mantissa = self._exp2[(log2 - octave * 2**RAW_BITS).long()]
+        factor = mantissa * torch.exp2(octave + (bits - MANTISSA_BITS))  # exact: a 16-bit number times a power of two
+        return (x * factor).add_(0.5).floor_()
+
+
+class ExactPosterior:
+    """The integer posterior q(z | y) and its p(z), ready to run; arguments as of `ExactPrior`.
+
+    Args:
+        prior: gives the latents in the form that the networks take.
+    """
+
+    def __init__(
+        self,
+        networks: PosteriorNetworks,
+        tensors: dict[str, Tensor],
+        prior: ExactPrior,
+        carrier: torch.dtype | None = None,
+    ):
+        self.prior = prior
+        self.networks = in_integers(networks, tensors, str(prior.device), carrier)
+        self._tables = {name: tensors[name] for name in ("quality_bias", "z_mean", "z_log2_scale")}
+
+    def predict_z(self, quality: int) -> ExactPrediction:
+        """p(z) at a quality code, `[1, Cz, 1, 1]`, in symbols of the fine lattice."""
+        vectors = _vectors(self._tables, quality, self.prior.device)
+        return self._fine(vectors["z_mean"] * 2**FINE_BITS, vectors["z_log2_scale"])
+
+    def predict(self, first: Tensor, quality: int) -> ExactPrediction:
+        """q(z | y), `[1, Cz, h, w]`, from the latents of step 0 in cells, in sixteenths."""
+        bias = _vectors(self._tables, quality, self.prior.device)["quality_bias"].float()
+        cells = self.prior.context(0, first, self.prior.at(quality))
+        with torch.no_grad(), torch.autocast(self.prior.device.type, enabled=False):
+            mean, log2_scale = self.networks(cells.contiguous(memory_format=torch.channels_last), bias)
+        mean = mean.double().mul_(2.0 ** (FINE_BITS + FRACTION_BITS - RAW_BITS)).add_(0.5).floor_()
+        return self._fine(mean, log2_scale.double())
+
+    @staticmethod
+    def _fine(mean: Tensor, log2_scale: Tensor) -> ExactPrediction:
+        return _prediction(mean, log2_scale + FINE_BITS * 2**RAW_BITS, centred=False)
+
+
+def in_integers(networks: nn.Module, tensors: dict[str, Tensor], device: str, carrier: torch.dtype | None):
+    """A copy of networks whose layers compute with the stored integers; `carrier` as of `ExactPrior`."""
+    if carrier is None:
+        carrier = torch.float32 if device == "cpu" and _float32_is_plain() else torch.float64
+    networks = copy.deepcopy(networks).requires_grad_(False)
+    for name, module in list(networks.named_modules()):
+        if isinstance(module, (Pointwise, Depthwise)):
+            parts = [tensors[f"{name}.{part}"] for part in ("weight", "bias", "shift")]
+            if isinstance(module, Depthwise):
+                parts[0] = parts[0].reshape(-1, 1, 3, 3)
+            parent, _, child = name.rpartition(".")
+            layer = _ExactLayer(*parts, carrier, device, _largest_input(module))
+            setattr(networks.get_submodule(parent), child, layer)
+        elif isinstance(module, Clip):
+            module.limit = float(ACTIVATION_MAX)
+    return networks
+
+
+def _vectors(tables: dict[str, Tensor], quality: int, device: torch.device) -> dict[str, Tensor]:
+    """The tables over quality at a quality code, each `[1, n, 1, 1]` float64."""
+    rows = {name: torch.from_numpy(interpolate(table.numpy(), quality)) for name, table in tables.items()}
+    return {name: row.to(device, torch.float64)[None, :, None, None] for name, row in rows.items()}
+
+
+def _prediction(mean: Tensor, log2_scale: Tensor, *, centred: bool) -> ExactPrediction:
+    """Means in sixteenths and log scales on the grid 1/1024, float64, to offsets and table numbers."""
+    mean = mean.clamp(-MEAN_LIMIT, MEAN_LIMIT)
+    above = log2_scale - LOG2_SCALE_MIN * 2**RAW_BITS
+    level = above.mul_(LEVELS_PER_OCTAVE).add_(2 ** (RAW_BITS - 1)).div_(2**RAW_BITS).floor_()
+    numbers = level.clamp_(0, SCALE_LEVELS - 1).mul_(FRACTIONS)
+    if centred:
+        return ExactPrediction(mean, numbers.add_(FRACTIONS // 2).int())
+    offset = torch.floor(mean / FRACTIONS + 0.5) * FRACTIONS
+    return ExactPrediction(offset, numbers.add_(mean - offset + FRACTIONS // 2).int())
+
+
+def _float32_is_plain() -> bool:
+    """Whether float32 convolutions are that, here and now: a program may have allowed torch to run them in bfloat16.
+
+    Small and large tensors and both kinds of convolution are tried, since torch has different kernels for them.
+    """
+    for side in (1, 32):
+        x = torch.full((1, 64, side, side), 1025.0).contiguous(memory_format=torch.channels_last)
+        weight = torch.full((64, 64, 1, 1), 255.0)
+        weight[:, ::2] = 129.0
+        middle = (0, 0, side // 2, side // 2)
+        if float(F.conv2d(x, weight)[middle]) != 32 * 1025 * (255 + 129):
+            return False
+        spatial = F.conv2d(x, torch.full((64, 1, 3, 3), 255.0), padding=1, groups=64)
+        if float(spatial[middle]) != min(side, 3) ** 2 * 1025 * 255:
+            return False
+    return True

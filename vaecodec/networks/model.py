@@ -1,0 +1,359 @@
+"""`ImageVAE`: the networks of the codec and their configurations.
+
+    x ── 8x8 to depth ─ blocks ─ 2x2 ──(+)── y ·gain ─ round ─ y_hat /gain ─ 1x1 ─ blocks ─ 8x8 to space ──(+)── x_hat
+    └───── linear, 16x16 patches ───────┘ │                               └───── linear, 16x16 patches ─────┘
+                                         h_a ── z ─ round ── prior (see `prior`)
+
+One model serves all qualities: gains on y and scales and shifts on the features are learned functions of the quality,
+and so are the tables of z.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vaecodec.networks.blocks import Pointwise, QualityFilm, TransformBlock, compand, depth_to_space, space_to_depth
+from vaecodec.networks.posterior import FINE, Posterior
+from vaecodec.networks.prior import STEPS, Cells, Prior
+from vaecodec.objective.bound import Bound, Rounding, as_given, gaussian_bits, gaussian_kl_bits, nearest, noisy
+from vaecodec.objective.distortion import distortion_of
+
+Number = TypeVar("Number", float, Tensor)
+LAMBDA_MIN, LAMBDA_MAX = 0.0008, 0.32
+"""The first range of trade-offs; models may go beyond its upper end."""
+PATCH = 16
+"""Pixels a side for one position of y."""
+HYPER = 4
+"""Positions of y a side for one position of z."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of a model; stored with its weights.
+
+    Attributes:
+        bits_back: there is a posterior q(z | y), so that hyperlatents can be coded with bits-back.
+        distortion: what the model is trained for, see `distortion.DISTORTIONS`.
+    """
+
+    name: str
+    y_channels: int
+    z_channels: int
+    analysis_width: int
+    analysis_blocks: int
+    synthesis_width: int
+    synthesis_blocks: int
+    prior_width: int
+    prior_blocks: int
+    quality_knots: int = 9
+    bits_back: bool = False
+    lambda_min: float = LAMBDA_MIN
+    lambda_max: float = LAMBDA_MAX
+    distortion: str = "mse"
+
+    def to_dict(self) -> dict:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    def lmbda(self, quality: Tensor) -> Tensor:
+        """The trade-off λ (bits per pixel for each unit of d on [0, 255]) of qualities in [0, 1]; log-spaced."""
+        return self.lambda_min * (self.lambda_max / self.lambda_min) ** quality
+
+    def nominal_quality(self, quality: Number) -> Number:
+        """The quality from which a model of the first range of λ would have this λ; above 1 beyond that range.
+
+        What was fitted over that range is a function of it, whatever the model's own range is.
+        """
+        return quality * (math.log(self.lambda_max / self.lambda_min) / math.log(LAMBDA_MAX / LAMBDA_MIN))
+
+    def with_knots(self, knots: int) -> ModelConfig:
+        """With so many knots in the quality tables, at the same distance of λ: another range upwards."""
+        ratio = (self.lambda_max / self.lambda_min) ** ((knots - 1) / (self.quality_knots - 1))
+        return replace(self, quality_knots=knots, lambda_max=self.lambda_min * ratio)
+
+    def kmac_per_pixel(self) -> dict[str, float]:
+        """Thousands of multiply-accumulates a pixel, for each part."""
+        a, s, p = self.analysis_width, self.synthesis_width, self.prior_width
+        m, z = self.y_channels, self.z_channels
+        block = lambda width: 6 * width * width + 9 * width
+        linear = 768 * m / 256
+        context = ((p + m) * p + self.prior_blocks * block(p)) / 256
+        parts = {
+            "analysis": (192 * a + self.analysis_blocks * block(a)) / 64 + 4 * a * m / 256 + linear,
+            "hyper_analysis": (4 * m * p + block(p)) / 1024 + (4 * p * p + block(p) + p * z) / 4096,
+            "synthesis": (192 * s + self.synthesis_blocks * block(s)) / 64 + 4 * s * m / 256 + linear,
+            "prior": 4 * z * p / 4096
+            + (block(p) + 4 * p * p) / 1024
+            + block(p) / 256
+            + (STEPS - 1) * context
+            + STEPS * m * p / 2 / 256,
+        }
+        parts["decoder"] = parts["synthesis"] + parts["prior"]
+        return {name: value / 1000 for name, value in parts.items()}
+
+
+CONFIGS = {
+    config.name: config
+    for config in (
+        ModelConfig("light", 320, 64, 128, 3, 128, 4, 160, 1, bits_back=True),
+        ModelConfig("full", 320, 96, 256, 6, 320, 9, 224, 2, bits_back=True),
+        ModelConfig("tiny", 32, 8, 16, 1, 16, 1, 16, 1, quality_knots=3, bits_back=True),
+    )
+}
+"""Named configurations. `tiny` is for tests."""
+
+
+class Analysis(nn.Module):
+    """g_a: pictures to normalised latents."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        width, m = config.analysis_width, config.y_channels
+        self.linear = Pointwise(3 * PATCH * PATCH, m)
+        self.stem = Pointwise(3 * 64, width)
+        self.film = QualityFilm(config.quality_knots, width)
+        self.blocks = nn.Sequential(*(TransformBlock(width) for _ in range(config.analysis_blocks)))
+        self.out = Pointwise(4 * width, m, zero=True)
+        self.register_buffer("scale", torch.ones(m))
+
+    def forward(self, x: Tensor, quality: Tensor) -> Tensor:
+        """`[B, 3, H, W]` in [-1/2, 1/2], sides multiples of 16, to `[B, M, H/16, W/16]`, about unit variance."""
+        linear = self.linear(space_to_depth(x, PATCH)) / self.scale[:, None, None]
+        features = self.blocks(self.film(self.stem(space_to_depth(x, 8)), quality))
+        return linear + self.out(space_to_depth(features, 2))
+
+
+class HyperAnalysis(nn.Module):
+    """h_a: normalised latents to hyperlatents, before rounding."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        width = config.prior_width
+        self.stem = Pointwise(4 * config.y_channels, width)
+        self.film = QualityFilm(config.quality_knots, width)
+        self.block = TransformBlock(width)
+        self.down = Pointwise(4 * width, width)
+        self.down_block = TransformBlock(width)
+        self.out = Pointwise(width, config.z_channels)
+
+    def forward(self, y: Tensor, quality: Tensor) -> Tensor:
+        """`[B, M, H, W]` to `[B, Cz, ceil(H/4), ceil(W/4)]`; edges are replicated."""
+        height, width = y.shape[-2:]
+        y = F.pad(compand(y), (0, -width % HYPER, 0, -height % HYPER), mode="replicate")
+        x = self.block(self.film(self.stem(space_to_depth(y, 2)), quality))
+        return self.out(self.down_block(self.down(space_to_depth(x, 2))))
+
+
+class Synthesis(nn.Module):
+    """g_s: the generator; normalised latents to pictures."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        width, m = config.synthesis_width, config.y_channels
+        self.linear = Pointwise(m, 3 * PATCH * PATCH)
+        self.stem = Pointwise(m, 4 * width)
+        self.film = QualityFilm(config.quality_knots, width)
+        self.blocks = nn.Sequential(*(TransformBlock(width) for _ in range(config.synthesis_blocks)))
+        self.film_out = QualityFilm(config.quality_knots, width)
+        self.out = Pointwise(width, 3 * 64, zero=True)
+        self.register_buffer("scale", torch.ones(m))
+
+    def forward(self, y: Tensor, quality: Tensor, reduction: int = 1) -> Tensor:
+        """`[B, M, H, W]` to `[B, 3, 16 H, 16 W]`, about [-1/2, 1/2].
+
+        Args:
+            reduction: 1, 2, 4 or 8: pictures smaller by so much, each pixel the mean of a square of those at full size.
+        """
+        linear = _draw(self.linear, y * self.scale[:, None, None], PATCH, reduction)
+        features = self.film(depth_to_space(self.stem(compand(y)), 2), quality)
+        features = self.film_out(self.blocks(features), quality)
+        return linear + _draw(self.out, features, 8, reduction)
+
+
+def _draw(layer: Pointwise, x: Tensor, side: int, reduction: int) -> Tensor:
+    """Draws a layer's outputs as squares of pixels; reduced ones by means of its weights, since it is linear."""
+    if reduction == 1:
+        return depth_to_space(layer(x), side)
+    small = side // reduction
+    weight, bias = (
+        t.reshape(small, reduction, small, reduction, 3, -1).mean((1, 3)).reshape(3 * small * small, -1)
+        for t in (layer.weight, layer.bias)
+    )
+    return depth_to_space(F.conv2d(x, weight[:, :, None, None], bias[:, 0]), small)
+
+
+class ImageVAE(nn.Module):
+    """The whole model.
+
+    Attributes:
+        distortion: d of the observation model.
+        analysis, hyper_analysis: the inference network q.
+        prior: p(y, z).
+        synthesis: the generator.
+        posterior: q(z | y) for bits-back coding, or `None`.
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        self.distortion = distortion_of(config.distortion)
+        self.analysis = Analysis(config)
+        self.hyper_analysis = HyperAnalysis(config)
+        self.prior = Prior(
+            config.y_channels, config.z_channels, config.prior_width, config.prior_blocks, config.quality_knots
+        )
+        self.synthesis = Synthesis(config)
+        sizes = (config.y_channels, config.z_channels, config.prior_width, config.quality_knots)
+        self.posterior = Posterior(*sizes) if config.bits_back else None
+
+    @torch.no_grad()
+    def init_linear(self, patches: Tensor) -> None:
+        """Makes the untrained model a transform codec: PCA of 16x16 patches, and the step that each λ implies.
+
+        Args:
+            patches: `[N, 768]` in [-1/2, 1/2], in `space_to_depth`'s order.
+        """
+        m = self.config.y_channels
+        variance, basis = torch.linalg.eigh((patches.T @ patches / len(patches)).double())
+        basis = basis.flip(1)[:, :m].float()
+        scale = variance.flip(0)[:m].clamp_min(1e-8).sqrt().float()
+        self.analysis.linear.weight.copy_(basis.T)
+        self.analysis.scale.copy_(scale)
+        self.synthesis.linear.weight.copy_(basis)
+        self.synthesis.scale.copy_(scale)
+        self.prior.log2_gain.table.copy_(torch.log2(scale[None] / linear_steps(self.config)[:, None]))
+
+    def infer(self, x: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """The amortised posterior: y, normalised, `[B, M, H/16, W/16]`, and z, both before rounding, float32.
+
+        Args:
+            x: `[B, 3, H, W]` in [0, 1], sides multiples of 16.
+            quality: `[B]` in [0, 1].
+        """
+        y = self.analysis(x - 0.5, quality).float()
+        return y, self.hyper_analysis(y, quality).float()
+
+    def rate(
+        self, z: Tensor, y: Tensor, quality: Tensor, rounding: Rounding, z_rounding: Rounding | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Latents through the prior.
+
+        Args:
+            z: `[B, Cz, h, w]`.
+            y: `[B, M, H, W]` in symbols, that is, times the gain.
+            rounding: see `bound.Rounding`.
+            z_rounding: for z, if it is another one.
+
+        Returns:
+            y_hat `[B, M, H, W]` in symbols, and `[B]` bits by group: "z", "y0" to "y3".
+        """
+        prediction = self.prior.predict_z(quality)
+        z_hat, z_rate = (z_rounding or rounding)(z, prediction.mean, prediction.log2_scale)
+        bits = {"z": gaussian_bits(z_rate - prediction.mean, prediction.log2_scale)}
+        coded, y_bits = self._y_rate(z_hat, Cells.split(y), y, quality, [rounding] * STEPS)
+        return coded.merged(), _sums(bits | y_bits)
+
+    def _y_rate(
+        self, z_hat: Tensor, steps: list[Tensor], like: Tensor, quality: Tensor, roundings: list[Rounding]
+    ) -> tuple[Cells, dict[str, Tensor]]:
+        """The latents of each step, in cells, through the prior at z; their bits are not summed yet."""
+        hyper, bits = self.prior.hyper(z_hat, quality), {}
+        coded = Cells(like)
+        outside = coded.outside()
+        for step, (latents, rounding) in enumerate(zip(steps, roundings, strict=True)):
+            prediction = self.prior.predict_y(step, hyper, coded, quality)
+            mean = prediction.mean - prediction.offset
+            y_hat, y_rate = rounding(latents - prediction.offset, mean, prediction.log2_scale)
+            step_bits = gaussian_bits(y_rate - mean, prediction.log2_scale)
+            bits[f"y{step}"] = step_bits if outside is None else step_bits.masked_fill(outside.to(like.device), 0.0)
+            coded.put(prediction.offset + y_hat)
+        return coded, bits
+
+    def bits_back_rate(
+        self, y: Tensor, y_hat: Tensor, quality: Tensor, rounding: Rounding
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """`rate` with a sampled z, whose cost is KL(q(z | y) ‖ p(z)): what bits-back coding pays.
+
+        Args:
+            y: `[B, M, H, W]` in symbols.
+            y_hat: as `rate` gave it; its first step is kept, as q knows z from that.
+            rounding: for the other steps.
+        """
+        steps = Cells.split(y)
+        steps[0] = Cells.split(y_hat)[0].detach()
+        q = self.posterior.predict(steps[0], self.prior.log2_gain(quality), quality)
+        p = self.posterior.predict_z(quality)
+        bits = {"z": gaussian_kl_bits(q.mean, q.log2_scale, p.mean, p.log2_scale)}
+        z = (q.mean + torch.exp2(q.log2_scale) * torch.randn_like(q.mean)) / FINE
+        coded, y_bits = self._y_rate(z, steps, y, quality, [as_given] + [rounding] * (STEPS - 1))
+        return coded.merged(), _sums(bits | y_bits)
+
+    def bound(
+        self,
+        x: Tensor,
+        z: Tensor,
+        y: Tensor,
+        quality: Tensor,
+        rounding: Rounding = noisy,
+        z_rounding: Rounding | None = None,
+    ) -> tuple[Tensor, Bound]:
+        """The bound of pictures at given latents, as `infer` gives them; roundings as for `rate`.
+
+        Returns:
+            x_hat `[B, 3, H, W]`, neither clipped nor rounded to 8 bits, and the bound's terms.
+        """
+        gain = self.prior.gain(quality)
+        y_hat, bits = self.rate(z, y * gain, quality, rounding, z_rounding)
+        x_hat = self._reconstruct(y_hat / gain, quality)
+        return x_hat, self._bound(x, x_hat, bits)
+
+    def bound_of_both_codings(self, x: Tensor, quality: Tensor, rounding: Rounding) -> tuple[Bound, Bound]:
+        """The bound with z rounded to the nearest, and with z sampled, as bits-back coding has it.
+
+        Pictures are synthesised once, so both have the distortion of the first.
+        """
+        y, z = self.infer(x, quality)
+        gain = self.prior.gain(quality)
+        y_hat, bits = self.rate(z, y * gain, quality, rounding, nearest)
+        _, sampled_bits = self.bits_back_rate(y * gain, y_hat, quality, rounding)
+        bound = self._bound(x, self._reconstruct(y_hat / gain, quality), bits)
+        return bound, replace(bound, rate_bpp=_per_pixel(sampled_bits, x))
+
+    def _reconstruct(self, y_hat: Tensor, quality: Tensor) -> Tensor:
+        """x_hat from normalised latents."""
+        return self.synthesis(y_hat, quality).float() + 0.5
+
+    def _bound(self, x: Tensor, x_hat: Tensor, bits: dict[str, Tensor]) -> Bound:
+        distortion, mse = self.distortion(x_hat, x)
+        return Bound(distortion, _per_pixel(bits, x), mse)
+
+    def forward(
+        self, x: Tensor, quality: Tensor, rounding: Rounding = noisy, z_rounding: Rounding | None = None
+    ) -> tuple[Tensor, Bound]:
+        """The bound of pictures in one pass; arguments and results as of `infer` and `bound`."""
+        y, z = self.infer(x, quality)
+        return self.bound(x, z, y, quality, rounding, z_rounding)
+
+
+def linear_steps(config: ModelConfig) -> Tensor:
+    """`[K]` steps of a transform codec's coefficients, of pictures in [0, 1], at the knots of the quality tables.
+
+    At high rate, squared error Δ²/12 and rate −log2 Δ a coefficient balance at Δ² = 18 / (λ ln 2).
+    """
+    quality = torch.linspace(0, 1, config.quality_knots)
+    return torch.sqrt(18 / (config.lmbda(quality) * math.log(2))) / 255
+
+
+def _sums(bits: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`[B]` bits of each group."""
+    return {group: values.flatten(1).sum(1) for group, values in bits.items()}
+
+
+def _per_pixel(bits: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
+    return {group: values / (x.shape[-2] * x.shape[-1]) for group, values in bits.items()}

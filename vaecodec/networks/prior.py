@@ -1,0 +1,289 @@
+"""The prior p(z) p(y | z), in floating point, as it is trained. `exact` turns it into integers.
+
+        z_hat ── h_s ──(+ quality)── hyper ─┬─ head 0 ─> mean, scale of step 0
+                                            ├─ [hyper, y so far] ─ stem 1 ─ blocks ─ head 1 ─> of step 1
+                                            ├─ ...
+                                            └─ [hyper, y so far] ─ stem 3 ─ blocks ─ head 3 ─> of step 3
+
+Latents are coded in four steps (the quadtree-like context of DCVC, Li et al. 2023): in every cell of 2x2 positions,
+step t codes the channel group (p + t) mod 4 at the cell's position p. So a step codes a quarter of the channels at
+every position, knowing for each channel other positions, and for each position other channels. Tensors of one step
+are laid out in cells: `[B, M, H/2, W/2]`, position-major, each position with the M/4 channels of its group.
+
+The networks work in the normalised domain (latents divided by their gains), so that they see the same numbers at all
+qualities; gains enter where means become symbols, and as an offset of the log scales.
+
+What is decided here for the sake of exactness: activations are clamped to a fixed range on a fixed grid, nothing but
+1x1 and depthwise convolutions, clamps and sums stands between the latents and the tables, and `Networks` is the one
+graph that both number systems run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vaecodec.networks.blocks import Depthwise, Pointwise, QualityTable, compand, depth_to_space, space_to_depth
+from vaecodec.objective.bound import bounded_log2_scale
+
+STEPS = 4
+ACTIVATION_LIMIT = 2047 / 128
+"""Largest activation: 11 bits on a grid of 1/128."""
+Z_UNIT = 1 / 8
+"""What one step of z is to the networks."""
+
+
+class Clip(nn.Module):
+    """Clamps to ±`ACTIVATION_LIMIT`, or from 0 to it (`relu=True`)."""
+
+    def __init__(self, *, relu: bool = False):
+        super().__init__()
+        self.limit = ACTIVATION_LIMIT
+        self.relu = relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clamp(0.0 if self.relu else -self.limit, self.limit)
+
+
+class PriorBlock(nn.Module):
+    """`TransformBlock` with every activation clamped, and ReLU for SiLU."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.mix = Pointwise(width, width)
+        self.mix_relu = Clip(relu=True)
+        self.spatial = Depthwise(width)
+        self.spatial_clip = Clip()
+        self.project = Pointwise(width, width, zero=True)
+        self.project_clip = Clip()
+        self.expand = Pointwise(width, 2 * width)
+        self.expand_relu = Clip(relu=True)
+        self.reduce = Pointwise(2 * width, width, zero=True)
+        self.reduce_clip = Clip()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.project_clip(x + self.project(self.spatial_clip(self.spatial(self.mix_relu(self.mix(x))))))
+        return self.reduce_clip(x + self.reduce(self.expand_relu(self.expand(x))))
+
+
+class Stem(Pointwise):
+    """A first layer, which takes contexts: `compand` leaves them larger, by one on the grid, than activations are."""
+
+
+class RawHead(Pointwise):
+    """A last layer, whose outputs are raw means and log scales and no activations."""
+
+
+class Head(RawHead):
+    """Means and log scales of one channel group at a time; rows in the order (group, mean or scale, channel)."""
+
+    def __init__(self, width: int, y_channels: int):
+        super().__init__(width, 2 * y_channels, zero=True)
+
+    def forward(self, x: Tensor, *, group: int) -> Tensor:
+        """`[B, W, h, w]` to `[B, M/2, h, w]`: the means of the group's M/4 channels, then their log2 scales."""
+        rows = self.weight.shape[0] // 4
+        rows = slice(group * rows, (group + 1) * rows)
+        return F.conv2d(x, self.weight[rows, :, None, None], self.bias[rows])
+
+
+class Networks(nn.Module):
+    """The prior's networks: activations in, activations out, in floats or (after `exact`) in integers.
+
+    Args:
+        y_channels: M.
+        z_channels: Cz.
+        width: channels of the hidden layers, W.
+        blocks: residual blocks in each context step.
+    """
+
+    def __init__(self, y_channels: int, z_channels: int, width: int, blocks: int):
+        super().__init__()
+        self.h_s_in = Pointwise(z_channels, 4 * width)
+        self.h_s_in_clip = Clip()
+        self.h_s_block = PriorBlock(width)
+        self.h_s_up = Pointwise(width, 4 * width)
+        self.h_s_up_clip = Clip()
+        self.h_s_out = PriorBlock(width)
+        self.stems = nn.ModuleList(Stem(width + y_channels, width) for _ in range(STEPS - 1))
+        self.stem_clip = Clip()
+        self.contexts = nn.ModuleList(
+            nn.Sequential(*(PriorBlock(width) for _ in range(blocks))) for _ in range(STEPS - 1)
+        )
+        self.heads = nn.ModuleList(Head(width, y_channels) for _ in range(STEPS))
+
+    def hyper(self, z_hat: Tensor, quality_bias: Tensor) -> Tensor:
+        """z in network units `[B, Cz, h, w]` at 1/64 to features `[B, W, 4 h, 4 w]` at 1/16."""
+        x = depth_to_space(self.h_s_in(z_hat), 2)
+        x = self.h_s_block(self.h_s_in_clip(x + quality_bias))
+        x = self.h_s_up_clip(depth_to_space(self.h_s_up(x), 2))
+        return self.h_s_out(x)
+
+    def predict(self, step: int, hyper: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The raw means and log scales of one step, each `[B, M, H/2, W/2]` in cells.
+
+        Args:
+            hyper: `[B, W, H, W]`, sides even.
+            context: `[B, M, H, W]` the companded latents of the steps before, 0 elsewhere; `None` in step 0.
+        """
+        features = hyper
+        if step > 0:
+            features = self.stem_clip(self.stems[step - 1](torch.cat((hyper, context), 1)))
+            features = self.contexts[step - 1](features)
+        cells = space_to_depth(features, 2).chunk(4, 1)
+        with torch.autocast(features.device.type, enabled=False):
+            outputs = [self.heads[step](cells[p].float(), group=(p + step) % 4).chunk(2, 1) for p in range(4)]
+        means, log2_scales = zip(*outputs, strict=True)
+        return torch.cat(means, 1), torch.cat(log2_scales, 1)
+
+
+class Cells:
+    """Latents in the layout of the steps; collects what has been coded.
+
+    Args:
+        like: `[B, M, H, W]`, gives shape, type and device.
+    """
+
+    def __init__(self, like: Tensor):
+        batch, channels, self.height, self.width = like.shape
+        self._part = (batch, channels // 4, (self.height + 1) // 2, (self.width + 1) // 2)
+        self._like = like.new_zeros(())
+        self._values: list[Tensor] = []
+        self._derived: list[Tensor] = []
+
+    @staticmethod
+    def split(y: Tensor) -> list[Tensor]:
+        """`[B, M, H, W]` to a tensor `[B, M, ceil(H/2), ceil(W/2)]` for each step; odd sides get a row of zeros."""
+        return [Cells.part(y, step) for step in range(STEPS)]
+
+    @staticmethod
+    def part(y: Tensor, step: int) -> Tensor:
+        """One of `split`."""
+        height, width = y.shape[-2:]
+        if height % 2 or width % 2:
+            y = F.pad(y, (0, width % 2, 0, height % 2))
+        return torch.cat(Cells._places(y, step), 1)
+
+    @staticmethod
+    def place(y: Tensor, step: int, values: Tensor) -> None:
+        """Writes what a step codes, in cells, to where it belongs in `[B, M, H, W]`, sides even."""
+        for place, part in zip(Cells._places(y, step), values.chunk(4, 1), strict=True):
+            place.copy_(part)
+
+    @staticmethod
+    def _places(y: Tensor, step: int) -> list[Tensor]:
+        groups = y.chunk(4, 1)
+        return [groups[(p + step) % 4][..., p // 2 :: 2, p % 2 :: 2] for p in range(4)]
+
+    @staticmethod
+    def roll(vector: Tensor, step: int) -> Tensor:
+        """`[B, M, 1, 1]` values of the channels, in the order of a step's cells."""
+        return vector.roll(-step * vector.shape[1] // 4, 1)
+
+    def put(self, values: Tensor) -> None:
+        """Adds what the next step coded, `[B, M, H/2, W/2]` in cells."""
+        self._values.append(values)
+
+    def merged(self) -> Tensor:
+        """`[B, M, H, W]`, when all steps have been put."""
+        return self._assemble(self._values)[:, :, : self.height, : self.width]
+
+    def derived(self, function: Callable[[int, Tensor], Tensor]) -> Tensor:
+        """`[B, M, H, W]`, sides even: a function of the values so far, 0 where nothing was put.
+
+        Args:
+            function: of step and values. It is applied once to each step; so it has to be the same every time.
+        """
+        for step in range(len(self._derived), len(self._values)):
+            self._derived.append(function(step, self._values[step]))
+        return self._assemble(self._derived)
+
+    def _assemble(self, steps: list[Tensor]) -> Tensor:
+        zero = torch.zeros(self._part, dtype=steps[0].dtype if steps else self._like.dtype, device=self._like.device)
+        parts = [zero.to(memory_format=torch.channels_last)] * 16
+        for step, values in enumerate(steps):
+            for p, part in enumerate(values.chunk(4, 1)):
+                parts[4 * p + (p + step) % 4] = part
+        return depth_to_space(torch.cat(parts, 1), 2)
+
+    def crop(self, features: Tensor) -> Tensor:
+        """Features `[B, W, 4 h, 4 w]` of the hyperprior, cut to the latents' rows and columns, made even."""
+        return features[:, :, : 2 * self._part[2], : 2 * self._part[3]]
+
+    def outside(self) -> Tensor | None:
+        """`[M, H/2, W/2]` bool: values of a step beyond an odd side; `None` if there are none."""
+        if self.height % 2 == self.width % 2 == 0:
+            return None
+        rows = torch.arange(self.height + self.height % 2).view(-1, 2) >= self.height
+        columns = torch.arange(self.width + self.width % 2).view(-1, 2) >= self.width
+        cells = rows.T[:, None, :, None] | columns.T[None, :, None, :]
+        return cells.flatten(0, 1).repeat_interleave(self._part[1], 0)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the prior says about a group of latents, in symbols.
+
+    Attributes:
+        offset: the lattice on which they are rounded: y_hat = offset + integer. 0 for z and in the first step, the
+            mean in the others.
+        mean: of the latents.
+        log2_scale: log2 of their standard deviation, within the table's range.
+    """
+
+    offset: Tensor
+    mean: Tensor
+    log2_scale: Tensor
+
+
+class Prior(nn.Module):
+    """p(z) and the four steps of p(y | z), in floating point.
+
+    Args:
+        knots: knots of the tables over quality.
+    """
+
+    def __init__(self, y_channels: int, z_channels: int, width: int, blocks: int, knots: int):
+        super().__init__()
+        self.networks = Networks(y_channels, z_channels, width, blocks)
+        self.quality_bias = QualityTable(knots, width)
+        self.log2_gain = QualityTable(knots, y_channels)
+        self.z_mean = QualityTable(knots, z_channels)
+        self.z_log2_scale = QualityTable(knots, z_channels)
+
+    def gain(self, quality: Tensor) -> Tensor:
+        """`[B, M, 1, 1]` symbols per unit of the normalised latents."""
+        return torch.exp2(self.log2_gain(quality))
+
+    def predict_z(self, quality: Tensor) -> Prediction:
+        """`[B, Cz, 1, 1]` means and scales of z; its lattice is the integers."""
+        mean = self.z_mean(quality)
+        return Prediction(torch.zeros_like(mean), mean, bounded_log2_scale(self.z_log2_scale(quality)))
+
+    def hyper(self, z_hat: Tensor, quality: Tensor) -> Tensor:
+        """Integers `[B, Cz, h, w]` to features `[B, W, 4 h, 4 w]`."""
+        z = (z_hat * Z_UNIT).clamp(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+        return self.networks.hyper(z, self.quality_bias(quality))
+
+    def predict_y(self, step: int, hyper: Tensor, coded: Cells, quality: Tensor) -> Prediction:
+        """Means and scales of the latents of one step, in cells.
+
+        Args:
+            step: 0 to 3.
+            hyper: from `hyper`.
+            coded: the latents of the steps before, in symbols.
+            quality: `[B]` in [0, 1].
+        """
+        log2_gain = self.log2_gain(quality)
+        context = None
+        if step > 0:
+            context = coded.derived(lambda t, y_hat: compand(y_hat * torch.exp2(-Cells.roll(log2_gain, t))))
+        mean, log2_scale = self.networks.predict(step, coded.crop(hyper), context)
+        log2_gain = Cells.roll(log2_gain, step)
+        mean = mean * torch.exp2(log2_gain)
+        offset = torch.zeros_like(mean) if step == 0 else mean
+        return Prediction(offset, mean, bounded_log2_scale(log2_scale + log2_gain))

@@ -1,0 +1,157 @@
+"""What d is in the objective λ·255²·d + R: squared error, or how people see.
+
+`mse` is the lecture's Gaussian observation model, under which all errors of a size are equally likely. `looks` adds the
+distance from which SSIMULACRA2 makes its score (`structure`). Within one picture that is in proportion to squared error
+over all qualities, with a factor of the picture's own; `STRUCTURE_UNIT` brings it to about the size of squared error,
+so that λ keeps its meaning. The objective is then no bound on log p(x) but that of generalised variational inference:
+the normaliser of exp(−λ·255²·d) hangs on the reconstruction.
+
+A model's configuration names its distortion, and training, `validate`, the levels of effort and the encoder's
+comparisons use that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaecodec.errors import ModelError
+from vaecodec.objective.ssimulacra2 import REACH, SCALES, Structure, Sums, raw_distance, score, slopes
+from vaecodec.pictures.metrics import mse
+from vaecodec.pictures.tiles import cut, scaled, tiles
+
+Number = TypeVar("Number", float, Tensor)
+STRUCTURE_UNIT = 1e-4
+LEAST_SIDE = 256
+"""Smaller pictures are mirrored up to it, so that every scale counts and λ means the same for an icon."""
+MEASURED_SIDE = 225
+"""From here on the package ssimulacra2 sees all scales."""
+TILE_SIDE = 448
+"""Pixels a side of the parts in which a picture is measured."""
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """d(x, x_hat), in units of squared error on [0, 1].
+
+    Attributes:
+        structure_share: of SSIMULACRA2's distance in it; the rest is squared error.
+    """
+
+    structure_share: float = 0.0
+
+    def __call__(self, x_hat: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """d and squared error, both `[B]`, of float pictures `[B, 3, H, W]`; differentiable in x_hat.
+
+        Args:
+            x_hat: may leave [0, 1].
+            x: in [0, 1].
+        """
+        squares = (x_hat - x).square().flatten(1).mean(1)
+        if not self.structure_share:
+            return squares, squares
+        with torch.autocast(x.device.type, enabled=False):
+            return self._joined(squares, Structure(_mirrored(x))(_mirrored(x_hat.float()))), squares
+
+    def part(self, x_hat: Tensor, x: Tensor, pixels: int, totals: list[Sums] | None) -> Tensor:
+        """What a part of one picture adds to its d, to first order: its gradient is that of the whole.
+
+        Args:
+            x_hat, x: `[1, 3, h, w]`.
+            pixels: of the whole picture.
+            totals: of the whole, at this reconstruction (`structure_sums`); `None` if the part is all of it.
+        """
+        squares = (x_hat - x).square().sum() / (3 * pixels)
+        if not self.structure_share:
+            return squares
+        with torch.autocast(x.device.type, enabled=False):
+            sums = Structure(_mirrored(x)).sums(_mirrored(x_hat.float()))
+            rises = slopes([Sums(s.values.detach(), s.pixels) for s in sums] if totals is None else totals)
+            structure = sum((rise.to(s.values) * s.values).sum() for rise, s in zip(rises, sums, strict=True))
+        return self._joined(squares, structure)
+
+    def of_pictures(self, original: np.ndarray, decoded: np.ndarray) -> float:
+        """Of two `[H, W, 3]` uint8 arrays of one shape, in memory that does not grow with them."""
+        squares = mse(original, decoded) / 255**2
+        if not self.structure_share:
+            return squares
+        return self._joined(squares, structure_distance(*(mirrored(v, LEAST_SIDE) for v in (original, decoded))))
+
+    def _joined(self, squares: Number, structure: Number) -> Number:
+        return (1 - self.structure_share) * squares + self.structure_share * STRUCTURE_UNIT * structure
+
+
+DISTORTIONS = {"mse": Distortion(), "looks": Distortion(structure_share=0.85)}
+"""By the name that configurations carry."""
+
+
+def distortion_of(name: str) -> Distortion:
+    """A distortion by name.
+
+    Raises:
+        ModelError: there is none; a later version may have it.
+    """
+    if name not in DISTORTIONS:
+        raise ModelError(f"unknown distortion {name!r}; this version knows {', '.join(DISTORTIONS)}")
+    return DISTORTIONS[name]
+
+
+def ssimulacra2(original: np.ndarray, decoded: np.ndarray) -> float:
+    """SSIMULACRA2 of two `[H, W, 3]` uint8 arrays, 100 where they are equal.
+
+    Within 0.1 of the package ssimulacra2, but for pictures with a side below `MEASURED_SIDE`, which are mirrored up to
+    it: the package leaves scales out there, and gives the weights of those to others.
+    """
+    pair = (mirrored(v, MEASURED_SIDE) for v in (original, decoded))
+    return score(structure_distance(*pair, as_measured=True))
+
+
+def mirrored(rgb: np.ndarray, least: int) -> np.ndarray:
+    """A picture `[H, W, 3]` continued downwards and to the right to at least so many pixels a side."""
+    missing = [(0, max(0, least - side)) for side in rgb.shape[:2]]
+    return np.pad(rgb, (*missing, (0, 0)), "symmetric") if any(after for _, after in missing) else rgb
+
+
+def _mirrored(x: Tensor) -> Tensor:
+    """The same for `[B, 3, H, W]` and `LEAST_SIDE`."""
+    for axis in (-2, -1):
+        if (side := x.shape[axis]) < LEAST_SIDE:
+            order = torch.arange(LEAST_SIDE, device=x.device) % (2 * side)
+            x = x.index_select(axis, torch.minimum(order, 2 * side - 1 - order))
+    return x
+
+
+def structure_distance(original: np.ndarray, decoded: np.ndarray, *, as_measured: bool = False) -> float:
+    """SSIMULACRA2's raw distance of two `[H, W, 3]` uint8 arrays."""
+    part = lambda picture: lambda rows, columns: to_tensor(picture[rows, columns])
+    sums = structure_sums(part(original), part(decoded), original.shape[:2], as_measured=as_measured)
+    return float(raw_distance(sums))
+
+
+Part = Callable[[slice, slice], Tensor]
+"""A part of a picture `[1, 3, h, w]` in [0, 1], given its rows and columns."""
+
+
+@torch.no_grad()
+def structure_sums(original: Part, decoded: Part, shape: tuple[int, int], *, as_measured: bool = False) -> list[Sums]:
+    """What `Structure` pools over a picture of `shape` rows and columns, gathered tile by tile."""
+    unit = 2 ** (SCALES - 1)
+    grid = (-(-side // unit) for side in shape)
+    total: list[Sums] | None = None
+    for tile in tiles(*grid, halo=REACH // unit, area=(TILE_SIDE // unit) ** 2):
+        rows, columns = cut(scaled(tile.outer, unit), shape)
+        inner = cut(scaled(tile.crop, unit), (rows.stop - rows.start, columns.stop - columns.start))
+        sums = Structure(original(rows, columns), as_measured=as_measured).sums(decoded(rows, columns), inner)
+        sums = [Sums(s.values.double(), s.pixels) for s in sums]
+        total = sums if total is None else [a + b for a, b in zip(total, sums, strict=True)]
+    return total
+
+
+def to_tensor(rgb: np.ndarray) -> Tensor:
+    """`[H, W, 3]` uint8 to `[1, 3, H, W]` float32 in [0, 1]."""
+    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None].float() / 255

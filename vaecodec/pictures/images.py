@@ -1,0 +1,310 @@
+"""Pictures as Pillow knows them, to 8-bit RGB planes with alpha beside them, and back. Imports no torch.
+
+| mode                    | coded as                | comes back as | not kept                          |
+|-------------------------|-------------------------|---------------|-----------------------------------|
+| RGB, L                  | itself                  | the same      |                                   |
+| RGBA, LA (RGBa, La)     | itself, alpha lossless  | RGBA, LA      | premultiplication                 |
+| RGBX                    | RGB                     | RGB           | the padding channel               |
+| 1                       | L, threshold at 128     | 1             |                                   |
+| P, PA, P + transparency | RGB or RGBA             | RGB, RGBA     | the palette                       |
+| CMYK, YCbCr, HSV        | RGB, by Pillow's rules  | the same      | (CMYK) the black separation       |
+| I;16 (any byte order)   | L, the upper eight bits | I;16          | bits below the eighth             |
+| I, F with 0 to 255      | L                       | I, F          | fractions                         |
+
+Anything else is refused with the reason. Exif orientation is applied, so the picture that comes back stands upright.
+ICC profile, Exif and XMP are kept beside the picture, as Pillow has them in `image.info`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import zlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile, PngInfo, putchunk
+
+from vaecodec.errors import Corrupt, ImageError, LimitError, enough_memory
+from vaecodec.format.container import ALPHA_MODES, MAX_SIDE, METADATA
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+ImageLike = str | Path | Image.Image | np.ndarray
+
+_KEPT_BY_RGB = {"RGB": None, "RGBX": "the padding channel", "CMYK": "the black separation", "YCbCr": None, "HSV": None}
+_STORED_AS = {"RGBX": "RGB", "RGBa": "RGBA", "La": "LA", "I;16B": "I;16", "I;16L": "I;16", "I;16N": "I;16"}
+
+
+PICTURE_SUFFIXES = (
+    ".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jxl",
+    ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
+)  # fmt: skip
+"""What is taken for a picture in a folder, in small letters. Some need a plug-in of Pillow's (`.heic`, `.jxl`)."""
+
+
+@dataclass(frozen=True)
+class Planes:
+    """A picture, taken apart.
+
+    Attributes:
+        rgb: `[H, W, 3]` uint8.
+        alpha: `[H, W]` uint8, or `None`.
+        mode: the Pillow mode to come back in, as a header stores it.
+        lost: what cannot be kept, for a message; `None` if nothing.
+        metadata: by chunk type.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None
+    mode: str
+    lost: str | None
+    metadata: dict[bytes, bytes] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def pixel_limit(pixels: int) -> Iterator[None]:
+    """Within it, Pillow warns of pictures with more pixels than that, and refuses those with twice as many.
+
+    Pillow's own limit is a third of what this package decodes. It is the process's, not the thread's.
+    """
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, pixels
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+@enough_memory()
+def open_image(source: ImageLike, *, max_pixels: int | None = None) -> Image.Image:
+    """A Pillow image from a path, a Pillow image or a uint8 array `[H, W]`, `[H, W, 2]`, `[H, W, 3]` or `[H, W, 4]`.
+
+    Args:
+        max_pixels: refuse larger files before they are read; Pillow has a limit of its own.
+
+    Raises:
+        ImageError: it is none of these or cannot be read.
+        LimitError: it is larger than `max_pixels`, or there is not enough memory for it.
+    """
+    if isinstance(source, Image.Image):
+        return source
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8:
+            raise ImageError(f"the array has dtype {source.dtype}; uint8 is needed")
+        if source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] not in (2, 3, 4)) or 0 in source.shape:
+            raise ImageError(f"the array has shape {source.shape}; [H, W] or [H, W, 2 to 4] is needed")
+        return Image.fromarray(np.ascontiguousarray(source))
+    name = f"{source}: " if isinstance(source, (str, Path)) else ""
+    try:
+        image = Image.open(source)
+        if max_pixels is not None and image.width * image.height > max_pixels:
+            raise LimitError(f"{name}{image.width}x{image.height} pixels are more than the limit of {max_pixels}")
+        image.load()
+    except FileNotFoundError as error:
+        raise ImageError(f"{name}no such file") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{name}not an image that Pillow can read") from error
+    except (LimitError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's decoders raise many kinds on damaged files
+        raise ImageError(f"{name}cannot be read as an image ({error})") from error
+    return image
+
+
+@enough_memory()
+def planes_of(source: ImageLike | Planes) -> Planes:
+    """`open_image` and `take_apart`; an array `[H, W, 3]` takes neither, nor the memory for it, nor do `Planes`."""
+    if isinstance(source, Planes):
+        return source
+    plain = isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape[2:] == (3,)
+    if plain and source.size and max(source.shape) <= MAX_SIDE:
+        return Planes(source, None, "RGB", None)
+    return take_apart(open_image(source))
+
+
+@enough_memory()
+def take_apart(image: Image.Image, metadata: Collection[str] = tuple(METADATA)) -> Planes:
+    """Applies the Exif orientation and splits a picture by the table above.
+
+    Args:
+        metadata: which of "icc", "exif" and "xmp" to keep.
+
+    Raises:
+        ImageError: the mode, the values or the size cannot be coded.
+        LimitError: there is not enough memory for it.
+    """
+    if max(image.size) > MAX_SIDE:
+        raise ImageError(f"a picture of {image.width}x{image.height} is too large: sides go up to {MAX_SIDE}")
+    if min(image.size) == 0:
+        raise ImageError("the picture has no pixels")
+    try:
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # otherwise it would only copy
+            image = ImageOps.exif_transpose(image)
+        found = {METADATA[kind][0]: image.info.get(METADATA[kind][1]) for kind in metadata}
+        found = {chunk: value.encode() if isinstance(value, str) else value for chunk, value in found.items()}
+        return replace(_take_apart(image), metadata={k: bytes(v) for k, v in found.items() if v})
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # as above; and Exif that Pillow reads but cannot write again
+        raise ImageError(f"the picture cannot be read ({error})") from error
+
+
+def _take_apart(image: Image.Image) -> Planes:
+    mode = _STORED_AS.get(image.mode, image.mode)
+    transparent = image.has_transparency_data
+    if image.mode in ("P", "PA") or (image.mode in ("RGB", "L", "1") and transparent):
+        lost = "the palette" if image.mode in ("P", "PA") else None
+        mode = "P" if lost and not transparent else "PA" if lost else "RGBA"
+        image = image.convert("RGBA" if transparent else "RGB")
+        pixels = np.asarray(image)
+        return Planes(pixels[..., :3], pixels[..., 3] if transparent else None, mode, lost)
+    if image.mode in _KEPT_BY_RGB:
+        rgb = image if image.mode == "RGB" else image.convert("RGB")
+        return Planes(np.asarray(rgb), None, mode, _KEPT_BY_RGB[image.mode])
+    if image.mode in ("RGBA", "RGBa", "LA", "La"):
+        lost = "premultiplication" if image.mode.endswith("a") else None
+        pixels = np.asarray(image.convert(mode).convert("RGBA"))
+        return Planes(pixels[..., :3], pixels[..., 3], mode, lost)
+    if image.mode in ("L", "1"):
+        return Planes(_grey(np.asarray(image.convert("L"))), None, mode, None)
+    if image.mode.startswith("I;16"):
+        values = np.asarray(image.convert("I"))
+        lost = "bits below the eighth" + (", the transparent value" if transparent else "")
+        return Planes(_grey((np.clip(values, 0, 65535) + 128) // 257), None, mode, lost)
+    if image.mode in ("I", "F"):
+        values = np.asarray(image)
+        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 255:
+            raise ImageError(f"a picture of mode {image.mode} needs values from 0 to 255 to be coded as 8-bit grey")
+        return Planes(_grey(np.rint(values)), None, mode, "fractions" if image.mode == "F" else None)
+    raise ImageError(f"pictures of mode {image.mode} are not supported; convert to RGB first")
+
+
+def _grey(values: np.ndarray) -> np.ndarray:
+    return np.repeat(values.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def put_together(
+    rgb: np.ndarray, alpha: np.ndarray | None, mode: str, chunks: dict[bytes, bytes] | None = None
+) -> Image.Image:
+    """The picture of a decoded `[H, W, 3]` uint8 array and alpha `[H, W]`, in the mode that comes back.
+
+    Args:
+        chunks: by type; metadata among them goes into `image.info`.
+    """
+    image = _in_mode(Image.fromarray(rgb), alpha, mode)
+    image.info |= {key: chunks[chunk] for chunk, key in METADATA.values() if chunks and chunk in chunks}
+    return image
+
+
+def writes(suffix: str) -> str | None:
+    """The name of the format that Pillow writes for a suffix such as `.png`; `None` if there is none."""
+    Image.preinit()  # the usual formats; the rest takes its time
+    if suffix.lower() not in Image.EXTENSION:
+        Image.init()
+    name = Image.EXTENSION.get(suffix.lower())
+    return name if name in Image.SAVE else None
+
+
+def save_options(image: Image.Image, format_name: str) -> dict:
+    """Arguments of `image.save` that write the metadata in `image.info` where a format can hold it."""
+    options = {key: image.info[key] for _, key in METADATA.values() if key in image.info}
+    if format_name == "PNG" and "xmp" in options:
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
+    return options
+
+
+def _in_mode(image: Image.Image, alpha: np.ndarray | None, mode: str) -> Image.Image:
+    if mode in ALPHA_MODES:
+        image = image.convert("L").convert("LA") if mode == "LA" else image.convert("RGBA")
+        image.putalpha(Image.fromarray(alpha))
+        return image
+    if mode in ("RGB", "P"):
+        return image
+    if mode in ("CMYK", "YCbCr", "HSV"):
+        return image.convert(mode)
+    grey = image.convert("L")
+    if mode == "1":
+        return grey.point(lambda v: 255 * (v >= 128), "1")
+    if mode == "I;16":
+        return Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    return grey.convert(mode)
+
+
+def reduced(plane: np.ndarray, squares: tuple[slice, slice], reduction: int) -> np.ndarray:
+    """The same part, and as much smaller, of a plane `[H, W]` uint8 as `view.squares` tells."""
+    rows, columns = squares
+    height, width = plane.shape
+    box = [s * reduction for s in (columns.start, rows.start, columns.stop, rows.stop)]
+    box[2:] = min(box[2], width), min(box[3], height)
+    return np.asarray(Image.fromarray(plane).reduce(reduction, tuple(box)))
+
+
+def pack_alpha(alpha: np.ndarray) -> bytes:
+    """An alpha plane `[H, W]` uint8 as a PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(alpha).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def unpack_alpha(data: bytes, size: tuple[int, int]) -> np.ndarray:
+    """The inverse of `pack_alpha` for a picture of (width, height).
+
+    Raises:
+        Corrupt: it is not a whole grey PNG of that size, of eight bits a sample and not interlaced.
+    """
+    try:
+        with PngImageFile(io.BytesIO(_plain_png(data, size))) as image:  # not Image.open, which has a limit of its own
+            return np.array(image)
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise many kinds on hostile input
+        raise Corrupt(f"the alpha plane cannot be read ({error})") from error
+
+
+def _plain_png(data: bytes, size: tuple[int, int]) -> bytes:
+    """A PNG's header, pixels and end alone, so that what else it holds cannot matter.
+
+    Raises:
+        ValueError: the header is another, a chunk is damaged, or the pixels do not inflate to the whole picture.
+    """
+    width, height = size
+    wanted = struct.pack(">II5B", width, height, 8, 0, 0, 0, 0)
+    if data[:8] != PNG_SIGNATURE:
+        raise ValueError("not a PNG")
+    header, pixels, kind, position = None, [], b"", 8
+    while kind != b"IEND":
+        length, kind = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
+        end = position + 12 + length
+        if end > len(data):
+            raise ValueError("it ends early")
+        content, checksum = data[position + 8 : end - 4], data[end - 4 : end]
+        if kind in (b"IHDR", b"IDAT", b"IEND") and zlib.crc32(kind + content) != int.from_bytes(checksum, "big"):
+            raise ValueError(f"checksum of {kind.decode()}")
+        header = header or (kind, content)
+        if kind == b"IDAT":
+            pixels.append(content)
+        position = end
+    if header != (b"IHDR", wanted):
+        raise ValueError(f"it is not grey, 8 bits, {width}x{height}, not interlaced")
+    joined = b"".join(pixels)
+    if _inflated_size(joined, limit := height * (1 + width)) != limit:
+        raise ValueError("its pixels are not those of the whole picture")
+    plain = io.BytesIO()
+    plain.write(PNG_SIGNATURE)
+    for kind, content in ((b"IHDR", wanted), (b"IDAT", joined), (b"IEND", b"")):
+        putchunk(plain, kind, content)
+    return plain.getvalue()
+
+
+def _inflated_size(data: bytes, limit: int) -> int | None:
+    """Bytes in a zlib stream, which takes no memory; `None` if they are more than a limit, or if it is not whole."""
+    inflater, size = zlib.decompressobj(), 0
+    for start in range(0, len(data), 2**14):
+        if inflater.eof or size > limit:
+            return None
+        size += len(inflater.decompress(data[start : start + 2**14]))
+    return size if inflater.eof and not inflater.unused_data else None

@@ -1,0 +1,108 @@
+"""`.vae` as a Pillow format: `import vaecodec.pillow_plugin` registers it.
+
+`Image.open` reads the header and the metadata; pixels are decoded, and torch is imported, when they are asked for.
+`image.save("x.vae", quality=70)` takes what `vaecodec.compress` takes, and `exif=`, `icc_profile=`, `xmp=`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import IO
+
+from PIL import Image, ImageFile
+
+from vaecodec.codec import api
+from vaecodec.errors import ModelError, NotAVaeFile, VaecodecError
+from vaecodec.format.catalog import find_model
+from vaecodec.format.container import HEADER_BYTES, MAGIC, METADATA, read_chunks
+from vaecodec.pictures.region import REDUCTIONS
+
+FORMAT = "VAE"
+_OPENS_AS = {"P": "RGB", "PA": "RGBA"}
+_OPTIONS = ("quality", "size", "bpp", "psnr", "ssimulacra2", "effort", "tune", "model")
+
+
+def _accept(prefix: bytes) -> bool:
+    return prefix.startswith(MAGIC)
+
+
+class VaeImageFile(ImageFile.ImageFile):
+    """A `.vae` file that has been opened and not yet decoded."""
+
+    format = FORMAT
+    format_description = "vaecodec, a variational autoencoder"
+
+    def _open(self) -> None:
+        try:
+            header = api.read_info(self.fp.read(HEADER_BYTES))
+            chunks = read_chunks(self.fp, header.chunks)
+        except NotAVaeFile as error:
+            raise SyntaxError(str(error)) from error
+        except VaecodecError as error:
+            raise OSError(str(error)) from error
+        self._size = (header.width, header.height)
+        self._mode = _OPENS_AS.get(header.mode, header.mode)
+        with contextlib.suppress(ModelError):  # only its model knows what the code in the header means
+            self.info["quality"] = find_model(header).qualities.quality(header.quality)
+        self.info |= {key: chunks[kind] for kind, key in METADATA.values() if kind in chunks}
+        self.tile = [ImageFile._Tile("vae", (0, 0, *self._size), 0, None)]
+        self._reduction = 1
+
+    def draft(self, mode: str | None, size: tuple[int, int] | None):
+        """Decodes smaller, by 2, 4 or 8, as long as that is not below a size; `thumbnail` asks for it.
+
+        Returns:
+            As for JPEG: the mode, which stays, and the box of the picture within the smaller one.
+        """
+        if not self.tile or self._reduction != 1 or size is None:
+            return None
+        ratio = min(self.width // max(size[0], 1), self.height // max(size[1], 1))
+        self._reduction = max(reduction for reduction in REDUCTIONS if reduction <= max(ratio, 1))
+        box = (0, 0, self.width / self._reduction, self.height / self._reduction)
+        self._size = tuple(-(-side // self._reduction) for side in self.size)
+        return self.mode, box
+
+    def load(self):
+        """Decodes the pixels.
+
+        Raises:
+            OSError: the file is damaged, or its model is not installed.
+        """
+        if self.tile:
+            self.fp.seek(0)
+            limit = Image.MAX_IMAGE_PIXELS and 2 * Image.MAX_IMAGE_PIXELS
+            try:
+                decoded = api.decompress(self.fp.read(), scale=1 / self._reduction, max_pixels=limit)
+            except VaecodecError as error:
+                raise OSError(str(error)) from error
+            self.im, self._mode, self.tile = decoded.im, decoded.mode, []
+            self.info |= decoded.info
+            if self._exclusive_fp:
+                self.fp.close()
+            self.fp = None
+        return super().load()
+
+
+def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
+    given = image.encoderinfo
+    image = image.copy()
+    for _, key in METADATA.values():
+        if given.get(key) is not None:
+            value = given[key]
+            image.info[key] = value.tobytes() if isinstance(value, Image.Exif) else value
+    try:
+        data = api.compress(image, **{key: given[key] for key in _OPTIONS if key in given})
+    except VaecodecError as error:
+        raise OSError(str(error)) from error
+    file.write(data)
+
+
+def register() -> None:
+    """Tells Pillow of the format; to do it twice does no harm."""
+    Image.register_open(FORMAT, VaeImageFile, _accept)
+    Image.register_save(FORMAT, _save)
+    Image.register_extension(FORMAT, ".vae")
+    Image.register_mime(FORMAT, "image/x-vaecodec")
+
+
+register()
