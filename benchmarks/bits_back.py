@@ -34,7 +34,7 @@ from common import (
 
 def measure(codec, rgb: np.ndarray, quality: float) -> dict[str, float | None]:
     """Sizes in bytes and parts in bits of one picture; `None`s where bits-back is not possible."""
-    from vaecodec.coding.latent_coder import group
+    from vaecodec.coding.latents import group
     from vaecodec.format import container
     from vaecodec.format.ans import Stack
     from vaecodec.format.container import BITS_BACK, ROUNDED

@@ -61,7 +61,7 @@ def resized(image: np.ndarray, megapixels: float) -> np.ndarray:
 @contextlib.contextmanager
 def stages() -> Iterator[dict[str, float]]:
     """Seconds by stage of our codec, while it lasts: transform, prior, choice of symbols, coding, file."""
-    from vaecodec.coding import latent_coder as latents
+    from vaecodec.coding import symbol_choice
     from vaecodec.format import ans, container
     from vaecodec.networks import fixed_point, model
 
@@ -73,7 +73,7 @@ def stages() -> Iterator[dict[str, float]]:
             (fixed_point.ExactPrior, "hyper"),
             (fixed_point.ExactPrior, "predict_y"),
         ],
-        "choice of symbols": [(latents.RateDistortionChoice, "__call__")],
+        "choice of symbols": [(symbol_choice.RateDistortionChoice, "__call__")],
         "coding": [(ans.Encoder, "push"), (ans.Encoder, "getvalue"), (ans.Decoder, "pop")],
         "file": [(container, "pack"), (container, "unpack")],
     }

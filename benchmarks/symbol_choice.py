@@ -38,7 +38,7 @@ NEAREST, SHIPPED, TIMES = "nearest", "as shipped", "as shipped, times "
 
 def measure(codec, rgb: np.ndarray, setting: str, quality: float) -> list[float]:
     """Bits per pixel of the payload, quality, λ·d + R. Coded by that choice whether it pays or not."""
-    from vaecodec.coding.latent_coder import RateDistortionChoice, nearest
+    from vaecodec.coding.symbol_choice import RateDistortionChoice, nearest
     from vaecodec.objective.distortion import ssimulacra2
     from vaecodec.objective.rounding import rdo_weight
     from vaecodec.pictures import metrics
@@ -50,7 +50,7 @@ def measure(codec, rgb: np.ndarray, setting: str, quality: float) -> list[float]
     elif setting not in (NEAREST, SHIPPED):
         weight = float(setting)
     choice = nearest if setting == NEAREST else RateDistortionChoice(codec.coder.tables, weight)
-    y, z = codec.analyse(rgb, code)
+    z, y = codec.encoder.infer(rgb, code)
     latents = codec.coder.encode(z, y, rgb.shape[1::-1], code, choice)
     bpp = 8 * len(latents.payload) / (rgb.shape[0] * rgb.shape[1])
     compute = metrics.psnr_db if measure_of(codec) == "psnr_db" else ssimulacra2

@@ -20,7 +20,8 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from vaecodec.cli.main import main
-from vaecodec.coding import latent_coder as latents_module
+from vaecodec.coding import latent_coder, latents
+from vaecodec.coding.symbol_choice import RateDistortionChoice, nearest
 from vaecodec.format import container
 
 ROOT = Path(__file__).parents[1]
@@ -155,8 +156,8 @@ def trusting() -> Iterator[None]:
     """
     patched = types.SimpleNamespace(crc32=lambda data, value=0: 7)
     with (
-        mock.patch.object(latents_module.Decoder, "finish", lambda self: None),
-        mock.patch.object(latents_module, "zlib", patched),
+        mock.patch.object(latent_coder.Decoder, "finish", lambda self: None),
+        mock.patch.object(latents, "zlib", patched),
     ):
         yield
 
@@ -172,5 +173,5 @@ def flips(data: bytes):
 def symbol_choice(codec, quality: int, effort: int):
     """How level 0 or 1 chooses symbols at a quality code."""
     if not effort:
-        return latents_module.nearest
-    return latents_module.RateDistortionChoice(codec.coder.tables, quality)
+        return nearest
+    return RateDistortionChoice(codec.coder.tables, quality)

@@ -20,7 +20,7 @@ from support import MODES, alpha_plane, assert_no_torch, examples, flips, in_mod
 
 import vaecodec
 from vaecodec.codec.codec import Codec
-from vaecodec.coding import latent_coder as latents_module
+from vaecodec.coding.latents import Latents
 from vaecodec.errors import BitstreamError, Corrupt, LimitError, ModelError, NotAVaeFile
 from vaecodec.format.container import QUALITY_MAX, quality_code, quality_of, unpack
 from vaecodec.objective.bound import as_given
@@ -35,7 +35,7 @@ def photograph(width: int, height: int) -> np.ndarray:
     return photographs.astronaut()[:height, :width]
 
 
-def same_latents(a: latents_module.Latents, b: latents_module.Latents) -> bool:
+def same_latents(a: Latents, b: Latents) -> bool:
     return torch.equal(a.z, b.z) and torch.equal(a.y_hat, b.y_hat) and a.symbols_crc == b.symbols_crc
 
 

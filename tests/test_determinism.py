@@ -19,7 +19,7 @@ from conftest import TINY, picture
 from support import run_python, symbol_choice
 
 from vaecodec.codec.codec import Codec
-from vaecodec.coding.latent_coder import Latents
+from vaecodec.coding.latents import Latents
 from vaecodec.format.container import quality_code, unpack
 
 CHILD = """

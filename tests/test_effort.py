@@ -18,7 +18,7 @@ from skimage import data as photographs
 from vaecodec.cli.interruption import keeping_the_best
 from vaecodec.cli.main import main
 from vaecodec.codec.codec import Codec
-from vaecodec.coding.latent_coder import SymbolWeights
+from vaecodec.coding.symbol_choice import SymbolWeights
 from vaecodec.errors import VaecodecError
 from vaecodec.format.container import QUALITY_MAX, quality_code, read_header
 from vaecodec.inference import gradient_choice, latent_descent
@@ -105,7 +105,7 @@ def test_the_first_level_compares_in_doubt_only(light, monkeypatch) -> None:
     assert compared(light, monkeypatch, photo, 40, 1) == 0
     assert compared(light, monkeypatch, photo[:48, :48], 5, 1) == 2  # few symbols: their errors do not average out
     with monkeypatch.context() as patch:
-        patch.setattr("vaecodec.codec.codec.CLEAR_RATIO", 10.0)
+        patch.setattr("vaecodec.codec.encoder.CLEAR_RATIO", 10.0)
         assert compared(light, monkeypatch, photo, 40, 1) == 2
     assert compared(light, monkeypatch, photo, 40, 2) == 2
 
@@ -135,7 +135,7 @@ def test_large_pictures_are_no_worse_and_hold_one_try_at_a_time(tiny, monkeypatc
         most.append(len({id(held) for ref in seen if (held := ref()) is not None}))
         return encode(z, y, *rest)
 
-    monkeypatch.setattr("vaecodec.codec.codec.LARGE_PIXELS", 100)
+    monkeypatch.setattr("vaecodec.codec.encoder.LARGE_PIXELS", 100)
     monkeypatch.setattr(tiny.coder, "encode", counted)
     large = tiny.encode(rgb, quality_code(50), effort=effort)
     assert max(most) == 1

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from vaecodec.codec.codec import Codec
 from vaecodec.coding.bits_back import row_bits
-from vaecodec.coding.latent_coder import LatentCoder, Latents, nearest
+from vaecodec.coding.latent_coder import LatentCoder
+from vaecodec.coding.latents import Latents
+from vaecodec.coding.symbol_choice import nearest
 from vaecodec.format.ans import Stack
 from vaecodec.format.container import BITS_BACK
 from vaecodec.format.tables import FRACTIONS

@@ -1,48 +1,36 @@
-"""The way of an image, forwards and backwards: pixels, latents, bytes. `latents` has the way from latents to payload.
+"""The way of an image, forwards and backwards: pixels, latents, bytes.
 
-compress:    planes ── analysis ─ y, h_a ─ z ── LatentCoder.encode ── container
-decompress:  container ── LatentCoder.decode ── y_hat ── synthesis ── planes
+compress:    planes ── Encoder.encode ── latents, with their payload ── container
+decompress:  container ── LatentCoder.decode ── latents ── Transforms.picture ── planes
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
+from vaecodec.codec.encoder import Encoder
 from vaecodec.codec.kinds import Codecs
 from vaecodec.codec.transforms import Transforms
 from vaecodec.coding.bits_back import BitsBackCoder
-from vaecodec.coding.latent_coder import LatentCoder, Latents, RateDistortionChoice, SymbolChoice, nearest
+from vaecodec.coding.latent_coder import LatentCoder
+from vaecodec.coding.latents import Latents
 from vaecodec.errors import BitstreamError, ModelError, Unsupported, VaecodecError, enough_memory
 from vaecodec.format import container
 from vaecodec.format.catalog import find_model, model_for
 from vaecodec.format.container import QUALITIES, QUALITY_MAX
-from vaecodec.format.tables import FRACTIONS
-from vaecodec.inference import latent_descent
-from vaecodec.inference.effort import DEFAULT_EFFORT, EFFORTS, Effort, Progress, check_effort
-from vaecodec.inference.gradient_choice import PictureGradient, choose
+from vaecodec.inference.effort import DEFAULT_EFFORT, Progress, check_effort
 from vaecodec.inference.targets import Goal, search
 from vaecodec.networks.weights import load_model
 from vaecodec.objective import distortion
-from vaecodec.objective.bound import Bound
-from vaecodec.objective.rounding import rdo_weight
 from vaecodec.pictures import images, metrics
 from vaecodec.pictures.images import ImageLike, Planes
 from vaecodec.pictures.region import Region, reduction_of, squares
 from vaecodec.pictures.tiles import TILE_AREA
-
-LARGE_PIXELS = 2**24
-"""Above this the encoder holds one try at a time, and tries bits-back only where it is asked for."""
-LEAST_SAVED = 0.025
-"""Share of its payload that level 1 must save, or else the nearest symbols are taken: costs may be as large."""
-CLEAR_BYTES, CLEAR_RATIO = 1000, 2.0
-"""From which payload and which relation of savings to costs on level 1 is then taken to be better than level 0."""
 
 
 class Codec:
@@ -54,7 +42,7 @@ class Codec:
         model: a name from `list_models` or a path; `None` for the default.
         tune: "looks" or "psnr", instead of a model.
         device: where the networks run, as torch names it.
-        carrier: see `exact.ExactPrior`.
+        carrier: see `fixed_point.ExactPrior`.
         tile_area: positions of y (16x16 pixels) in a tile, about; what is larger goes through the networks in several.
     """
 
@@ -77,6 +65,7 @@ class Codec:
         self.transforms = Transforms(self.model, self.device, tile_area)
         posterior = self.stored.exact_posterior(self.prior, carrier)
         self.bits_back = BitsBackCoder(self.coder, posterior) if posterior else None
+        self.encoder = Encoder(self.transforms, self.coder, self.bits_back)
 
     @property
     def name(self) -> str:
@@ -115,8 +104,8 @@ class Codec:
                 From 1 on the file is decoded to its symbols once before it is returned.
             progress: told of the steps of levels from 4 on, see `effort.Progress`; it can end them early.
             coding: of the hyperlatents, one of `container.CODINGS`: 0 rounds them, 1 codes them with bits-back where
-                that is possible; `None` takes what gives the smaller file; below effort 3 and above `LARGE_PIXELS` that
-                is not tried, and it is 0.
+                that is possible; `None` takes what gives the smaller file; below effort 3 and above
+                `encoder.LARGE_PIXELS` that is not tried, and it is 0.
 
         Raises:
             ImageError: the picture cannot be used.
@@ -135,30 +124,41 @@ class Codec:
         if bpp is not None:
             size = bpp * planes.rgb[..., 0].size / 8
 
-        def encode(code: int) -> tuple[Latents, bytes]:
+        def make(code: int) -> tuple[Latents, bytes]:
             latents = self.encode(planes.rgb, code, effort=effort, coding=coding, progress=progress)
             return latents, self._pack(planes, latents)
 
-        def search_for(goal: Goal, measure: Callable[[np.ndarray, np.ndarray], float] | None, **start: int) -> bytes:
-            def attempt(code: int) -> tuple[float, bytes]:
-                latents, data = encode(code)
-                return measure(planes.rgb, self.synthesize(latents)) if measure else len(data), data
-
-            return search(attempt, goal, **start).result
-
-        if size is not None:
-            data = search_for(Goal.size(size), None)
-        elif psnr is not None:
-            data = search_for(Goal.psnr(psnr), metrics.psnr_db)
-        elif ssimulacra2 is not None:
-            goal = Goal.ssimulacra2(ssimulacra2)
-            start = self.stored.qualities.code(max(ssimulacra2, QUALITIES[0]))
-            data = search_for(goal, distortion.ssimulacra2, start=start)
+        if (size, psnr, ssimulacra2) == (None, None, None):
+            _, data = make(self.stored.qualities.code(quality))
         else:
-            data = encode(self.stored.qualities.code(quality))[1]
+            data = self._reach(make, planes.rgb, size, psnr, ssimulacra2)
         if effort:
             self._check(data)
         return data
+
+    def _reach(
+        self,
+        make: Callable[[int], tuple[Latents, bytes]],
+        rgb: np.ndarray,
+        size: float | None,
+        psnr: float | None,
+        ssimulacra2: float | None,
+    ) -> bytes:
+        """The file for the one of these that is asked for, by a search over the quality codes that `make` takes."""
+        start, measure = QUALITY_MAX // 2, None
+        if size is not None:
+            goal = Goal.size(size)
+        elif psnr is not None:
+            goal, measure = Goal.psnr(psnr), metrics.psnr_db
+        else:
+            goal, measure = Goal.ssimulacra2(ssimulacra2), distortion.ssimulacra2
+            start = self.stored.qualities.code(max(ssimulacra2, QUALITIES[0]))
+
+        def attempt(code: int) -> tuple[float, bytes]:
+            latents, data = make(code)
+            return measure(rgb, self.synthesize(latents)) if measure else len(data), data
+
+        return search(attempt, goal, start).result
 
     def _check(self, data: bytes) -> None:
         """Decodes a file to its symbols, so that none is handed out which cannot be read again."""
@@ -243,102 +243,11 @@ class Codec:
             effort, coding, progress: see `compress`. Bits-back is not possible for low pictures (see
                 `BitsBackCoder.encode`).
         """
-        level, large = self._level(effort), rgb.shape[0] * rgb.shape[1] > LARGE_PIXELS
-        if self.bits_back is None or (coding is None and (large or not level.both_codings)):
-            coding = container.ROUNDED
-        rounded, least, sparing = None, math.inf, large and level.improves
-        if sparing:  # nothing of level 0 is held but how good it is
-            least = self.objective(rgb, self.encode(rgb, quality, effort=0, coding=container.ROUNDED))
-        for z, y, choice in self._tries(rgb, quality, effort, progress, only_first=sparing):
-            latents = self.coder.encode(z, y, rgb.shape[1::-1], quality, choice)
-            chosen = not level.compared and choice is not nearest
-            if chosen and choice.saved < LEAST_SAVED * 8 * len(latents.payload):
-                continue
-            alone = rounded is None and choice is nearest and not level.improves
-            settled = alone or (chosen and self._is_clear(choice, latents))
-            objective = 0.0 if settled else self.objective(rgb, latents)
-            if objective < least:
-                rounded, inferred, least = latents, (z, y, choice), objective
-            if settled or sparing:
-                break
-        if rounded is None:
-            del z, y, latents
-            return self.encode(rgb, quality, effort=0, coding=coding)
-        if coding == container.ROUNDED:
-            return rounded
-        z, y, choice = inferred
-        if choice is not nearest:  # z will be another one there, and with it the lattices
-            y, choice = self._halfway(z, y, quality, choice), nearest
-        made = self.bits_back.encode(rounded, z, y, choice)
-        if made is None:
-            return rounded
-        smaller = len(made[0].payload) < len(rounded.payload)
-        if smaller and effort:
-            smaller = self.objective(rgb, made[0]) <= least
-        return made[0] if smaller or coding == container.BITS_BACK else rounded
-
-    def _tries(
-        self, rgb: np.ndarray, quality: int, effort: int, progress: Progress | None, *, only_first: bool
-    ) -> Iterator[tuple[Tensor, Tensor, SymbolChoice]]:
-        """What the level makes of latents as they are inferred, and how to round it; level 0's last.
-
-        Args:
-            only_first: the others will not be asked for, and need not be held.
-        """
-        y, z = self.analyse(rgb, quality)
-        condition = torch.tensor([quality / QUALITY_MAX], dtype=torch.float32, device=self.device)
-        target = lambda rows, columns: self._to_tensor(rgb[rows, columns])
-        level = self._level(effort)
-        unimproved = None if only_first else (z, y.clone() if level.improves else y, nearest)
-        weight = rdo_weight(quality / QUALITY_MAX, self.model.config)
-        choice = RateDistortionChoice(self.coder.tables, weight)
-        if level.choices:
-            gradient = PictureGradient(self.model, target, rgb.shape[:2], condition)
-            told = None if level.steps else progress
-            choice = choose(self.coder, gradient, z, y, quality, choice, level.choices, told)
-        if level.steps:
-            y = self._halfway(z, y, quality, choice)
-            z, y = latent_descent.refine(self.model, target, z, y, condition, level.steps, progress)
-            choice = RateDistortionChoice(self.coder.tables, weight)
-        if level.optimised:
-            yield z, y, choice
-        if level.steps:
-            yield z, y, nearest
-        if unimproved:
-            yield unimproved
-
-    def _level(self, effort: int) -> Effort:
-        return EFFORTS[self.model.config.distortion][effort]
-
-    def _halfway(self, z: Tensor, y: Tensor, quality: int, choice: SymbolChoice) -> Tensor:
-        """Latents half-way to the symbols that are chosen for them; on the same lattice those are the nearest."""
-        _, coded, _ = self.coder.code(z, y, quality, choice)
-        y_hat = coded.merged().to(y) / (self.prior.at(quality).gain.to(y) * FRACTIONS)
-        return y_hat.add_(y).div_(2)
-
-    @staticmethod
-    def _is_clear(choice: RateDistortionChoice, latents: Latents) -> bool:
-        """Whether chosen symbols need not be compared with the nearest, given that they save `LEAST_SAVED`.
-
-        The rule was found on crops of training pictures (docs/inference.md); there is no proof of it.
-        """
-        return len(latents.payload) >= CLEAR_BYTES and choice.saved > CLEAR_RATIO * choice.paid
-
-    def _to_tensor(self, rgb: np.ndarray) -> Tensor:
-        """`[H, W, 3]` uint8 to `[1, 3, H, W]` float32 in [0, 1]."""
-        return distortion.to_tensor(rgb).to(self.device)
-
-    def analyse(self, rgb: np.ndarray, quality: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the encoder infers of `[H, W, 3]` uint8 at a quality code: y, normalised, and z, neither rounded."""
-        y = self.transforms.analyse(rgb, quality)
-        return y, self.transforms.hyper_analyse(y, quality)
+        return self.encoder.encode(rgb, quality, effort=effort, coding=coding, progress=progress)
 
     def objective(self, rgb: np.ndarray, latents: Latents) -> float:
-        """λ·d + R in bits per pixel, of the bytes that are written and the 8-bit picture that a decoder shows."""
-        d = self.model.distortion.of_pictures(rgb, self.synthesize(latents))
-        rate = 8 * len(latents.payload) / (rgb.shape[0] * rgb.shape[1])
-        bound = Bound(torch.tensor([d]), {"payload": torch.tensor([rate], dtype=torch.float64)})
-        return float(bound.objective(self.model.config.lmbda(torch.tensor([latents.quality / QUALITY_MAX]))))
+        """See `Encoder.objective`."""
+        return self.encoder.objective(rgb, latents)
 
     @torch.no_grad()
     def decode(self, file: container.VaeFile) -> Latents:
@@ -363,8 +272,6 @@ class Codec:
             raise ModelError(f"the file was made by model {header.model_id.hex()}, this is {self.name} ({ours})")
 
     def synthesize(self, latents: Latents, *, region: Region | None = None, reduction: int = 1) -> np.ndarray:
-        """The picture that latents stand for, or a part of it, or a smaller one; see `Transforms.synthesise`."""
-        unit = self.prior.at(latents.quality).gain * FRACTIONS
-        return self.transforms.synthesise(
-            latents.sixteenths, unit, latents.size, latents.quality, region=region, reduction=reduction
-        )
+        """The picture that latents stand for, or a part of it, or a smaller one; see `Transforms.picture`."""
+        gain = self.prior.at(latents.quality).gain
+        return self.transforms.picture(latents, gain, region=region, reduction=reduction)

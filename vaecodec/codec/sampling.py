@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from vaecodec.codec.codec import Codec
-from vaecodec.coding.latent_coder import GroupReader, Latents
+from vaecodec.coding.latent_coder import GroupReader
+from vaecodec.coding.latents import Latents
 from vaecodec.errors import ImageError
 from vaecodec.format.ans import Tables
 from vaecodec.networks.model import PATCH
@@ -67,7 +68,7 @@ def interpolate(
         raise ImageError(f"the pictures differ in size: {a.shape[1]}x{a.shape[0]} and {b.shape[1]}x{b.shape[0]} pixels")
     code = codec.stored.qualities.code(quality)
     gain = codec.prior.at(code).gain
-    ends = [codec.analyse(x, code)[0] * gain for x in (a, b)]
+    ends = [codec.encoder.infer(x, code)[1] * gain for x in (a, b)]
     size = (a.shape[1], a.shape[0])
     path = between(*ends, steps, spherical=spherical)
     return [codec.transforms.synthesise(y, gain, size, code) for y in path]

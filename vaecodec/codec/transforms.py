@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vaecodec.coding.latents import Latents
 from vaecodec.format.container import QUALITY_MAX
+from vaecodec.format.tables import FRACTIONS
 from vaecodec.networks.model import HYPER, PATCH, ImageVAE
 from vaecodec.pictures.region import Region, squares
 from vaecodec.pictures.tiles import TILE_AREA, Area, gather, scaled, tiles
@@ -62,6 +64,19 @@ class Transforms:
 
         rows, columns = (-(-side // HYPER) for side in y.shape[-2:])
         return gather(analyse, rows, columns, halo=HYPER_ANALYSIS_HALO, area=-(-self.area // HYPER**2))
+
+    def picture(
+        self, latents: Latents, gain: Tensor, *, region: Region | None = None, reduction: int = 1
+    ) -> np.ndarray:
+        """The picture that latents stand for, or a part of it, or a smaller one; see `synthesise`.
+
+        Args:
+            gain: symbols in one unit of the normalised latents, `[1, M, 1, 1]`, by the exact prior.
+        """
+        unit = gain * FRACTIONS
+        return self.synthesise(
+            latents.sixteenths, unit, latents.size, latents.quality, region=region, reduction=reduction
+        )
 
     @torch.no_grad()
     def synthesise(

@@ -18,16 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaecodec.coding.latent_coder import (
-    Group,
-    GroupReader,
-    LatentCoder,
-    Latents,
-    SymbolChoice,
-    flatten,
-    group,
-    symbols_crc,
-)
+from vaecodec.coding.latent_coder import GroupReader, LatentCoder
+from vaecodec.coding.latents import Group, Latents, flatten, group, symbols_crc
+from vaecodec.coding.symbol_choice import SymbolChoice
 from vaecodec.errors import Corrupt
 from vaecodec.format.ans import COUNT_BITS, Stack, Tables
 from vaecodec.format.container import BITS_BACK, Header

@@ -8,127 +8,28 @@ The prior is asked tile by tile. Its integers are those of the whole picture: a 
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vaecodec.coding.latent_store import Coded
+from vaecodec.coding.latents import Group, Latents, crc_of, flatten, group, symbols_crc
+from vaecodec.coding.symbol_choice import SymbolChoice, nearest
 from vaecodec.errors import Corrupt
-from vaecodec.format import container
-from vaecodec.format.ans import CHUNK, Decoder, Encoder, Tables
+from vaecodec.format.ans import Decoder, Encoder, Tables
 from vaecodec.format.container import Header
 from vaecodec.format.tables import FRACTIONS
 from vaecodec.networks.fixed_point import ExactPrediction, ExactPrior, QualityState
 from vaecodec.networks.model import HYPER, PATCH, ModelConfig
 from vaecodec.networks.prior import STEPS, Cells
-from vaecodec.objective.rounding import exchanges
 from vaecodec.pictures.tiles import TILE_AREA, Area, Tile, gather, scaled, tiles
 
 Z_LIMIT = 2**15
 SYMBOL_LIMIT = 2**20
 HYPER_HALO = 1
 """How far the hyperprior's features look, in positions of z: a 3x3 at half of z's grid and one at a quarter of it."""
-
-
-Group = tuple[np.ndarray, np.ndarray]
-"""Symbols that are coded together and the numbers of their tables, integers `[n]`."""
-
-
-SymbolChoice = Callable[[Tensor, Tensor, int, Area], Tensor]
-"""Which symbols latents become, given the latents minus their lattice's offset, the numbers of their tables, the step,
-and the area of cells that they fill."""
-
-
-def nearest(u: Tensor, numbers: Tensor, step: int, area: Area) -> Tensor:
-    """The nearest symbols."""
-    return u.round()
-
-
-@dataclass(frozen=True)
-class SymbolWeights:
-    """Bits for a squared error of one symbol, place by place: a product of two factors, kept above a smallest.
-
-    Attributes:
-        positions: `[1, 1, H, W]` of y.
-        channels: `[1, M, 1, 1]`.
-        least: the smallest weight.
-    """
-
-    positions: Tensor
-    channels: Tensor
-    least: float
-
-    def part(self, step: int, area: Area) -> Tensor:
-        """`[1, M, h, w]` of a step in an area of cells."""
-        weights = (self.positions[(..., *scaled(area, 2))] * self.channels).clamp_min_(self.least)
-        return Cells.part(weights, step)
-
-
-class RateDistortionChoice:
-    """The symbols that are best for rate and distortion together (`refine.rdo_round`), by the tables' code lengths.
-
-    Args:
-        weight: bits for a squared error of one symbol, everywhere or place by place.
-
-    Attributes:
-        saved: bits, against the nearest symbols, of all that it has chosen.
-        paid: bits that it took their errors to cost.
-    """
-
-    def __init__(self, tables: Tables, weight: float | SymbolWeights):
-        self.tables, self.weight = tables, weight
-        self.saved = self.paid = 0.0
-
-    def __call__(self, u: Tensor, numbers: Tensor, step: int, area: Area) -> Tensor:
-        mean = (numbers % FRACTIONS).double() / FRACTIONS - 0.5
-        symbols = u.round()
-        movable = (symbols - mean).abs() > 0.5  # the others, which are most, are where the mean is already
-        tables = numbers[movable].cpu().numpy()
-
-        def bits(values: Tensor) -> Tensor:
-            return torch.from_numpy(self.tables.bits(values.cpu().numpy().astype(np.int64), tables)).to(u.device)
-
-        weight = self.weight
-        if isinstance(weight, SymbolWeights):
-            weight = weight.part(step, area)[movable].double()
-        closest, inner, saved, paid = exchanges(u[movable], mean[movable], bits, weight)
-        pays = saved > paid
-        self.saved += float(saved[pays].sum())
-        self.paid += float(paid[pays].sum())
-        symbols[movable] = torch.where(pays, inner, closest)
-        return symbols
-
-
-@dataclass(frozen=True)
-class Latents:
-    """A picture in the model's latent space, as a file holds it.
-
-    Attributes:
-        size: (width, height) of the picture.
-        quality: code.
-        z: `[1, Cz, h, w]` float64, in steps of rounded z: integers, or quarters where it was sampled.
-        sixteenths: `[1, M, H, W]`, y_hat in sixteenths of a symbol: int16, or int32 where that does not hold them.
-        payload: entropy-coded.
-        symbols_crc: CRC-32 over all symbols in the order of decoding, as little-endian int32.
-        coding: mode of the hyperlatents, see `container.CODINGS`.
-    """
-
-    size: tuple[int, int]
-    quality: int
-    z: Tensor
-    sixteenths: Tensor
-    payload: bytes
-    symbols_crc: int
-    coding: int = container.ROUNDED
-
-    @property
-    def y_hat(self) -> Tensor:
-        """`[1, M, H, W]` float64, in symbols; four times the memory of `sixteenths` and more."""
-        return self.sixteenths.double() / FRACTIONS
 
 
 class LatentCoder:
@@ -283,7 +184,7 @@ class GroupReader:
     def pop(self, numbers: np.ndarray) -> np.ndarray:
         """`[n]` int32 symbols, whose tables are `numbers`."""
         symbols = self.decoder.pop(numbers, self.tables)
-        self.crc = _crc(symbols, self.crc)
+        self.crc = crc_of(symbols, self.crc)
         return symbols
 
     def take(self, numbers: Tensor) -> Tensor:
@@ -296,27 +197,3 @@ class GroupReader:
         self.decoder.finish()
         if self.crc != expected_crc:
             raise Corrupt("the symbols do not match their checksum")
-
-
-def flatten(values: Tensor) -> Tensor:
-    """`[1, C, h, w]` to the one-dimensional order of symbols, on the CPU."""
-    return values.cpu().reshape(-1)
-
-
-def group(symbols: Tensor, numbers: Tensor) -> Group:
-    """Symbols `[1, C, h, w]` and their tables, which may be one a channel, as a group."""
-    return tuple(flatten(t).to(torch.int32).numpy() for t in (symbols, numbers.expand_as(symbols)))
-
-
-def symbols_crc(groups: list[Group]) -> int:
-    """The checksum that a header carries."""
-    crc = 0
-    for symbols, _ in groups:
-        crc = _crc(symbols, crc)
-    return crc
-
-
-def _crc(symbols: np.ndarray, crc: int) -> int:
-    for start in range(0, len(symbols), CHUNK):
-        crc = zlib.crc32(symbols[start : start + CHUNK].astype("<i4").tobytes(), crc)
-    return crc

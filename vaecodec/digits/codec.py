@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vaecodec.codec.codec import Codec
 from vaecodec.codec.kinds import Codecs
-from vaecodec.coding.latent_coder import Latents, symbols_crc
+from vaecodec.coding.latents import Latents, symbols_crc
 from vaecodec.digits import CLASSES, SIDE
 from vaecodec.digits.weights import load
 from vaecodec.errors import Corrupt, ImageError, Unsupported

@@ -15,7 +15,7 @@ class Effort:
         choices: how often they are moved by the gradient of the distortion before (`choice.choose`).
         steps: of descent on the bound, at most (`descent.refine`), which begins near those symbols.
         both_codings: hyperlatents are coded both ways, and the smaller file is taken, unless one is asked for.
-        compared: with what level 0 makes, always; or else only in doubt, see `codec.LEAST_SAVED` and `Codec._is_clear`.
+        compared: with what level 0 makes, always; or else only in doubt, see `codec.encoder`.
     """
 
     optimised: bool = False

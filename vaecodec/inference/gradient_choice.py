@@ -19,7 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vaecodec.coding.latent_coder import Coded, LatentCoder, RateDistortionChoice, SymbolWeights
+from vaecodec.coding.latent_coder import LatentCoder
+from vaecodec.coding.latent_store import Coded
+from vaecodec.coding.symbol_choice import RateDistortionChoice, SymbolWeights
 from vaecodec.format.tables import FRACTIONS
 from vaecodec.inference.effort import Progress
 from vaecodec.networks.model import HYPER, PATCH, ImageVAE

@@ -1,0 +1,213 @@
+"""Pixels to latents as a file holds them, and what a level of effort makes of a picture on the way.
+
+infer ── improve ── choose symbols ── code          a description of the picture, or several
+                                      compare       by λ·d + R, each decoded as a decoder would
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaecodec.codec.transforms import Transforms
+from vaecodec.coding.bits_back import BitsBackCoder
+from vaecodec.coding.latent_coder import LatentCoder
+from vaecodec.coding.latents import Latents
+from vaecodec.coding.symbol_choice import RateDistortionChoice, SymbolChoice, nearest
+from vaecodec.format import container
+from vaecodec.format.container import QUALITY_MAX
+from vaecodec.format.tables import FRACTIONS
+from vaecodec.inference import latent_descent
+from vaecodec.inference.effort import EFFORTS, Effort, Progress
+from vaecodec.inference.gradient_choice import PictureGradient, choose
+from vaecodec.objective import distortion
+from vaecodec.objective.bound import Bound
+from vaecodec.objective.rounding import rdo_weight
+
+LARGE_PIXELS = 2**24
+"""Above this one description is held at a time, and bits-back is tried only where it is asked for."""
+LEAST_SAVED = 0.025
+"""Share of its payload that level 1 must save, or else the nearest symbols are taken: costs may be as large."""
+CLEAR_BYTES, CLEAR_RATIO = 1000, 2.0
+"""From which payload and which relation of savings to costs on level 1 is then taken to be better than level 0."""
+
+
+class Encoder:
+    """What makes latents of pictures, with one model; holds no state between calls.
+
+    Args:
+        transforms, coder: the model's.
+        bits_back: the model's, if it has a posterior.
+    """
+
+    def __init__(self, transforms: Transforms, coder: LatentCoder, bits_back: BitsBackCoder | None):
+        self.transforms, self.coder, self.bits_back = transforms, coder, bits_back
+        self.model, self.device = transforms.model, transforms.device
+
+    @torch.no_grad()
+    def encode(
+        self, rgb: np.ndarray, quality: int, *, effort: int, coding: int | None, progress: Progress | None
+    ) -> Latents:
+        """Infers, improves, rounds and codes the latents of `[H, W, 3]` uint8 at a quality code; see `Codec.encode`."""
+        level = EFFORTS[self.model.config.distortion][effort]
+        large = rgb.shape[0] * rgb.shape[1] > LARGE_PIXELS
+        if self.bits_back is None or (coding is None and (large or not level.both_codings)):
+            coding = container.ROUNDED
+        picture = _Picture(self, rgb, quality)
+        best = picture.sparingly(level, progress) if large and level.improves else picture.best(level, progress)
+        return best.latents if coding == container.ROUNDED else picture.with_bits_back(best, coding)
+
+    def infer(self, rgb: np.ndarray, quality: int) -> tuple[Tensor, Tensor]:
+        """z and y, normalised, as the networks infer them of `[H, W, 3]` uint8 at a quality code; neither rounded."""
+        y = self.transforms.analyse(rgb, quality)
+        return self.transforms.hyper_analyse(y, quality), y
+
+    def objective(self, rgb: np.ndarray, latents: Latents) -> float:
+        """λ·d + R in bits per pixel, of the bytes that are written and the 8-bit picture that a decoder shows."""
+        shown = self.transforms.picture(latents, self.coder.prior.at(latents.quality).gain)
+        d = self.model.distortion.of_pictures(rgb, shown)
+        rate = 8 * len(latents.payload) / (rgb.shape[0] * rgb.shape[1])
+        bound = Bound(torch.tensor([d]), {"payload": torch.tensor([rate], dtype=torch.float64)})
+        return float(bound.objective(self.model.config.lmbda(torch.tensor([latents.quality / QUALITY_MAX]))))
+
+
+@dataclass
+class Description:
+    """A picture as a file would hold it, and what that was rounded from.
+
+    Attributes:
+        latents: coded.
+        z, y: as they were given to the coder, and
+        choice: how their symbols were chosen.
+    """
+
+    picture: _Picture
+    latents: Latents
+    z: Tensor
+    y: Tensor
+    choice: SymbolChoice
+
+    @cached_property
+    def objective(self) -> float:
+        """λ·d + R, see `Encoder.objective`; takes a synthesis."""
+        return self.picture.objective(self.latents)
+
+
+class _Picture:
+    """A picture at a quality code, on its way to latents.
+
+    Args:
+        rgb: `[H, W, 3]` uint8.
+    """
+
+    def __init__(self, encoder: Encoder, rgb: np.ndarray, quality: int):
+        self.rgb, self.quality = rgb, quality
+        self.encoder, self.coder, self.model = encoder, encoder.coder, encoder.model
+
+    def objective(self, latents: Latents) -> float:
+        """See `Encoder.objective`."""
+        return self.encoder.objective(self.rgb, latents)
+
+    # --- the policy of levels: what is compared with what
+
+    def best(self, level: Effort, progress: Progress | None) -> Description:
+        """Of what the level makes and level 0's, the one with the least λ·d + R; the first of equal ones."""
+        z, y = self.infer()
+        if not level.optimised:
+            return self.code(z, y, nearest)
+        if not level.compared:
+            return self.unless_in_doubt(z, y)
+        plain = y.clone() if level.improves else y  # which is overwritten then
+        return min(self.descriptions(z, y, plain, level, progress), key=lambda description: description.objective)
+
+    def descriptions(
+        self, z: Tensor, y: Tensor, plain: Tensor, level: Effort, progress: Progress | None
+    ) -> Iterator[Description]:
+        """What is compared: improved latents with chosen symbols, after descent with the nearest too, and level 0."""
+        improved_z, improved_y, choice = self.improve(z, y, level, progress)
+        yield self.code(improved_z, improved_y, choice)
+        if level.steps:
+            yield self.code(improved_z, improved_y, nearest)
+        yield self.code(z, plain, nearest)
+
+    def unless_in_doubt(self, z: Tensor, y: Tensor) -> Description:
+        """Symbols chosen for rate and distortion together, compared with the nearest only where that is in doubt.
+
+        The rule was found on crops of training pictures (docs/inference.md); there is no proof of it.
+        """
+        chosen = self.code(z, y, choice := self.optimised_choice())
+        payload = len(chosen.latents.payload)
+        if choice.saved < LEAST_SAVED * 8 * payload:
+            return self.code(z, y, nearest)
+        if payload >= CLEAR_BYTES and choice.saved > CLEAR_RATIO * choice.paid:
+            return chosen
+        return min(chosen, self.code(z, y, nearest), key=lambda description: description.objective)
+
+    def sparingly(self, level: Effort, progress: Progress | None) -> Description:
+        """As `best`, but of level 0 only the objective is held; where that is less, it is made again."""
+        least = self.code(*self.infer(), nearest).objective
+        improved = self.code(*self.improve(*self.infer(), level, progress))
+        if improved.objective < least:
+            return improved
+        del improved
+        return self.code(*self.infer(), nearest)
+
+    def with_bits_back(self, best: Description, coding: int | None) -> Latents:
+        """Its latents with bits-back where that is possible, and asked for or else smaller and no worse."""
+        y, choice = best.y, best.choice
+        if choice is not nearest:  # z will be another one there, and with it the lattices
+            y, choice = self.halfway(best.z, y, choice), nearest
+        made = self.encoder.bits_back.encode(best.latents, best.z, y, choice)
+        if made is None:
+            return best.latents
+        latents, _ = made
+        if coding == container.BITS_BACK:
+            return latents
+        smaller = len(latents.payload) < len(best.latents.payload)
+        return latents if smaller and self.objective(latents) <= best.objective else best.latents
+
+    # --- the steps
+
+    def infer(self) -> tuple[Tensor, Tensor]:
+        """See `Encoder.infer`."""
+        return self.encoder.infer(self.rgb, self.quality)
+
+    def improve(
+        self, z: Tensor, y: Tensor, level: Effort, progress: Progress | None
+    ) -> tuple[Tensor, Tensor, SymbolChoice]:
+        """Better latents, and how to choose their symbols; y is overwritten."""
+        condition = torch.tensor([self.quality / QUALITY_MAX], dtype=torch.float32, device=self.encoder.device)
+        choice = self.optimised_choice()
+        if level.choices:
+            gradient = PictureGradient(self.model, self.target, self.rgb.shape[:2], condition)
+            told = None if level.steps else progress
+            choice = choose(self.coder, gradient, z, y, self.quality, choice, level.choices, told)
+        if level.steps:
+            y = self.halfway(z, y, choice)
+            z, y = latent_descent.refine(self.model, self.target, z, y, condition, level.steps, progress)
+            choice = self.optimised_choice()
+        return z, y, choice
+
+    def code(self, z: Tensor, y: Tensor, choice: SymbolChoice) -> Description:
+        """Latents rounded and coded."""
+        latents = self.coder.encode(z, y, self.rgb.shape[1::-1], self.quality, choice)
+        return Description(self, latents, z, y, choice)
+
+    def optimised_choice(self) -> RateDistortionChoice:
+        """Symbols chosen at the weight that suits the quality, the same everywhere."""
+        return RateDistortionChoice(self.coder.tables, rdo_weight(self.quality / QUALITY_MAX, self.model.config))
+
+    def halfway(self, z: Tensor, y: Tensor, choice: SymbolChoice) -> Tensor:
+        """Latents half-way to the symbols that are chosen for them; on the same lattice those are the nearest."""
+        _, coded, _ = self.coder.code(z, y, self.quality, choice)
+        y_hat = coded.merged().to(y) / (self.coder.prior.at(self.quality).gain.to(y) * FRACTIONS)
+        return y_hat.add_(y).div_(2)
+
+    def target(self, rows: slice, columns: slice) -> Tensor:
+        """A part of the picture, `[1, 3, h, w]` float32 in [0, 1]."""
+        return distortion.to_tensor(self.rgb[rows, columns]).to(self.encoder.device)
