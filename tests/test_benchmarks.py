@@ -419,20 +419,18 @@ def good(folder) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("program", ["honesty", "knob"])
-def test_programs_of_pictures_measure_once(good, tmp_path, program, monkeypatch):
-    target = tmp_path / program
+def test_honesty_measures_once(good, tmp_path, monkeypatch):
+    target = tmp_path / "honesty"
     arguments = (good, "-o", target, "-m", TINY, "--qualities", "10,50,90")
-    assert run(program, *arguments).exit_code == 0
+    assert run("honesty", *arguments).exit_code == 0
     data = json.loads(target.with_suffix(".json").read_text())["measured"]
     rows = [row for point in data["points"].values() for row in point.values()]
     assert list(data["points"]) == ["10", "50", "90"] and len(rows) == 3
-    size = "file_bits" if program == "honesty" else "bytes"
-    assert [row[size] for row in rows] == sorted(row[size] for row in rows)
+    assert [row["file_bits"] for row in rows] == sorted(row["file_bits"] for row in rows)
     with Image.open(target.with_suffix(".png")) as drawn:
         assert min(drawn.size) > 300
-    monkeypatch.setattr(f"{program}.measure", lambda *_: pytest.fail("measured again"))
-    assert run(program, *arguments).exit_code == 0
+    monkeypatch.setattr("honesty.measure", lambda *_: pytest.fail("measured again"))
+    assert run("honesty", *arguments).exit_code == 0
 
 
 def test_honesty_fails_for_files_that_are_too_large(good, tmp_path, monkeypatch):
@@ -441,17 +439,6 @@ def test_honesty_fails_for_files_that_are_too_large(good, tmp_path, monkeypatch)
     result = run("honesty", good, "-o", tmp_path / "h", "-m", TINY, "--qualities", "50")
     assert result.exit_code == 1 and "beyond the allowance: good.png, quality 50" in result.output
     assert "Within it: 0 of 1" in result.output
-
-
-def test_surrogate_on_held_out_pictures(tmp_path):
-    data = held_out_folder(tmp_path / "data", 3)
-    result = run("surrogate", "--data", data, "-o", tmp_path / "s", "-m", TINY, "--crop", 64, "--shares", "0.2,0.8")
-    assert result.exit_code == 0, result.output
-    stored = json.loads((tmp_path / "s.json").read_text())
-    assert len(stored["measured"]["points"]["0.2"]) == 3  # and not the fourth, which training sees
-    for row in stored["means"].values():
-        assert row["noise"][0] > 0 and row["nearest"][0] >= row["chosen"][0] > 0
-        assert all(objective > bpp for bpp, objective in row.values())
 
 
 def test_symbol_choice_sweeps_weights(tmp_path):
