@@ -13,7 +13,7 @@ from unittest import mock
 
 import click
 import numpy as np
-from common import (
+from shared.results import (
     SETTINGS,
     Store,
     images_argument,
@@ -172,7 +172,7 @@ def draw(means: dict[str, dict], path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    from rd_plot import COLOURS
+    from shared.rates.plot import COLOURS
 
     figure, axis = plt.subplots(figsize=(9, 5), dpi=120, layout="constrained")
     places, bottom = np.arange(len(means)), np.zeros(len(means))

@@ -18,7 +18,7 @@ from unittest import mock
 
 import click
 import numpy as np
-from common import (
+from shared.results import (
     SETTINGS,
     Store,
     images_argument,
@@ -147,7 +147,7 @@ def _mean_and_error(values: list[float]) -> str:
 
 def plot(rows: dict[str, dict[str, dict]], path: Path) -> None:
     """Change of the file's size against its rate, a dot a picture, with mean and standard deviation a quality."""
-    from rd_plot import COLOURS, single
+    from shared.rates.plot import COLOURS, single
 
     with single(path, "file with rounded z, bits per pixel", "bits-back against rounded z, % of the file") as axis:
         for number, (quality, by_image) in enumerate(rows.items()):

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import (
+from shared.equal_size import FAIR_SHARE, Made, at_one_size, crop_at
+from shared.results import (
     SETTINGS,
     Store,
     checksum,
@@ -33,7 +34,6 @@ from common import (
     section,
     usable_pictures,
 )
-from equal_size import FAIR_SHARE, Made, at_one_size, crop_at
 
 OURS = "vaecodec"
 SIDES = ("A", "B")

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import (
+from shared.held_out import calibration_photographs, picture_of
+from shared.results import (
     SETTINGS,
     Store,
     data_option,
@@ -25,7 +26,6 @@ from common import (
     output_option,
     publish,
 )
-from held_out import calibration_photographs, picture_of
 
 from vaecodec.inference.effort import DEFAULT_EFFORT
 
@@ -151,7 +151,7 @@ def report(result: dict) -> str:
 
 def draw(result: dict, path: Path) -> None:
     """The map, with the spread."""
-    from rd_plot import COLOURS, single
+    from shared.rates.plot import COLOURS, single
 
     with single(path, "share of the model's scale", "quality, and SSIMULACRA2 of photographs") as axis:
         quality, share = np.transpose(result["knots"])

@@ -13,10 +13,10 @@ import re
 from pathlib import Path
 
 import click
-from common import SETTINGS, markdown_table
-from measures import MEASURES
-from rd_curves import USEFUL_SSIMULACRA2, Curve, bd_rate, useful_range
-from rd_tables import models, percent
+from shared.rates.curves import USEFUL_SSIMULACRA2, Curve, bd_rate, useful_range
+from shared.rates.measures import MEASURES
+from shared.rates.tables import models, percent
+from shared.results import SETTINGS, markdown_table
 
 FOLDER = Path(__file__).parent.parent / "pretrained"
 ANCHOR = "AVIF"

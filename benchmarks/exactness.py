@@ -21,8 +21,8 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import say
 from PIL import Image
+from shared.results import say
 
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "docs" / "photo" / "coffee.png"

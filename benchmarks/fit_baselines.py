@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import SETTINGS, data_option, model_option
+from shared.results import SETTINGS, data_option, model_option
 
 DEFAULT_FOLDER = Path(__file__).parent.parent / "pretrained" / "baselines"
 _FOLDER = click.option(

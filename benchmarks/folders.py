@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 import click
-from common import SETTINGS, Store, markdown_table, model_option, output_option, publish, section
+from shared.results import SETTINGS, Store, markdown_table, model_option, output_option, publish, section
 
 
 def timed(folder: Path, processes: int, model: str | None) -> tuple[float, float]:

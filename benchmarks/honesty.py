@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import (
+from shared.results import (
     SETTINGS,
     Store,
     images_argument,
@@ -89,7 +89,7 @@ def report(rows: dict[str, dict[str, dict]]) -> str:
 
 def draw(rows: dict[str, dict[str, dict]], path: Path) -> None:
     """Bytes beyond the bound against the bound, with the allowance."""
-    from rd_plot import COLOURS, MARKERS, single
+    from shared.rates.plot import COLOURS, MARKERS, single
 
     with single(path, "the bound's rate, bytes", "file − bound, bytes") as axis:
         largest = 0.0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import (
+from shared.results import (
     SETTINGS,
     Store,
     images_argument,
@@ -170,7 +170,7 @@ def in_words(codec) -> list[str]:
 
 def draw(rows: Rows, path: Path) -> None:
     """λ·D + R against encode time, at each quality, in per cent of effort 0."""
-    from rd_plot import COLOURS, MARKERS, single
+    from shared.rates.plot import COLOURS, MARKERS, single
 
     with single(path, "encode time, in encodes at effort 0", "λ·D + R, % of effort 0") as axis:
         axis.set_xscale("log")

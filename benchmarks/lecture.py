@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
-import lecture_plot
-import lecture_text
 import numpy as np
 import torch
-from common import Store, numbers_option, output_option, publish, say, section
+from shared.lecture import figures as lecture_plot
+from shared.lecture import text as lecture_text
+from shared.results import Store, numbers_option, output_option, publish, say, section
 
 from vaecodec.baselines.pca import principal_axes
 from vaecodec.digits import CLASSES, pack, train, weights

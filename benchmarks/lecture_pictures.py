@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import click
-from common import say
+from shared.results import say
 
 GIVEN = (0, 1, 4, 11)
 """Test pictures that lend their style, and between the first two of which there is a way."""

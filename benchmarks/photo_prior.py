@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
-from common import (
+from shared.results import (
     Store,
     images_argument,
     markdown_table,

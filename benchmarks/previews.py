@@ -16,7 +16,7 @@ from unittest import mock
 
 import click
 import numpy as np
-from common import Store, checksum, read_pictures, section
+from shared.results import Store, checksum, read_pictures, section
 
 REDUCTIONS = (2, 4, 8)
 REPEATS = 5

@@ -14,10 +14,19 @@ from pathlib import Path
 
 import click
 import numpy as np
-import rd_curves
-from common import SETTINGS, Store, images_argument, markdown_table, output_option, publish, say, usable_pictures
 from rate_distortion import run
-from rd_tables import percent
+from shared.rates import curves as rd_curves
+from shared.rates.tables import percent
+from shared.results import (
+    SETTINGS,
+    Store,
+    images_argument,
+    markdown_table,
+    output_option,
+    publish,
+    say,
+    usable_pictures,
+)
 
 THIN = 6
 """A slow step is measured on every so-manieth picture."""
@@ -136,7 +145,7 @@ def draw(results: dict[str, list[dict]], path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    from rd_plot import COLOURS
+    from shared.rates.plot import COLOURS
 
     rows = [(n, row) for n, group in results.items() for row in group if "against_published_percent" in row]
     figure, axis = plt.subplots(figsize=(10, 0.42 * len(rows) + 1), dpi=120, layout="constrained")

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import click
 import numpy as np
-import rd_curves
-import rd_plot
-import rd_tables
-from common import (
+from shared.rates import curves as rd_curves
+from shared.rates import plot as rd_plot
+from shared.rates import tables as rd_tables
+from shared.rates.measures import MEASURES, available, rounded
+from shared.results import (
     SETTINGS,
     Store,
     checksum,
@@ -34,7 +35,6 @@ from common import (
     section,
     usable_pictures,
 )
-from measures import MEASURES, available, rounded
 
 COLUMNS = ("bytes", "psnr_db", "ms_ssim", "ssimulacra2", "encode_s", "decode_s", "butteraugli", "cvvdp")
 """Of rows. New ones come last: rows that are stored lack them."""

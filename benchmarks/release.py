@@ -3,9 +3,9 @@
     python benchmarks/release.py weights.safetensors --name light --data photos/ --kodak kodak/
     python benchmarks/release.py weights.safetensors --name light --data photos/ --kodak kodak/ --quick
 
-`--quick` is for previews: held-out check, map of qualities, card. Weights that the check refuses (`judge.py`) go no
-further. `benchmarks/results/release.json` says for every step which model's id it was done for; stopped, the program
-goes on where it was. `--list` names the steps.
+`--quick` is for previews: held-out check, map of qualities, card. Weights that the check refuses (`shared/judge.py`)
+go no further. `benchmarks/results/release.json` says for every step which model's id it was done for; stopped, the
+program goes on where it was. `--list` names the steps.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pathlib import Path
 
 import calibrate
 import click
-import judge
-from common import SETTINGS, Store, data_option, say
-from held_out import calibration_photographs, held_out_parts
+from shared import judge
+from shared.held_out import calibration_photographs, held_out_parts
+from shared.results import SETTINGS, Store, data_option, say
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import SETTINGS, Store, markdown_table, output_option, publish
-from rd_curves import Curve, bd_rate, published_curves
-from rd_tables import percent
+from shared.rates.curves import Curve, bd_rate, published_curves
+from shared.rates.tables import percent
+from shared.results import SETTINGS, Store, markdown_table, output_option, publish
 
 ANCHOR = "VTM 18.0"
 KODAK = Path(__file__).parent / "results" / "kodak.json"
@@ -120,7 +120,7 @@ def draw(runs: dict[str, dict], models: dict[str, dict], path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    from rd_plot import COLOURS, GREY, MARKERS
+    from shared.rates.plot import COLOURS, GREY, MARKERS
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5), dpi=120, layout="constrained")
     for number, (name, (crops, values)) in enumerate(progress(runs).items()):

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import say
 from PIL import Image
+from shared.results import say
 
 CACHES = {"LRU_CACHE_CAPACITY": "32", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32"}
 """Torch and oneDNN keep up to 1024 kernels each, by shape and thread, some ten kB each: with sizes that never come

@@ -24,8 +24,7 @@ from unittest import mock
 
 import click
 import numpy as np
-import speed_report
-from common import (
+from shared.results import (
     SETTINGS,
     Store,
     chosen,
@@ -37,7 +36,8 @@ from common import (
     publish,
     section,
 )
-from speed_report import DECODE, TORCH
+from shared.speed import report as speed_report
+from shared.speed.report import DECODE, TORCH
 
 SIZES_MPX = "0.1,0.4,1,2,5,12,25,50,100"
 ASPECT = 1.5

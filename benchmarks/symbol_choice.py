@@ -13,7 +13,11 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import (
+from inference import measure_of
+from shared.rates.curves import Curve, bd_rate
+from shared.rates.measures import MEASURES
+from shared.rates.tables import percent
+from shared.results import (
     SETTINGS,
     Store,
     data_option,
@@ -26,10 +30,6 @@ from common import (
     publish,
     qualities_option,
 )
-from inference import measure_of
-from measures import MEASURES
-from rd_curves import Curve, bd_rate
-from rd_tables import percent
 
 from vaecodec.format.container import QUALITY_MAX
 
@@ -98,7 +98,7 @@ def report(
 
 def draw(made: dict[str, Curve], by: str, path: Path) -> None:
     """BD-rate against weight."""
-    from rd_plot import COLOURS, single
+    from shared.rates.plot import COLOURS, single
 
     results = {setting: bd_rate(made[NEAREST], curve, by) for setting, curve in made.items()}
     values = {setting: result[0] for setting, result in results.items() if result is not None}

@@ -12,7 +12,7 @@ from unittest import mock
 
 import click
 import numpy as np
-from common import (
+from shared.results import (
     SETTINGS,
     Store,
     images_argument,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import SETTINGS, data_option
+from shared.results import SETTINGS, data_option
 
 from vaecodec.baselines.collection import TWINS
 

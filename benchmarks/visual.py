@@ -15,7 +15,8 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import (
+from shared.equal_size import Made, at_one_size, crop_at
+from shared.results import (
     SETTINGS,
     Store,
     checksum,
@@ -29,7 +30,6 @@ from common import (
     section,
     usable_pictures,
 )
-from equal_size import Made, at_one_size, crop_at
 
 TITLE = "visual"
 

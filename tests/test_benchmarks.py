@@ -22,10 +22,10 @@ pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra ben
 pytest.importorskip("bjontegaard", reason="bjontegaard is not installed (extra bench)")
 pytest.importorskip("pytorch_msssim", reason="pytorch-msssim is not installed (extra bench)")
 
-import common  # noqa: E402
-import measures  # noqa: E402
-import rd_curves  # noqa: E402
-import rd_tables  # noqa: E402
+from shared import results as common  # noqa: E402
+from shared.rates import curves as rd_curves  # noqa: E402
+from shared.rates import measures  # noqa: E402
+from shared.rates import tables as rd_tables  # noqa: E402
 
 from vaecodec.baselines.classic import PillowCodec  # noqa: E402
 from vaecodec.cli.pages.compare_page import page  # noqa: E402
@@ -109,7 +109,7 @@ def test_rate_distortion_goes_on_and_reports(folder, tmp_path, monkeypatch):
     assert "BD-rate against JPEG 4:4:4" in text and "broken.png" in text and "grey.png: greyscale" in text
     with Image.open(target.with_suffix(".png")) as image:
         assert min(image.size) > 500
-    monkeypatch.setattr("rd_plot.draw", lambda *_: None)  # drawing takes most of the time
+    monkeypatch.setattr("shared.rates.plot.draw", lambda *_: None)  # drawing takes most of the time
     (folder / "broken.png").unlink()
     done = len(calls)
     assert run("rate_distortion", *arguments, "JPEG 4:4:4").exit_code == 0
@@ -129,7 +129,7 @@ def test_a_codec_that_fails_is_named_and_the_rest_measured(folder, tmp_path, mon
         return compress(codec, image, quality)
 
     monkeypatch.setattr(PillowCodec, "compress", fail)
-    monkeypatch.setattr("rd_plot.draw", lambda *_: None)
+    monkeypatch.setattr("shared.rates.plot.draw", lambda *_: None)
     result = run(
         "rate_distortion",
         folder,
@@ -155,7 +155,7 @@ def test_unknown_names_are_refused(folder):
 
 def test_a_measure_is_added_to_what_is_stored(good, tmp_path, monkeypatch):
     """And one that is not installed is left out and said, or refused if it was asked for by name."""
-    monkeypatch.setattr("rd_plot.draw", lambda *_: None)
+    monkeypatch.setattr("shared.rates.plot.draw", lambda *_: None)
     target, taken = tmp_path / "rd", []
     arguments = [good, "-o", target, "-m", TINY, "--codecs", "WebP"]
     assert run("rate_distortion", *arguments, "--measures", "ms_ssim").exit_code == 0
@@ -214,7 +214,7 @@ def test_scaled_measures_rise_with_quality(name, noisy):
 def test_the_blur_for_cvvdp_is_a_gaussian():
     """A point becomes a bell, flat pictures stay flat up to their edges."""
     torch = pytest.importorskip("torch")
-    from cvvdp_stills import GaussianBlur
+    from shared.rates.cvvdp_stills import GaussianBlur
 
     blur, point = GaussianBlur(13, 3.0), torch.zeros(1, 2, 31, 31)
     point[..., 15, 15] = 1
@@ -378,7 +378,7 @@ def test_folders_sets_several_processes_against_one(folder, tmp_path, monkeypatc
 
 def test_cold_starts_are_set_against_torch_and_decoding():
     import speed
-    import speed_report
+    from shared.speed import report as speed_report
 
     seconds = speed.cold_starts(TINY, picture(64, 48), repeats=1)
     assert 0 < seconds[speed_report.DECODE] < seconds["vaecodec decompress"]
@@ -462,7 +462,7 @@ def test_symbol_choice_sweeps_weights(tmp_path):
 
 
 def test_held_out_parts_are_apart_and_the_same(tmp_path):
-    import held_out
+    from shared import held_out
 
     large, small = np.arange(1100 * 700 * 3).reshape(700, 1100, 3), np.zeros((300, 280, 3))
     first, second = held_out.parts(large)
@@ -525,13 +525,13 @@ def test_calibrate_writes_a_map_and_goes_on(tmp_path, monkeypatch):
 
 
 def shifts(*percents: float) -> dict:
-    import judge
+    from shared import judge
 
     return {n: judge.Change(p, 0.0, {}) for n, p in zip(judge.JUDGES, percents, strict=True)}
 
 
 def test_weights_that_gain_by_one_measure_alone_are_refused():
-    import judge
+    from shared import judge
 
     assert not judge.refusals("photographs", shifts(-5, -5, -5))
     assert not judge.refusals("photographs", shifts(-5, -5, 3)) and not judge.refusals(
@@ -544,7 +544,7 @@ def test_weights_that_gain_by_one_measure_alone_are_refused():
 
 
 def test_colour_shifts_and_worse_posteriors_are_refused():
-    import judge
+    from shared import judge
 
     shift = np.array([[0.1, -0.2, 0.3], [0.0, 0.0, -0.6], [0.4, 0.4, 0.4]])
     (reason,) = judge.shift_refusals(shift)
@@ -554,7 +554,7 @@ def test_colour_shifts_and_worse_posteriors_are_refused():
 
 
 def test_bits_back_is_set_against_rounding(tmp_path, tiny, tiny_bits_back):
-    import judge
+    from shared import judge
 
     assert judge.bits_back_cost(common.Store(tmp_path / "a.json"), tiny, {}) is None
     store = common.Store(tmp_path / "b.json")
@@ -563,7 +563,7 @@ def test_bits_back_is_set_against_rounding(tmp_path, tiny, tiny_bits_back):
 
 
 def test_mean_colours_of_a_shifting_codec(tmp_path):
-    import judge
+    from shared import judge
 
     class Shifting(Steps):
         def compress(self, image, quality):
@@ -577,7 +577,7 @@ def test_mean_colours_of_a_shifting_codec(tmp_path):
 
 
 def test_change_is_against_the_shipped_weights():
-    import judge
+    from shared import judge
 
     def curve(*factors: float) -> rd_curves.Curve:
         bpp, looks = np.array([0.1, 0.2, 0.4, 0.8, 1.6]), [20.0, 40.0, 60.0, 80.0, 92.0]
@@ -592,7 +592,7 @@ def test_change_is_against_the_shipped_weights():
 
 def test_anchors_stay_what_they_were(monkeypatch):
     """Another version of a library does not measure them again; half a measurement is refused."""
-    import judge
+    from shared import judge
 
     image = {"a": picture(16, 16)}
     pytest.importorskip("pillow_jxl", reason="pillow-jxl-plugin is not installed")
@@ -659,8 +659,8 @@ def test_release_names_programs_that_there_are(tmp_path):
 
 
 def test_release_stops_at_weights_that_are_refused(tmp_path, monkeypatch):
-    import judge
     import release
+    from shared import judge
 
     data = held_out_folder(tmp_path / "data", 1, side=260)
     monkeypatch.setattr(release, "HELD_OUT", tmp_path / "held-out.json")
@@ -898,7 +898,7 @@ def test_visual_writes_a_page_and_a_sheet_and_goes_on(good, tmp_path, monkeypatc
 
 
 def test_crops_lie_where_they_are_put():
-    from equal_size import crop_at
+    from shared.equal_size import crop_at
 
     assert crop_at((100, 200, 3), 50, (0.5, 1.0)) == (slice(50, 100), slice(75, 125))
     assert crop_at((40, 200, 3), 50, (0.0, 0.7)) == (slice(0, 40), slice(0, 50))

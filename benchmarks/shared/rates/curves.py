@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from measures import MEASURES
 
-PUBLISHED = Path(__file__).parent / "published.json"
+from shared.rates.measures import MEASURES
+
+PUBLISHED = Path(__file__).parents[2] / "published.json"
 USEFUL_SSIMULACRA2 = (30.0, 88.0)
 """From what is just good enough for a preview to what nobody tells from the original at a glance."""
 

@@ -14,11 +14,12 @@ from pathlib import Path
 import bits_back
 import click
 import numpy as np
-from common import Store, markdown_table, measure_all, say
-from measures import MEASURES, available
 from rate_distortion import lacking, run
-from rd_curves import Curve, bd_rate, measured_curves, per_image, useful_range
-from rd_tables import percent
+
+from shared.rates.curves import Curve, bd_rate, measured_curves, per_image, useful_range
+from shared.rates.measures import MEASURES, available
+from shared.rates.tables import percent
+from shared.results import Store, markdown_table, measure_all, say
 
 JUDGES = ("ssimulacra2", "butteraugli", "cvvdp")
 MEASURED = ("psnr_db", *JUDGES)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from measures import MEASURES
-from rd_curves import Curve, rate_ratio
+
+from shared.rates.curves import Curve, rate_ratio
+from shared.rates.measures import MEASURES
 
 # Okabe and Ito's colours; with the line styles and markers each curve differs from the others in print too
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
