@@ -1,4 +1,4 @@
-"""The pictures of docs/lecture.md, by the commands that it names.
+"""What do the lecture's models generate? The pictures of docs/lecture.md, by the commands that it names.
 
     python benchmarks/lecture_pictures.py --data mnist/ --fashion fashion/ --runs build/lecture
 

@@ -22,10 +22,11 @@ pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra ben
 pytest.importorskip("bjontegaard", reason="bjontegaard is not installed (extra bench)")
 pytest.importorskip("pytorch_msssim", reason="pytorch-msssim is not installed (extra bench)")
 
-from shared import results as common  # noqa: E402
+from shared import calibration, pictures, results  # noqa: E402
 from shared.rates import curves as rd_curves  # noqa: E402
-from shared.rates import measures  # noqa: E402
+from shared.rates import measures, measuring  # noqa: E402
 from shared.rates import tables as rd_tables  # noqa: E402
+from shared.speed import measuring as speed_measuring  # noqa: E402
 
 from vaecodec.baselines.classic import PillowCodec  # noqa: E402
 from vaecodec.cli.pages.compare_page import page  # noqa: E402
@@ -63,7 +64,7 @@ def test_help(program):
 
 
 def test_what_cannot_be_measured_is_named(folder):
-    read = common.read_pictures((folder,))
+    read = pictures.read_pictures((folder,))
     assert list(read.images) == ["good.png"]
     assert set(read.left_out) == {"grey.png", "one.png", "notes.txt", "alpha.png"}
     assert "greyscale" in read.left_out["grey.png"] and "1x1" in read.left_out["one.png"]
@@ -71,16 +72,14 @@ def test_what_cannot_be_measured_is_named(folder):
 
 
 def test_rate_distortion_goes_on_and_reports(folder, tmp_path, monkeypatch):
-    import rate_distortion
-
     calls = []
-    measure = rate_distortion.measure
+    measure = measuring.measure
 
     def counted(codec, *rest):
         calls.append(codec.name)
         return measure(codec, *rest)
 
-    monkeypatch.setattr(rate_distortion, "measure", counted)
+    monkeypatch.setattr(measuring, "measure", counted)
     target = tmp_path / "out" / "rd"
     arguments = [
         folder,
@@ -333,9 +332,9 @@ def test_speed_runs_and_goes_on(tmp_path):
     Image.fromarray(picture(200, 150)).save(image)
     import speed
 
-    large = speed.resized(picture(50, 40), 0.1)
+    large = pictures.resized(picture(50, 40), 0.1)
     assert large.shape[0] * large.shape[1] == pytest.approx(1e5, rel=0.02)
-    with speed.stages() as seconds:
+    with speed_measuring.stages() as seconds:
         from vaecodec.codec.codec import Codec
 
         codec = Codec(TINY)
@@ -351,7 +350,7 @@ def test_speed_runs_and_goes_on(tmp_path):
         assert result.exit_code == 0, result.output
         row = json.loads(target.with_suffix(".json").read_text())["codecs"]["JPEG 4:4:4"]["runs"]["0.01"]
         assert row["encode_s"] > 0 and row["peak_mb"] > 10
-        starts.setattr(speed, "_in_a_process", lambda *_: pytest.fail("measured again"))
+        starts.setattr(speed, "in_a_process", lambda *_: pytest.fail("measured again"))
         assert run("speed", *arguments).exit_code == 0
     finally:
         starts.undo()
@@ -479,32 +478,28 @@ def test_held_out_parts_are_apart_and_the_same(tmp_path):
 
 
 def test_knots_are_monotone_and_say_what_was_measured():
-    import calibrate
-
     shares = np.linspace(0, 1, 6)
     looks = np.array([12.0, 33.0, 52.0, 68.0, 80.0, 86.5])
-    knots = calibrate.knots_of(shares, looks)
+    knots = calibration.knots_of(shares, looks)
     assert knots[0] == [1, 0] and knots[-1] == [100, 1] and knots[1][0] == 30 and knots[-2][0] == 86
     assert (np.diff(knots, axis=0) > 0).all()
-    assert calibrate.share_of(knots, 52) == pytest.approx(0.4, abs=1e-3)
-    assert calibrate.knots_of(shares, looks + 25)[1][0] == 38  # nothing so low is reached
+    assert calibration.share_of(knots, 52) == pytest.approx(0.4, abs=1e-3)
+    assert calibration.knots_of(shares, looks + 25)[1][0] == 38  # nothing so low is reached
     with pytest.raises(ValueError, match="does not rise"):
-        calibrate.knots_of(shares, looks[::-1])
+        calibration.knots_of(shares, looks[::-1])
     with pytest.raises(ValueError, match="only"):
-        calibrate.knots_of(shares, looks - 70)
+        calibration.knots_of(shares, looks - 70)
 
 
 def test_the_map_is_checked_on_other_pictures():
-    import calibrate
-
     shares, base = np.linspace(0, 1, 6), np.array([12.0, 33.0, 52.0, 68.0, 80.0, 92.0])
     looks = np.array([base + offset for offset in (-2, 2, -2, 2)])
     names = ["a 0", "b 0", "c 0", "d 0"]
-    for row in calibrate.check(shares, looks, names):
+    for row in calibration.check(shares, looks, names):
         assert row["spread"] == pytest.approx(np.std([-2, 2, -2, 2], ddof=1), abs=0.05)
         assert row["standard_error"] == pytest.approx(row["spread"] / 2)
         assert sorted(row["errors"]) == pytest.approx([-4, 4], abs=1)
-    rows = calibrate.check(shares, np.array([base] * 4), names)
+    rows = calibration.check(shares, np.array([base] * 4), names)
     assert [row["quality"] for row in rows] == [30, 40, 50, 60, 70, 80, 90]
     assert max(abs(error) for row in rows for error in row["errors"]) < 0.1
 
@@ -512,15 +507,13 @@ def test_the_map_is_checked_on_other_pictures():
 def test_calibrate_writes_a_map_and_goes_on(tmp_path, monkeypatch):
     data = held_out_folder(tmp_path / "data", 3, side=260)
     arguments = ("--data", data, "-o", tmp_path / "map", "-m", TINY, "-e", 0, "--shares", "0,0.3,0.6,0.8,1")
-    import calibrate
-
-    monkeypatch.setattr(calibrate, "LOWEST", -100)
+    monkeypatch.setattr(calibration, "LOWEST", -100)
     result = run("calibrate", *arguments)
     assert result.exit_code == 0, result.output
     stored = json.loads((tmp_path / "map.json").read_text())["quality_map"]
     assert stored["parts"] == 3 and stored["model_id"] == read_model_info(TINY).model_id.hex()
     assert stored["knots"][-1] == [100, 1] and (tmp_path / "map.png").exists()
-    monkeypatch.setattr(calibrate, "measure", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(calibration, "measure", lambda *_: pytest.fail("measured again"))
     assert run("calibrate", *arguments).exit_code == 0
 
 
@@ -556,8 +549,8 @@ def test_colour_shifts_and_worse_posteriors_are_refused():
 def test_bits_back_is_set_against_rounding(tmp_path, tiny, tiny_bits_back):
     from shared import judge
 
-    assert judge.bits_back_cost(common.Store(tmp_path / "a.json"), tiny, {}) is None
-    store = common.Store(tmp_path / "b.json")
+    assert judge.bits_back_cost(results.Store(tmp_path / "a.json"), tiny, {}) is None
+    store = results.Store(tmp_path / "b.json")
     cost = judge.bits_back_cost(store, tiny_bits_back, {"a": picture(128, 160)})
     assert -20 < cost < 50 and judge.bits_back_cost(store, tiny_bits_back, {"a": picture(128, 160)}) == cost
 
@@ -572,7 +565,7 @@ def test_mean_colours_of_a_shifting_codec(tmp_path):
         def decompress(self, data):
             return np.frombuffer(data, np.uint8).reshape(30, 40, 3) + np.array([0, 1, 2], np.uint8)
 
-    shift = judge.colour_shift(common.Store(tmp_path / "c.json"), Shifting(), {"a": picture(40, 30) // 2})
+    shift = judge.colour_shift(results.Store(tmp_path / "c.json"), Shifting(), {"a": picture(40, 30) // 2})
     assert shift == pytest.approx(np.array([[0, 1, 2]] * len(judge.SHIFT_QUALITIES)))
 
 
@@ -596,8 +589,8 @@ def test_anchors_stay_what_they_were(monkeypatch):
 
     image = {"a": picture(16, 16)}
     pytest.importorskip("pillow_jxl", reason="pillow-jxl-plugin is not installed")
-    row = [1.0] * len(json.loads(json.dumps(__import__("rate_distortion").COLUMNS)))
-    store = common.Store(Path("nowhere.json"))
+    row = [1.0] * len(json.loads(json.dumps(measuring.COLUMNS)))
+    store = results.Store(Path("nowhere.json"))
     codecs = judge.anchors(store, image)
     part = lambda codec: {"version": "old", "points": {f"{q:g}": {"a": row} for q in codec.qualities}}
     store.data["codecs"] = {codec.name: part(codec) for codec in codecs}
