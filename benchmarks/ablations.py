@@ -1,4 +1,4 @@
-"""What the parts of the codec are worth: parts of the rate, exact against float prior, no prior, bf16 synthesis.
+"""What are the codec's parts worth? Parts of the rate, exact against float prior, no prior, bf16 synthesis.
 
     python benchmarks/ablations.py kodak/ -o benchmarks/results/ablations
 
@@ -13,18 +13,10 @@ from unittest import mock
 
 import click
 import numpy as np
-from common import (
-    SETTINGS,
-    Store,
-    images_argument,
-    measure_all,
-    model_option,
-    output_option,
-    publish,
-    qualities_option,
-    say,
-    usable_pictures,
-)
+from shared.drawing import COLOURS
+from shared.options import SETTINGS, images_argument, model_option, output_option, qualities_option
+from shared.pictures import usable_pictures
+from shared.results import Store, measure_all, publish, say
 
 GROUPS = ("header", "z", "y0", "y1", "y2", "y3")
 
@@ -172,7 +164,6 @@ def draw(means: dict[str, dict], path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    from rd_plot import COLOURS
 
     figure, axis = plt.subplots(figsize=(9, 5), dpi=120, layout="constrained")
     places, bottom = np.arange(len(means)), np.zeros(len(means))

@@ -1,4 +1,4 @@
-"""What bits-back coding of the hyperlatents saves or costs: every bit accounted for, against rounded hyperlatents.
+"""What does bits-back coding of the hyperlatents bring? Every bit accounted for, against rounded hyperlatents.
 
     python benchmarks/bits_back.py kodak/ -o benchmarks/results/bits-back
     python benchmarks/bits_back.py kodak/ --crop 128 -o benchmarks/results/bits-back-128
@@ -14,73 +14,14 @@ is what a batch takes. Stopped, the program goes on where it was.
 from __future__ import annotations
 
 from pathlib import Path
-from unittest import mock
 
 import click
 import numpy as np
-from common import (
-    SETTINGS,
-    Store,
-    images_argument,
-    markdown_table,
-    measure_all,
-    model_option,
-    output_option,
-    publish,
-    qualities_option,
-    usable_pictures,
-)
-
-
-def measure(codec, rgb: np.ndarray, quality: float) -> dict[str, float | None]:
-    """Sizes in bytes and parts in bits of one picture; `None`s where bits-back is not possible."""
-    from vaecodec.coding.latents import group
-    from vaecodec.format import container
-    from vaecodec.format.ans import Stack
-    from vaecodec.format.container import BITS_BACK, ROUNDED
-    from vaecodec.format.tables import FRACTIONS
-    from vaecodec.pictures import metrics
-
-    accounts = []
-    encode = codec.bits_back.encode
-
-    def encode_twice(*args, **kwargs):
-        accounts.append(encode(*args, **kwargs))
-        with mock.patch.object(Stack, "whiten", lambda stack: None):
-            accounts.append(encode(*args, **kwargs))
-        return accounts[0]
-
-    codec.bits_back.encode = encode_twice
-    try:
-        code = codec.stored.qualities.code(quality)
-        rounded = codec.encode(rgb, code, effort=0, coding=ROUNDED)
-        codec.encode(rgb, code, effort=0, coding=BITS_BACK)
-    finally:
-        del codec.bits_back.encode
-    z = codec.prior.at(code).z
-    symbols, numbers = group(rounded.z - z.offset / FRACTIONS, z.numbers)
-    row = {
-        "pixels": rgb.shape[0] * rgb.shape[1],
-        "rounded_bytes": container.HEADER_BYTES + len(rounded.payload),
-        "rounded_z_bits": float(codec.stored.tables.bits(symbols.astype(np.int64), numbers).sum()),
-        "bits_back_bytes": None,
-        "not_whitened_surplus_bits": accounts[1] and accounts[1][1].net - accounts[1][1].kl,
-    }
-    if accounts[0]:
-        latents, account = accounts[0]
-        row |= {
-            "bits_back_bytes": container.HEADER_BYTES + len(latents.payload),
-            "sampled_rows": account.rows[0],
-            "rows": account.rows[1],
-            "pushed_bits": account.pushed,
-            "returned_bits": account.returned,
-            "expected_bits": account.log2_q - account.log2_p,
-            "kl_bits": account.kl,
-            "not_covered_bits": account.rounded_z,
-            "rounded_psnr_db": metrics.psnr_db(rgb, codec.synthesize(rounded)),
-            "bits_back_psnr_db": metrics.psnr_db(rgb, codec.synthesize(latents)),
-        }
-    return row
+from shared.drawing import COLOURS, single
+from shared.hyperlatents import measure
+from shared.options import SETTINGS, images_argument, model_option, output_option, qualities_option
+from shared.pictures import usable_pictures
+from shared.results import Store, markdown_table, measure_all, publish
 
 
 def report(rows: dict[str, dict[str, dict]], count: int) -> str:
@@ -147,8 +88,6 @@ def _mean_and_error(values: list[float]) -> str:
 
 def plot(rows: dict[str, dict[str, dict]], path: Path) -> None:
     """Change of the file's size against its rate, a dot a picture, with mean and standard deviation a quality."""
-    from rd_plot import COLOURS, single
-
     with single(path, "file with rounded z, bits per pixel", "bits-back against rounded z, % of the file") as axis:
         for number, (quality, by_image) in enumerate(rows.items()):
             possible = [row for row in by_image.values() if row["bits_back_bytes"]]

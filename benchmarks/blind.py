@@ -1,4 +1,4 @@
-"""Pairs for a reader who does not know which codec is which: the same bytes, the same crop, in random order.
+"""Which of two does a reader take who does not know them? The same bytes, the same crop, in random order.
 
     python benchmarks/blind.py kodak/ -o build/blind --key build/blind-key.json
     python benchmarks/blind.py kodak/ -o build/blind --key build/blind-key.json --answers answers.txt
@@ -19,21 +19,11 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import (
-    SETTINGS,
-    Store,
-    checksum,
-    chosen,
-    collect_codecs,
-    images_argument,
-    markdown_table,
-    model_option,
-    numbers_option,
-    say,
-    section,
-    usable_pictures,
-)
-from equal_size import FAIR_SHARE, Made, at_one_size, crop_at
+from shared.codecs import chosen, collect_codecs
+from shared.equal_size import FAIR_SHARE, Made, at_one_size, crop_at
+from shared.options import SETTINGS, images_argument, model_option, numbers_option
+from shared.pictures import usable_pictures
+from shared.results import Store, checksum, markdown_table, say, section
 
 OURS = "vaecodec"
 SIDES = ("A", "B")

@@ -1,4 +1,4 @@
-"""Brings a model's card up to date: what can be read from its weights, and its figures on Kodak.
+"""What is a model, and how good? Its card is brought up to date: what its weights say, and its figures on Kodak.
 
     vaecodec evaluate kodak/ -m light --json benchmarks/results/kodak-evaluate.json -f
     python benchmarks/card.py light benchmarks/results/kodak-evaluate.json --kodak benchmarks/results/kodak.json
@@ -13,12 +13,13 @@ import re
 from pathlib import Path
 
 import click
-from common import SETTINGS, markdown_table
-from measures import MEASURES
-from rd_curves import USEFUL_SSIMULACRA2, Curve, bd_rate, useful_range
-from rd_tables import models, percent
+from shared.options import SETTINGS
+from shared.places import PRETRAINED
+from shared.rates.curves import USEFUL_SSIMULACRA2, Curve, bd_rate, useful_range
+from shared.rates.measures import MEASURES
+from shared.rates.tables import models, percent
+from shared.results import markdown_table
 
-FOLDER = Path(__file__).parent.parent / "pretrained"
 ANCHOR = "AVIF"
 TABLE_HEAD = ["quality", "bpp", "PSNR, dB", "MS-SSIM", "SSIMULACRA2"]
 OLD_TABLE = re.compile(r"\| quality \| bpp \|.*?\n(?=\n|\Z)", re.DOTALL)
@@ -76,7 +77,7 @@ def figures(means: dict[str, list[float]]) -> str:
 @click.argument("name")
 @click.argument("evaluated", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--kodak", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Of rate_distortion.py.")
-@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=FOLDER, help="Where cards lie.")
+@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=PRETRAINED, help="Where cards lie.")
 def main(name: str, evaluated: Path, kodak: Path | None, folder: Path) -> None:
     """Write the card of the model NAME, with what `vaecodec evaluate` measured of it, EVALUATED."""
     from vaecodec.networks.weights import load_model

@@ -1,4 +1,4 @@
-"""The checksum of the symbols that one and the same files decode to, however they are decoded.
+"""Are symbols the same, however they are decoded? The checksum of those that one and the same files decode to.
 
     python benchmarks/exactness.py -o benchmarks/results/exactness
 
@@ -21,11 +21,10 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import say
 from PIL import Image
+from shared.places import PHOTO, ROOT
+from shared.results import say
 
-ROOT = Path(__file__).parents[1]
-PHOTO = ROOT / "docs" / "photo" / "coffee.png"
 HEIGHT, WIDTH = 208, 240
 """Odd numbers of latents, and enough of them for oneDNN, which leaves small tensors to others."""
 CORNERS = 4

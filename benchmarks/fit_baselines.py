@@ -1,7 +1,9 @@
-"""Fits the baselines that need no training to pictures: PCA codecs, and tables for our latents without the prior.
+"""What is the model worth, and what its prior? Baselines without training: PCA, and tables for our latents alone.
 
-python benchmarks/fit_baselines.py pca --data photos/
-python benchmarks/fit_baselines.py factorised --data photos/ -m light-psnr
+    python benchmarks/fit_baselines.py pca --data photos/
+    python benchmarks/fit_baselines.py factorised --data photos/ -m light-psnr
+
+They are fitted to pictures in minutes, and lie where `rate_distortion.py` finds them.
 """
 
 from __future__ import annotations
@@ -11,15 +13,15 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import SETTINGS, data_option, model_option
+from shared.options import SETTINGS, data_option, model_option
+from shared.places import BASELINES
 
-DEFAULT_FOLDER = Path(__file__).parent.parent / "pretrained" / "baselines"
 _FOLDER = click.option(
     "-o",
     "--output-dir",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
-    default=DEFAULT_FOLDER,
+    default=BASELINES,
     help="Where the files go; pretrained/baselines by default.",
 )
 

@@ -1,4 +1,4 @@
-"""What several processes gain on a folder: `vaecodec compress -r -j N` against one process with one thread.
+"""What do several processes gain on a folder? `vaecodec compress -r -j N` against one process with one thread.
 
     python benchmarks/folders.py photos/ -j 2 -o benchmarks/results/folders
 
@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 
 import click
-from common import SETTINGS, Store, markdown_table, model_option, output_option, publish, section
+from shared.options import SETTINGS, model_option, output_option
+from shared.results import Store, markdown_table, publish, section
 
 
 def timed(folder: Path, processes: int, model: str | None) -> tuple[float, float]:

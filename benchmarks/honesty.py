@@ -13,19 +13,10 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import (
-    SETTINGS,
-    Store,
-    images_argument,
-    markdown_table,
-    measure_all,
-    model_option,
-    output_option,
-    publish,
-    qualities_option,
-    say,
-    usable_pictures,
-)
+from shared.drawing import COLOURS, MARKERS, single
+from shared.options import SETTINGS, images_argument, model_option, output_option, qualities_option
+from shared.pictures import usable_pictures
+from shared.results import Store, markdown_table, measure_all, publish, say
 
 SHARE, BYTES = 0.01, 50
 
@@ -89,8 +80,6 @@ def report(rows: dict[str, dict[str, dict]]) -> str:
 
 def draw(rows: dict[str, dict[str, dict]], path: Path) -> None:
     """Bytes beyond the bound against the bound, with the allowance."""
-    from rd_plot import COLOURS, MARKERS, single
-
     with single(path, "the bound's rate, bytes", "file − bound, bytes") as axis:
         largest = 0.0
         for number, (quality, by_image) in enumerate(rows.items()):

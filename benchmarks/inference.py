@@ -1,4 +1,4 @@
-"""What more inference for the picture at hand brings: the bound and its two parts, by encode time, at each effort.
+"""What does more inference for the picture at hand bring? The bound and its two parts, by encode time and effort.
 
     python benchmarks/inference.py kodak/ --every 4 -o benchmarks/results/inference
     python benchmarks/inference.py kodak/ --efforts 0,1,2 -o benchmarks/results/inference-fast
@@ -14,24 +14,11 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import (
-    SETTINGS,
-    Store,
-    images_argument,
-    markdown_table,
-    measure_all,
-    model_option,
-    numbers_option,
-    output_option,
-    publish,
-    qualities_option,
-    usable_pictures,
-)
-
-
-def measure_of(codec) -> str:
-    """The measure that belongs to what a model is trained for."""
-    return "psnr_db" if codec.model.config.distortion == "mse" else "ssimulacra2"
+from shared.codecs import measure_of
+from shared.drawing import COLOURS, MARKERS, single
+from shared.options import SETTINGS, images_argument, model_option, numbers_option, output_option, qualities_option
+from shared.pictures import usable_pictures
+from shared.results import Store, markdown_table, measure_all, publish
 
 
 def measure(codec, rgb: np.ndarray, quality: float, effort: int) -> dict[str, float]:
@@ -170,8 +157,6 @@ def in_words(codec) -> list[str]:
 
 def draw(rows: Rows, path: Path) -> None:
     """λ·D + R against encode time, at each quality, in per cent of effort 0."""
-    from rd_plot import COLOURS, MARKERS, single
-
     with single(path, "encode time, in encodes at effort 0", "λ·D + R, % of effort 0") as axis:
         axis.set_xscale("log")
         times = [units(rows, effort) for effort in rows]

@@ -1,4 +1,4 @@
-"""The pictures of docs/lecture.md, by the commands that it names.
+"""What do the lecture's models generate? The pictures of docs/lecture.md, by the commands that it names.
 
     python benchmarks/lecture_pictures.py --data mnist/ --fashion fashion/ --runs build/lecture
 
@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import click
-from common import say
+from shared.results import say
 
 GIVEN = (0, 1, 4, 11)
 """Test pictures that lend their style, and between the first two of which there is a way."""

@@ -1,4 +1,4 @@
-"""One picture: SSIMULACRA2 against bits per pixel, of our default and of what people would use instead.
+"""How good does each codec look at each rate? SSIMULACRA2 of our default, and of what people would use instead.
 
     python benchmarks/looks_plot.py benchmarks/results/kodak.json -o benchmarks/results/looks.png
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import SETTINGS
-from rd_curves import Curve
-from rd_plot import COLOURS
+from shared.drawing import COLOURS, label_ends
+from shared.options import SETTINGS
+from shared.rates.curves import Curve
 
 SHOWN = {"vaecodec": "vaecodec", "AVIF": "AVIF", "JPEG XL": "JPEG XL", "WebP": "WebP", "JPEG 4:2:0": "JPEG"}
 """Curves, and what they are called here; the first stands out."""
@@ -38,7 +38,6 @@ def draw(curves: dict[str, Curve], path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    from rd_plot import label_ends
 
     figure, axis = plt.subplots(figsize=(8, 5), dpi=130)
     figure.subplots_adjust(left=0.09, right=0.84, top=0.97, bottom=0.12)

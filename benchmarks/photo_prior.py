@@ -1,4 +1,4 @@
-"""The photo codec's bound on held-out photographs, in bits per pixel of 8-bit RGB: how good a generative model it is.
+"""How good a model of photographs is it? The bound on held-out ones, in bits per pixel of 8-bit RGB.
 
     python benchmarks/photo_prior.py photos/ -o benchmarks/results/photo_prior
 
@@ -14,17 +14,9 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
-from common import (
-    Store,
-    images_argument,
-    markdown_table,
-    measure_all,
-    model_option,
-    output_option,
-    publish,
-    qualities_option,
-    usable_pictures,
-)
+from shared.options import images_argument, model_option, output_option, qualities_option
+from shared.pictures import usable_pictures
+from shared.results import Store, markdown_table, measure_all, publish
 
 
 def observation_variance(lmbda: float) -> float:

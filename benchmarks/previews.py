@@ -1,10 +1,11 @@
-"""What a preview costs and how good it is: `decompress(scale=…)` against decoding and averaging squares of pixels.
+"""What does a preview cost, and how good is it? Against decoding the whole and averaging squares of pixels.
 
     python benchmarks/previews.py kodak/ -o benchmarks/results/previews
 
 Three ways to a picture 2, 4 or 8 times smaller: the whole picture, then the average (what a preview should be); the
-preview, whose last layers are averaged instead (what the codec does); and the linear path alone, averaged likewise
-(what it could do in less time). Times are of the processor, as ratios to decoding the whole picture.
+preview, `decompress(scale=…)`, whose last layers are averaged instead (what the codec does); and the linear path
+alone, averaged likewise (what it could do in less time). Times are of the processor, as ratios to decoding the whole
+picture.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from unittest import mock
 
 import click
 import numpy as np
-from common import Store, checksum, read_pictures, section
+from shared.pictures import read_pictures
+from shared.results import Store, checksum, section
 
 REDUCTIONS = (2, 4, 8)
 REPEATS = 5

@@ -14,10 +14,13 @@ from pathlib import Path
 
 import click
 import numpy as np
-import rd_curves
-from common import SETTINGS, Store, images_argument, markdown_table, output_option, publish, say, usable_pictures
-from rate_distortion import run
-from rd_tables import percent
+from shared.drawing import COLOURS
+from shared.options import SETTINGS, images_argument, output_option
+from shared.pictures import usable_pictures
+from shared.rates.curves import bd_rate, measured_curves, published_curves
+from shared.rates.measuring import run
+from shared.rates.tables import percent
+from shared.results import Store, markdown_table, publish, say
 
 THIN = 6
 """A slow step is measured on every so-manieth picture."""
@@ -73,19 +76,19 @@ def ladders() -> dict[str, list[Step]]:
 
 def compare(store: Store, images: list[str]) -> dict[str, list[dict]]:
     """For each published curve and step: BD-rates against the curve and against the ladder's first step."""
-    published = {name: curve for name, (_, curve) in rd_curves.published_curves()[1].items()}
+    published = {name: curve for name, (_, curve) in published_curves()[1].items()}
     results = {}
     for name, steps in ladders().items():
         first, rows = steps[0].codec, []
         for step in steps:
             used = images[::THIN] if step.slow else images
             same = replace(first, qualities=step.codec.qualities) if step.slow else first
-            curves = rd_curves.measured_curves(store.data, [same, step.codec], used)
-            against_first = rd_curves.bd_rate(curves[first.name], curves[step.codec.name], "psnr_db")
+            curves = measured_curves(store.data, [same, step.codec], used)
+            against_first = bd_rate(curves[first.name], curves[step.codec.name], "psnr_db")
             row = {"step": step.what, "settings": step.codec.settings, "pictures": len(used)}
             row["against_first_percent"] = against_first and round(against_first[0], 3)
             if not step.slow:
-                direct = rd_curves.bd_rate(published[name], curves[step.codec.name], "psnr_db")
+                direct = bd_rate(published[name], curves[step.codec.name], "psnr_db")
                 row["against_published_percent"] = direct and round(direct[0], 3)
                 row["range_db"] = direct and [round(value, 3) for value in direct[1:]]
             elif against_first and rows[0]["against_published_percent"] is not None:
@@ -99,10 +102,8 @@ def compare(store: Store, images: list[str]) -> dict[str, list[dict]]:
 
 def same_settings(store: Store) -> tuple[float, float] | None:
     """Pillow's plain JPEG and the published points, quality by quality: largest difference in rate, %, and mean, dB."""
-    published = rd_curves.published_curves()[1]["JPEG"][1]
-    curve = rd_curves.measured_curves(store.data, [ladders()["JPEG"][0].codec], list(store.data["images"]))[
-        "JPEG plain"
-    ]
+    published = published_curves()[1]["JPEG"][1]
+    curve = measured_curves(store.data, [ladders()["JPEG"][0].codec], list(store.data["images"]))["JPEG plain"]
     if len(curve.bpp) != len(published.bpp):
         return None
     rates = np.abs(np.array(curve.bpp) / np.array(published.bpp) - 1)
@@ -136,7 +137,6 @@ def draw(results: dict[str, list[dict]], path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    from rd_plot import COLOURS
 
     rows = [(n, row) for n, group in results.items() for row in group if "against_published_percent" in row]
     figure, axis = plt.subplots(figsize=(10, 0.42 * len(rows) + 1), dpi=120, layout="constrained")

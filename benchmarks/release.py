@@ -1,11 +1,11 @@
-"""From weights to everything that hangs on them: are they fit to be shipped, and then every result, made anew.
+"""Are weights fit to be shipped, and what hangs on them? They are checked, and then every result is made anew.
 
     python benchmarks/release.py weights.safetensors --name light --data photos/ --kodak kodak/
     python benchmarks/release.py weights.safetensors --name light --data photos/ --kodak kodak/ --quick
 
-`--quick` is for previews: held-out check, map of qualities, card. Weights that the check refuses (`judge.py`) go no
-further. `benchmarks/results/release.json` says for every step which model's id it was done for; stopped, the program
-goes on where it was. `--list` names the steps.
+`--quick` is for previews: held-out check, map of qualities, card. Weights that the check refuses (`shared/judge.py`)
+go no further. `benchmarks/results/release.json` says for every step which model's id it was done for; stopped, the
+program goes on where it was. `--list` names the steps.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import calibrate
 import click
-import judge
-from common import SETTINGS, Store, data_option, say
-from held_out import calibration_photographs, held_out_parts
+from shared import calibration, judge
+from shared.held_out import calibration_photographs, held_out_parts
+from shared.options import SETTINGS, data_option, effort_option
+from shared.places import BASELINES, PRETRAINED, RESULTS, ROOT
+from shared.results import Store, say
 
-ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
 HELD_OUT = RESULTS / "held-out.json"
 """AVIF, JPEG XL and every model that was ever judged, on the same pictures; to be committed."""
 
@@ -58,7 +57,7 @@ class Release:
     @property
     def installed(self) -> Path:
         """Where the weights are shipped from."""
-        return ROOT / "pretrained" / f"{self.name}.safetensors"
+        return PRETRAINED / f"{self.name}.safetensors"
 
     def result(self, name: str) -> Path:
         """A committed result, without suffix; those of the default model have no name of a model in theirs."""
@@ -122,11 +121,11 @@ def quality_map(release: Release) -> None:
     from vaecodec.codec.codec import Codec
 
     store = Store(release.folder / "quality-map.json")
-    shares = calibrate.SHARES.split(",")
+    shares = calibration.SHARES.split(",")
     photographs = calibration_photographs(release.data)
-    result = calibrate.calibrate(store, Codec(release.weights), photographs, shares, release.effort)
+    result = calibration.calibrate(store, Codec(release.weights), photographs, shares, release.effort)
     store.save(now=True)
-    click.echo(calibrate.report(result))
+    click.echo(calibration.report(result))
 
 
 def install(release: Release) -> None:
@@ -138,7 +137,7 @@ def install(release: Release) -> None:
             shutil.copyfile(release.weights, release.installed)
         return
     result = Store(release.folder / "quality-map.json").data["quality_map"]
-    write_quality_map(release.weights, release.installed, calibrate.scale_of(result))
+    write_quality_map(release.weights, release.installed, calibration.scale_of(result))
     release.installed.chmod(0o644)  # safetensors writes for the owner only
 
 
@@ -157,10 +156,10 @@ def steps(release: Release) -> list[Step]:
         command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), *arguments, *given]
         return Step(title, command, made, quick)
 
-    evaluated, card = out("kodak-evaluate").with_suffix(".json"), ROOT / "pretrained" / f"{release.name}.md"
+    evaluated, card = out("kodak-evaluate").with_suffix(".json"), PRETRAINED / f"{release.name}.md"
     evaluate = [sys.executable, "-m", "vaecodec", "evaluate", kodak, *model, "--json", str(evaluated), "-f"]
     curves = RESULTS / "kodak.json"
-    factorised = ROOT / "pretrained" / "baselines" / f"factorised-{release.model_id}.safetensors"
+    factorised = BASELINES / f"factorised-{release.model_id}.safetensors"
     return [
         Step("held-out check", held_out_check, release.folder / "held-out.md", quick=True),
         Step("posterior check", posterior_check, release.folder / "bits-back-candidate.json"),
@@ -207,7 +206,7 @@ def run_step(step: Step, release: Release, done: Store) -> None:
 @click.option("--against", help="Model that they have to be better than; the shipped one of that name by default.")
 @data_option
 @click.option("--kodak", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
-@calibrate.effort_option
+@effort_option
 @click.option("--quick", is_flag=True, help="Only what a preview needs.")
 @click.option("--list", "only_list", is_flag=True, help="Name the steps, and do none.")
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=ROOT / "build" / "release")

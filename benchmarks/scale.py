@@ -1,4 +1,4 @@
-"""What very many photographs cost: bytes and core-hours, ours against JPEG XL's and AVIF's.
+"""What do very many photographs cost? Bytes and core-hours, ours against JPEG XL's and AVIF's.
 
     python benchmarks/scale.py docs/photo/coffee.png -o benchmarks/results/scale
 
@@ -18,9 +18,9 @@ from pathlib import Path
 
 import click
 import numpy as np
-from speed import resized
+from shared.pictures import resized
+from shared.places import RESULTS
 
-RESULTS = Path(__file__).parent / "results"
 CODECS = ("JPEG XL", "AVIF", "vaecodec")
 REPEATS = 3
 

@@ -1,4 +1,4 @@
-"""What more training and more arithmetic buy: the objective against crops seen, BD-rate against the decoder's MACs.
+"""What do more training and more arithmetic buy? The objective by crops seen, BD-rate by the decoder's MACs.
 
     python benchmarks/scaling.py -o benchmarks/results/scaling
     python benchmarks/scaling.py -o benchmarks/results/scaling --run "light, 4th" runs/d/log.jsonl --after "light, 3rd"
@@ -16,12 +16,15 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import SETTINGS, Store, markdown_table, output_option, publish
-from rd_curves import Curve, bd_rate, published_curves
-from rd_tables import percent
+from shared.drawing import COLOURS, GREY, MARKERS
+from shared.options import SETTINGS, output_option
+from shared.places import RESULTS
+from shared.rates.curves import Curve, bd_rate, published_curves
+from shared.rates.tables import percent
+from shared.results import Store, markdown_table, publish
 
 ANCHOR = "VTM 18.0"
-KODAK = Path(__file__).parent / "results" / "kodak.json"
+KODAK = RESULTS / "kodak.json"
 PUBLISHED_KMAC = {
     "Cool-Chic 5": 2.0,
     "EVC-S": 69.5,
@@ -120,7 +123,6 @@ def draw(runs: dict[str, dict], models: dict[str, dict], path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    from rd_plot import COLOURS, GREY, MARKERS
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5), dpi=120, layout="constrained")
     for number, (name, (crops, values)) in enumerate(progress(runs).items()):

@@ -1,4 +1,4 @@
-"""Random pictures there and back for as long as one likes, in several threads: is each what it was, does memory grow?
+"""Does it hold out, and keep its memory? Random pictures there and back for as long as one likes, in several threads.
 
     python benchmarks/soak.py --minutes 60 --json benchmarks/results/soak.json
 
@@ -21,13 +21,13 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import say
 from PIL import Image
+from shared.places import PHOTO
+from shared.results import say
 
 CACHES = {"LRU_CACHE_CAPACITY": "32", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32"}
 """Torch and oneDNN keep up to 1024 kernels each, by shape and thread, some ten kB each: with sizes that never come
 twice that is growth for hours, and hides any other. A service of such pictures would set these too."""
-PHOTO = Path(__file__).parents[1] / "docs" / "photo" / "coffee.png"
 ROUND = 48
 """Pictures between two looks at the memory, which is looked at while nothing is under way."""
 WARM_UP_SHARE = 0.2

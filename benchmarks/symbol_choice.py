@@ -13,23 +13,14 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import (
-    SETTINGS,
-    Store,
-    data_option,
-    held_out_crops,
-    markdown_table,
-    measure_all,
-    model_option,
-    numbers_option,
-    output_option,
-    publish,
-    qualities_option,
-)
-from inference import measure_of
-from measures import MEASURES
-from rd_curves import Curve, bd_rate
-from rd_tables import percent
+from shared.codecs import measure_of
+from shared.drawing import COLOURS, single
+from shared.held_out import held_out_crops
+from shared.options import SETTINGS, data_option, model_option, numbers_option, output_option, qualities_option
+from shared.rates.curves import Curve, bd_rate
+from shared.rates.measures import MEASURES
+from shared.rates.tables import percent
+from shared.results import Store, markdown_table, measure_all, publish
 
 from vaecodec.format.container import QUALITY_MAX
 
@@ -98,8 +89,6 @@ def report(
 
 def draw(made: dict[str, Curve], by: str, path: Path) -> None:
     """BD-rate against weight."""
-    from rd_plot import COLOURS, single
-
     results = {setting: bd_rate(made[NEAREST], curve, by) for setting, curve in made.items()}
     values = {setting: result[0] for setting, result in results.items() if result is not None}
     constant = sorted((float(s), v) for s, v in values.items() if not s.startswith((NEAREST, SHIPPED)))

@@ -12,18 +12,9 @@ from unittest import mock
 
 import click
 import numpy as np
-from common import (
-    SETTINGS,
-    Store,
-    images_argument,
-    markdown_table,
-    measure_all,
-    model_option,
-    numbers_option,
-    output_option,
-    publish,
-    usable_pictures,
-)
+from shared.options import SETTINGS, images_argument, model_option, numbers_option, output_option
+from shared.pictures import usable_pictures
+from shared.results import Store, markdown_table, measure_all, publish
 
 
 def measure(codec, rgb: np.ndarray, kind: str, goal: float, effort: int) -> dict:

@@ -1,8 +1,9 @@
-"""Trains the plain autoencoder and its twin, a VAE with a factorised prior, and makes codecs of them.
+"""What is the KL term worth by itself? Trains a plain autoencoder and its twin, a VAE, and makes codecs of them.
 
     python benchmarks/train_autoencoder.py --data photos/ --resume runs/pair
 
-The same networks from the same start on the same crops; only the loss differs. Stopped, it goes on where it was.
+The same networks from the same start on the same crops; only the loss differs. The twin's prior is factorised. Stopped,
+it goes on where it was.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import SETTINGS, data_option
+from shared.options import SETTINGS, data_option
+from shared.places import BASELINES
 
 from vaecodec.baselines.collection import TWINS
 
-DEFAULT_FOLDER = Path(__file__).parent.parent / "pretrained" / "baselines"
 TABLE_CROPS, TEST_CROPS, CROP = 300, 24, 256
 
 
@@ -34,7 +35,7 @@ TABLE_CROPS, TEST_CROPS, CROP = 300, 24, 256
     "--output-dir",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
-    default=DEFAULT_FOLDER,
+    default=BASELINES,
     help="Where the codecs go; pretrained/baselines by default.",
 )
 @click.option("--crops", default=100_000, show_default=True, type=click.IntRange(min=1), help="Crops for each twin.")

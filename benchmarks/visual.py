@@ -1,4 +1,4 @@
-"""What a file size looks like: pictures through every codec at the same number of bytes, on one page.
+"""What does a file size look like? Pictures through every codec at the same number of bytes, on one page.
 
     python benchmarks/visual.py photo.png --bpp 0.25 -o results/
     python benchmarks/visual.py kodak/ --bpp 0.15,0.4 --codecs "vaecodec,AVIF,JPEG XL" --crop 384 -o results/
@@ -15,21 +15,11 @@ from pathlib import Path
 
 import click
 import numpy as np
-from common import (
-    SETTINGS,
-    Store,
-    checksum,
-    chosen,
-    codecs_option,
-    collect_codecs,
-    images_argument,
-    model_option,
-    numbers_option,
-    say,
-    section,
-    usable_pictures,
-)
-from equal_size import Made, at_one_size, crop_at
+from shared.codecs import chosen, collect_codecs
+from shared.equal_size import Made, at_one_size, crop_at
+from shared.options import SETTINGS, codecs_option, images_argument, model_option, numbers_option
+from shared.pictures import usable_pictures
+from shared.results import Store, checksum, say, section
 
 TITLE = "visual"
 

@@ -11,14 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import bits_back
 import click
 import numpy as np
-from common import Store, markdown_table, measure_all, say
-from measures import MEASURES, available
-from rate_distortion import lacking, run
-from rd_curves import Curve, bd_rate, measured_curves, per_image, useful_range
-from rd_tables import percent
+
+from shared import hyperlatents
+from shared.rates.curves import Curve, bd_rate, measured_curves, per_image, useful_range
+from shared.rates.measures import MEASURES, available
+from shared.rates.measuring import lacking, run
+from shared.rates.tables import percent
+from shared.results import Store, markdown_table, measure_all, say
 
 JUDGES = ("ssimulacra2", "butteraugli", "cvvdp")
 MEASURED = ("psnr_db", *JUDGES)
@@ -157,7 +158,7 @@ def bits_back_cost(store: Store, codec, images: dict[str, np.ndarray]) -> float 
         return None
     few = dict(list(images.items())[:POSTERIOR_PARTS])
     stamp = {"model": codec.stored.fingerprint}
-    work = lambda quality, rgb: bits_back.measure(codec, rgb, float(quality))
+    work = lambda quality, rgb: hyperlatents.measure(codec, rgb, float(quality))
     points = measure_all(store, stamp, list(POSTERIOR_QUALITIES), few, work)
     rows = [row for by_part in points.values() for row in by_part.values() if row["bits_back_bytes"]]
     if not rows:

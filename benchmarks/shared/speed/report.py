@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rd_plot import label_ends, style
+from shared.drawing import label_ends, style
 
 TORCH = 'python -c "import torch"'
 DECODE = "decode, .vae to PNG, all loaded"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from common import markdown_table
 
+from shared.results import markdown_table
 from vaecodec.digits.model import PIXELS
 
 LN2 = np.log(2)

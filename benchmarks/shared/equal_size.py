@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from common import section
+
+from shared.results import section
 
 FAIR_SHARE = 0.01
 """What counts as equal, of the size."""

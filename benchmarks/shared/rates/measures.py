@@ -34,7 +34,7 @@ def butteraugli(original: np.ndarray, decoded: np.ndarray) -> float:
 
 
 def _cvvdp(original: np.ndarray, decoded: np.ndarray) -> float:
-    from cvvdp_stills import cvvdp
+    from shared.rates.cvvdp_stills import cvvdp
 
     return cvvdp(original, decoded)
 

@@ -67,3 +67,19 @@ def held_out_parts(sources: tuple[Path, ...]) -> tuple[dict[str, np.ndarray], di
 def picture_of(part: str) -> str:
     """The picture that a part is of."""
     return part.rpartition(" ")[0]
+
+
+def held_out_crops(
+    sources: tuple[Path, ...], width: int, height: int, count: int | None = None
+) -> dict[str, np.ndarray]:
+    """The middle, `[height, width, 3]` uint8, of pictures that training holds out; smaller ones are left out."""
+    from vaecodec.training.data.pictures import held_out
+
+    crops = {}
+    for name, picture in held_out(list(sources), minimum=min(width, height)).items():
+        top, left = (picture.shape[1] - height) // 2, (picture.shape[2] - width) // 2
+        if top >= 0 and left >= 0:
+            crops[name] = picture[:, top : top + height, left : left + width].permute(1, 2, 0).numpy().copy()
+    if not crops:
+        raise click.ClickException(f"no held-out picture of {width}x{height} or more")
+    return dict(list(crops.items())[:count])

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-from common import markdown_table
-from measures import MEASURES
-from rd_curves import USEFUL_SSIMULACRA2, Curve, bd_rate, per_image, rate_at, rate_ratio, useful_range
+
+from shared.rates.curves import USEFUL_SSIMULACRA2, Curve, bd_rate, per_image, rate_at, rate_ratio, useful_range
+from shared.rates.measures import MEASURES
+from shared.results import markdown_table
 
 OURS = "vaecodec"
 """Begins the names of our codecs: the default model alone, other tunes and ablations behind a comma."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
-from measures import MEASURES
 
-PUBLISHED = Path(__file__).parent / "published.json"
+from shared.places import PUBLISHED
+from shared.rates.measures import MEASURES
+
 USEFUL_SSIMULACRA2 = (30.0, 88.0)
 """From what is just good enough for a preview to what nobody tells from the original at a glance."""
 

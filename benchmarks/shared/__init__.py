@@ -1,0 +1,1 @@
+"""What the programs share. Nothing here imports one of them."""

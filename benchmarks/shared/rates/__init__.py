@@ -1,0 +1,1 @@
+"""Rate against distortion: how codecs are measured, and their curves in tables and pictures."""
