@@ -32,6 +32,8 @@ from vaecodec.format.container import DEFAULT_MAX_PIXELS, Header
 if TYPE_CHECKING:
     from vaecodec.codec.codec import Codec
 
+    __version__: str
+
 __all__ = [
     "DEFAULT_MAX_PIXELS",
     "BitstreamError",
@@ -78,7 +80,7 @@ def register_pillow() -> None:
     register()
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     if name == "Codec":
         return _photographs()
     if name == "__version__":

@@ -26,7 +26,7 @@ from vaecodec.baselines.coefficients import CoefficientCoder, LogSteps, Statisti
 from vaecodec.baselines.collection import baseline_path
 from vaecodec.errors import ModelError
 from vaecodec.networks.blocks import QualityTable
-from vaecodec.networks.model import PATCH, Analysis, ImageVAE, ModelConfig, Synthesis
+from vaecodec.networks.model import PATCH, Analysis, ModelConfig, Synthesis, init_linear
 from vaecodec.objective.bound import Bound, add_noise, bounded_log2_scale, gaussian_bits, round_ste
 
 PAIR = ModelConfig("pair", 256, 8, 64, 2, 64, 2, 16, 1)
@@ -68,14 +68,18 @@ class FactorisedPrior(nn.Module):
         return torch.logsumexp(torch.stack(nats), 0) / -math.log(2)
 
 
-class Pair(ImageVAE):
+class Pair(nn.Module):
     """Both twins: `kl` decides which. Takes from `ImageVAE` its transforms and its start, PCA."""
 
     def __init__(self, config: ModelConfig = PAIR, *, kl: bool):
-        nn.Module.__init__(self)
+        super().__init__()
         self.config, self.kl = config, kl
         self.analysis, self.synthesis = Analysis(config), Synthesis(config)
         self.prior = FactorisedPrior(config)
+
+    def init_linear(self, patches: Tensor) -> None:
+        """As `ImageVAE.init_linear`."""
+        init_linear(self.config, self.analysis, self.synthesis, self.prior.log2_gain, patches)
 
     def forward(self, x: Tensor, quality: Tensor, *, discrete: bool = False) -> tuple[Tensor, Bound]:
         """As `ImageVAE.forward`; without `kl` the rate is 0 and the latents pass unharmed."""

@@ -59,7 +59,7 @@ def train(
     kl: bool,
     config: ModelConfig = PAIR,
     seconds: float | None = None,
-    advance: Callable[[int, dict], None] = lambda crops, state: None,
+    advance: Callable[[int, dict[str, float]], None] = lambda crops, state: None,
 ) -> Pair | None:
     """Trains one twin, going on from the checkpoint in `folder`; crop n is the same whoever asks for it and when.
 
@@ -196,5 +196,9 @@ def _relative_rate(anchor: tuple[list[float], list[float]], test: tuple[list[flo
     grid = np.linspace(max(min(anchor[1]), min(test[1])), min(max(anchor[1]), max(test[1])), 50)
     if grid[-1] <= grid[0]:
         return np.inf
-    logs = [np.interp(grid, *(np.array(v)[np.argsort(c[1])] for v in (c[1], np.log(c[0])))) for c in (anchor, test)]
+    orders = [np.argsort(psnrs) for _, psnrs in (anchor, test)]
+    logs = [
+        np.interp(grid, np.array(psnrs)[order], np.log(rates)[order])
+        for (rates, psnrs), order in zip((anchor, test), orders, strict=True)
+    ]
     return float(np.mean(logs[1] - logs[0]))

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 import PIL
@@ -27,8 +28,8 @@ class PillowCodec:
     version: str
     qualities: tuple[float, ...]
     quality_range: tuple[float, float]
-    options: dict = field(default_factory=dict)
-    quality_option: Callable[[float], dict] = lambda quality: {"quality": round(quality)}
+    options: dict[str, Any] = field(default_factory=dict)
+    quality_option: Callable[[float], dict[str, Any]] = lambda quality: {"quality": round(quality)}
     whole_qualities: bool = True
 
     @property

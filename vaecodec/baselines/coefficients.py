@@ -173,6 +173,8 @@ class _Coding:
 class CoefficientCoder:
     """Codes `[N, C]` coefficients; `optimise` adds what an encoder and a decoder can do without a better model.
 
+    Steps are `[C]`, or one for all channels.
+
     Args:
         statistics: fitted on training data.
         optimise: choose between the nearest symbol and the next smaller one by rate and error, and restore centroids.
@@ -184,10 +186,10 @@ class CoefficientCoder:
         dead_zone = DEAD_ZONE * optimise
         self._coding = functools.lru_cache(16)(lambda steps: _Coding(statistics, np.frombuffer(steps), dead_zone))
 
-    def _at(self, steps: np.ndarray) -> _Coding:
+    def _at(self, steps: np.ndarray | float) -> _Coding:
         return self._coding(np.broadcast_to(steps, self.statistics.scale.shape).astype(np.float64).tobytes())
 
-    def quantise(self, values: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    def quantise(self, values: np.ndarray, steps: np.ndarray | float) -> np.ndarray:
         """Coefficients to symbols, int32 `[N, C]`."""
         scaled = (values - self.statistics.mean) / steps
         symbols = np.rint(scaled).astype(np.int64)
@@ -196,13 +198,13 @@ class CoefficientCoder:
             symbols = np.where(coding.cost(scaled, smaller) < coding.cost(scaled, symbols), smaller, symbols)
         return symbols.astype(np.int32)
 
-    def encode(self, symbols: np.ndarray, steps: np.ndarray) -> bytes:
+    def encode(self, symbols: np.ndarray, steps: np.ndarray | float) -> bytes:
         """Symbols `[N, C]` to bytes."""
         encoder = Encoder()
         encoder.push(symbols.ravel(), self._numbers(len(symbols)), self._at(steps).tables)
         return encoder.getvalue()
 
-    def decode(self, data: bytes, count: int, steps: np.ndarray) -> np.ndarray:
+    def decode(self, data: bytes, count: int, steps: np.ndarray | float) -> np.ndarray:
         """The symbols again, `[count, C]`.
 
         Raises:
@@ -213,7 +215,7 @@ class CoefficientCoder:
         decoder.finish()
         return symbols.reshape(count, -1)
 
-    def restore(self, symbols: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    def restore(self, symbols: np.ndarray, steps: np.ndarray | float) -> np.ndarray:
         """Symbols to coefficients, `[N, C]` float64."""
         scaled = self._at(steps).restored(symbols) if self.optimise else symbols
         return scaled * steps + self.statistics.mean

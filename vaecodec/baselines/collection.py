@@ -24,23 +24,31 @@ OTHER_TUNES = {"psnr": "light-psnr"}
 
 
 class ImageCodec(Protocol):
-    """What every codec in a benchmark is.
+    """What every codec in a benchmark is."""
 
-    Attributes:
-        name: short, fit for the label of a curve.
-        settings: of the encoder, for the record.
-        version: of the library or the weights that did it, for the record.
-        qualities: at least eight settings that span the useful rates, ascending, small files first.
-        quality_range: the lowest and the highest; files grow with quality.
-        whole_qualities: only integers mean something.
-    """
+    @property
+    def name(self) -> str:
+        """Short, fit for the label of a curve."""
 
-    name: str
-    settings: str
-    version: str
-    qualities: tuple[float, ...]
-    quality_range: tuple[float, float]
-    whole_qualities: bool
+    @property
+    def settings(self) -> str:
+        """Of the encoder, for the record."""
+
+    @property
+    def version(self) -> str:
+        """Of the library or the weights that did it, for the record."""
+
+    @property
+    def qualities(self) -> tuple[float, ...]:
+        """At least eight settings that span the useful rates, ascending, small files first."""
+
+    @property
+    def quality_range(self) -> tuple[float, float]:
+        """The lowest and the highest; files grow with quality."""
+
+    @property
+    def whole_qualities(self) -> bool:
+        """Only integers mean something."""
 
     def compress(self, image: np.ndarray, quality: float) -> bytes:
         """`[H, W, 3]` uint8 to bytes."""
@@ -49,12 +57,16 @@ class ImageCodec(Protocol):
         """Bytes to `[H, W, 3]` uint8."""
 
 
+Makers = dict[str, Callable[[], ImageCodec]]
+"""What makes each codec, by its name."""
+
+
 def baseline_path(name: str) -> Path | None:
     """The weights of a baseline that is fitted here, or `None` where there are none."""
     return next((path for folder in FOLDERS if (path := folder / "baselines" / f"{name}.safetensors").is_file()), None)
 
 
-def makers(model: str | Path | None = None) -> dict[str, Callable[[], ImageCodec]]:
+def makers(model: str | Path | None = None) -> Makers:
     """Every codec by name, ours first; each is made, and what it needs imported, only when called.
 
     Ours is the default model, and the other tune's beside it, named as tunes of other codecs are. They raise
@@ -83,19 +95,18 @@ def makers(model: str | Path | None = None) -> dict[str, Callable[[], ImageCodec
 
     from vaecodec.baselines import classic
 
-    whole = {name: partial(ours, "VaeCodec", name, model) for name, model in tunes.items()}
-    factorised = {
+    whole: Makers = {name: partial(ours, "VaeCodec", name, model) for name, model in tunes.items()}
+    factorised: Makers = {
         f"{name}, factorised": partial(ours, "FactorisedCodec", f"{name}, factorised", model)
         for name, model in tunes.items()
     }
-    return {
-        **whole,
-        **factorised,
+    fitted: Makers = {
         "VAE, factorised prior": lambda: twin("vae-factorised"),
         "Autoencoder": lambda: twin("autoencoder"),
         "PCA 16x16": lambda: pca("pca16"),
         "PCA 8x8": lambda: pca("pca8"),
-    } | classic.MAKERS
+    }
+    return {**whole, **factorised, **fitted, **classic.MAKERS}
 
 
 def collect(model: str | Path | None = None) -> tuple[list[ImageCodec], dict[str, str]]:

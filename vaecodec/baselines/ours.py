@@ -91,7 +91,7 @@ class FactorisedCodec(VaeCodec):
         for image in images:
             for knot, values in enumerate(latents):
                 values.append(analyse(codec, image, round(knot / (cls.KNOTS - 1) * QUALITY_MAX)))
-        tensors = {}
+        tensors: dict[str, np.ndarray] = {}
         for knot, values in enumerate(latents):
             tensors |= {f"{knot}.{key}": value for key, value in Statistics.fit(values).tensors().items()}
         save_file(tensors, path / f"factorised-{codec.stored.model_id.hex()}.safetensors")

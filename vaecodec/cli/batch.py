@@ -40,7 +40,9 @@ class Tally:
             self.pixels += result.size[0] * result.size[1]
 
 
-def run(task: workers.Task, plan: Plan, processes: int, facts: Callable[[Report], list[str]], packed: str) -> None:
+def run(
+    task: workers.Task[Report], plan: Plan, processes: int, facts: Callable[[Report], list[str]], packed: str
+) -> None:
     """Does the task for all that is planned, and exits with the code that sums it up unless all is well.
 
     A line for every file, or a progress bar in their place where there are several and standard error is a terminal;
@@ -66,8 +68,8 @@ def run(task: workers.Task, plan: Plan, processes: int, facts: Callable[[Report]
         say(_summary(tally, plan, packed, time.perf_counter() - start))
     if tally.failures and total > 1:
         say(f"vaecodec: {len(tally.failures)} of {total} files failed:")
-        for failure in tally.failures:
-            say(f"  {one_line(failure)}")
+        for failed in tally.failures:
+            say(f"  {one_line(failed)}")
         raise SystemExit(EXIT_FAILED)
     if tally.failures:
         raise SystemExit(exit_code(tally.failures[0]))
@@ -116,7 +118,7 @@ class _Lines:
             say("  ".join([f"{source} → {result.target}", size, *self.facts(result), f"{result.seconds:.2f} s"]))
 
 
-class _Bar(contextlib.AbstractContextManager):
+class _Bar(contextlib.AbstractContextManager["_Bar"]):
     """One line that is drawn again: share and megabytes done, files, ratio, time left."""
 
     def __init__(self, plan: Plan, packed: str):
@@ -153,5 +155,5 @@ class _Bar(contextlib.AbstractContextManager):
             self.bar.update(self.sizes[source])
         self._state(tally)
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.bar.close()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,6 +16,10 @@ from vaecodec.format.catalog import DEFAULT_TUNE, TUNES, list_models, model_for
 from vaecodec.format.container import METADATA, QUALITIES
 from vaecodec.inference.effort import DEFAULT_EFFORT, LEVELS
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 EXIT_FAILED, EXIT_USAGE, EXIT_CORRUPT, EXIT_MODEL, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
 SUFFIX = ".vae"
 
@@ -68,9 +73,16 @@ def human_size(count: int) -> str:
 class Group(click.Group):
     """Ends interrupted runs as shells expect."""
 
-    def main(self, *args, **kwargs):
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = False,
+        **extra: Any,
+    ) -> Any:
         try:
-            return super().main(*args, **kwargs, standalone_mode=False)
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except (KeyboardInterrupt, click.Abort):
             say("vaecodec: interrupted")
             sys.exit(EXIT_INTERRUPTED)
@@ -92,7 +104,7 @@ class Group(click.Group):
 class MetadataType(click.ParamType):
     name = f"all|none|{','.join(METADATA)}"
 
-    def convert(self, value, param, ctx) -> tuple[str, ...]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         kinds = {"all": tuple(METADATA), "none": ()}.get(value) if isinstance(value, str) else value
         if kinds is None:
             kinds = tuple(value.split(","))
@@ -104,7 +116,7 @@ class MetadataType(click.ParamType):
 class SizeType(click.ParamType):
     name = "N[k|M]"
 
-    def convert(self, value, param, ctx) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         scale = {"k": 1e3, "K": 1e3, "M": 1e6}.get(value[-1:], 1)
         with contextlib.suppress(ValueError):
             size = float(value[:-1] if scale > 1 else value) * scale
@@ -132,14 +144,16 @@ def parse_qualities(text: str) -> list[float]:
 class RegionType(click.ParamType):
     name = "X,Y,W,H"
 
-    def convert(self, value, param, ctx) -> tuple[int, int, int, int]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int, int, int]:
         with contextlib.suppress(ValueError):
             x, y, width, height = (int(part) for part in value.split(","))
             return x, y, width, height
         self.fail(f"{value!r} is not four whole numbers such as 0,0,640,480", param, ctx)
 
 
-def _complete_model(context: click.Context, parameter: click.Parameter, begun: str) -> list:
+def _complete_model(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
     names = [CompletionItem(model.name) for model in list_models() if model.name.startswith(begun)]
@@ -195,7 +209,7 @@ def chosen_model(model: str | None, tune: str | None, *, psnr: float | None = No
         raise click.UsageError("give --tune or --model, not both") from None
 
 
-def several(command: Callable) -> Callable:
+def several(command: Function) -> Function:
     """The options of commands that work on several files."""
     for option in (FORCE, RESUME, JOBS, RECURSIVE, FOLDER):
         command = option(command)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def evaluate(
             )
 
 
-def summary(results: list[Result], codec: Codec) -> dict:
+def summary(results: list[Result], codec: Codec) -> dict[str, Any]:
     """Means over the pictures for each quality, in the schema of CompressAI's result files, and each picture's own."""
     qualities = sorted({result.quality for result in results})
     columns = {

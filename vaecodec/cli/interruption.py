@@ -8,10 +8,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from vaecodec.inference.effort import SHOWN_FROM, Progress
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 
 @contextlib.contextmanager
@@ -28,7 +32,7 @@ def keeping_the_best(source: str, effort: int) -> Iterator[Progress | None]:
     stopped = threading.Event()
     before = signal.getsignal(signal.SIGINT)
 
-    def stop(number, frame) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, before)
         stopped.set()
         click.echo(f"\nvaecodec: {source}: the best so far is taken; Ctrl-C again to give it up", err=True)

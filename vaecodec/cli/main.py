@@ -179,7 +179,7 @@ def compress(
     jobs: int,
     resume: bool,
     force: bool,
-    **asked,
+    **asked: float | None,
 ) -> None:
     """Compress pictures to .vae files.
 
@@ -276,15 +276,16 @@ def decompress(
     if suffix and folder is None and paths[1:] != (files.STREAM,):
         raise click.UsageError("--format is for -o DIR and for standard output; a file's own suffix names its format")
     ending = f".{(suffix or 'png').lower().lstrip('.')}"
-    if not images.writes(ending):
+    format_name = images.writes(ending)
+    if not format_name:
         raise click.UsageError(f"--format {suffix}: Pillow writes no such format")
-    plan = _plan(paths, folder, recursive, resume, ending, lambda t: images.writes(Path(t).suffix),
+    plan = _plan(paths, folder, recursive, resume, ending, lambda t: bool(images.writes(Path(t).suffix)),
                  "an image format's suffix", [SUFFIX])  # fmt: skip
     if folder is None and paths[1] != files.STREAM:
-        ending = Path(paths[1]).suffix
+        format_name = images.writes(Path(paths[1]).suffix) or format_name
     task = partial(
         transcode.decompress_file,
-        format_name=images.writes(ending), region=region, scale=SCALES[scale], model=model, max_pixels=max_pixels,
+        format_name=format_name, region=region, scale=SCALES[scale], model=model, max_pixels=max_pixels,
         force=force, resume=resume,
     )  # fmt: skip
     batch.run(task, plan, jobs, lambda report: [human_size(report.written_bytes)], "read")

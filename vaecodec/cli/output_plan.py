@@ -44,7 +44,8 @@ def into_folder(paths: Collection[str], folder: Path, suffix: str, accepted: Col
     Raises:
         FileError: two sources would go to one target.
     """
-    plan, places = Plan(), {}
+    plan = Plan()
+    places: dict[str, Path] = {}
     for path in paths:
         if Path(path).is_dir():
             places |= _walk(Path(path), folder, accepted, plan)

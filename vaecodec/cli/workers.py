@@ -13,9 +13,10 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from multiprocessing.connection import Connection, wait
-from typing import TypeVar
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
 
 from vaecodec.errors import VaecodecError
 from vaecodec.format import files
@@ -23,6 +24,8 @@ from vaecodec.format import files
 Result = TypeVar("Result")
 Task = Callable[[str, str], Result]
 """From source and target to a result; raises a `VaecodecError` where it cannot. Workers get it pickled."""
+Done = Generator[tuple[str, Result | VaecodecError], None, None]
+"""Sources, and what became of them."""
 
 
 def cores() -> int:
@@ -30,7 +33,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def work(task: Task, jobs: dict[str, str], processes: int) -> Iterator[tuple[str, Result | VaecodecError]]:
+def work(task: Task[Result], jobs: dict[str, str], processes: int) -> Done[Result]:
     """Does the task for every job, source to target, and yields sources and what became of them as they are done.
 
     With one process, or one job, it happens in this one. Of several each has an equal share of the cores. A worker
@@ -49,7 +52,7 @@ def work(task: Task, jobs: dict[str, str], processes: int) -> Iterator[tuple[str
             yield source, attempt(task, source, target)
 
 
-def _attempt(task: Task, source: str, target: str) -> Result | VaecodecError:
+def _attempt(task: Task[Result], source: str, target: str) -> Result | VaecodecError:
     try:
         with files.naming(source):
             return task(source, target)
@@ -57,7 +60,7 @@ def _attempt(task: Task, source: str, target: str) -> Result | VaecodecError:
         return error
 
 
-def _guarded(task: Task, source: str, target: str) -> Result | VaecodecError:
+def _guarded(task: Task[Result], source: str, target: str) -> Result | VaecodecError:
     """`_attempt`, where other files must not suffer from a defect that one of them meets."""
     try:
         return _attempt(task, source, target)
@@ -67,14 +70,14 @@ def _guarded(task: Task, source: str, target: str) -> Result | VaecodecError:
         return VaecodecError(f"{source}: {type(error).__name__}: {error}")
 
 
-def _in_processes(task: Task, jobs: dict[str, str], processes: int) -> Iterator[tuple[str, Result | VaecodecError]]:
+def _in_processes(task: Task[Result], jobs: dict[str, str], processes: int) -> Done[Result]:
     context = multiprocessing.get_context("spawn")
     watched, alive = context.Pipe(duplex=False)
     threads = max(1, cores() // processes)
     waiting = deque(jobs.items())
-    crew: dict[Connection, tuple[multiprocessing.Process, str]] = {}
+    crew: dict[Connection, tuple[BaseProcess, str]] = {}
 
-    def give(connection: Connection, process: multiprocessing.Process) -> None:
+    def give(connection: Connection, process: BaseProcess) -> None:
         source, target = waiting.popleft()
         crew[connection] = process, source
         with contextlib.suppress(BrokenPipeError):  # it is dead, as `wait` will tell
@@ -88,7 +91,7 @@ def _in_processes(task: Task, jobs: dict[str, str], processes: int) -> Iterator[
         theirs.close()
         give(ours, process)
 
-    def dismiss(connection: Connection, process: multiprocessing.Process) -> None:
+    def dismiss(connection: Connection, process: BaseProcess) -> None:
         connection.close()
         process.join()
 
@@ -96,10 +99,11 @@ def _in_processes(task: Task, jobs: dict[str, str], processes: int) -> Iterator[
         for _ in range(processes):
             hire()
         while crew:
-            for connection in wait(list(crew)):
+            ready = wait(list(crew))
+            for connection in [each for each in crew if each in ready]:
                 process, source = crew.pop(connection)
                 try:
-                    result = connection.recv()
+                    result: Result | VaecodecError = connection.recv()
                 except (EOFError, OSError):
                     dismiss(connection, process)
                     result = VaecodecError(f"{source}: its process was ended ({_fate(process.exitcode)})")
@@ -137,7 +141,7 @@ def _uninterrupted() -> Iterator[None]:
 # --- in a worker
 
 
-def _serve(task: Task, jobs: Connection, parent: Connection, threads: int) -> None:
+def _serve(task: Task[Any], jobs: Connection, parent: Connection, threads: int) -> None:
     for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):  # sent to all at once; the parent's end is the workers' end
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -17,7 +17,8 @@ from vaecodec.codec.codec import Codec
 from vaecodec.codec.kinds import Codecs
 from vaecodec.coding.latents import Latents, symbols_crc
 from vaecodec.digits import CLASSES, SIDE
-from vaecodec.digits.weights import load
+from vaecodec.digits.model import DigitsVAE
+from vaecodec.digits.weights import StoredDigits, load
 from vaecodec.errors import Corrupt, ImageError, Unsupported
 from vaecodec.format import container
 from vaecodec.format.ans import Decoder, Encoder
@@ -37,6 +38,9 @@ SYMBOL_LIMIT = 2**12
 
 class DigitsCodec(Codec):
     """A small model, loaded once, to be used often; arguments as of `Codec`."""
+
+    stored: StoredDigits
+    model: DigitsVAE
 
     def __init__(
         self,
@@ -132,8 +136,8 @@ class DigitsCodec(Codec):
         if reduction > 1:
             edge = (0, -SIDE % reduction)
             grey = F.avg_pool2d(F.pad(grey[None, None], edge * 2, mode="replicate"), reduction)[0, 0]
-        grey = grey.mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()[wanted]
-        return np.repeat(grey[..., None], 3, axis=2)
+        pixels = grey.mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()[wanted]
+        return np.repeat(pixels[..., None], 3, axis=2)
 
     def _latents(self, label: int, symbols: np.ndarray, quality: int, payload: bytes) -> Latents:
         """`Latents` whose z is the label, and whose y_hat are the symbols."""

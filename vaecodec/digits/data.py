@@ -91,7 +91,7 @@ def read_digits(folder: Path, part: str) -> Digits:
     Raises:
         ImageError: the files are not there, or not what they should be.
     """
-    found = []
+    found: list[np.ndarray] = []
     for kind in ("images-idx3", "labels-idx1"):
         stem = f"{PARTS[part]}-{kind}-ubyte"
         path = next((p for p in (folder / stem, folder / f"{stem}.gz") if p.is_file()), None)

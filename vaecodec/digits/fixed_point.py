@@ -17,6 +17,8 @@ from torch import Tensor
 from vaecodec.digits import SIDE
 from vaecodec.digits.model import INPUT_UNIT, LOG2_SCALE_MIN, LOG2_SCALE_START, MEAN_LIMIT, PIXELS, DigitsVAE
 from vaecodec.digits.observation import LEVELS, NODES
+from vaecodec.digits.observation import Tables as LearnedTables
+from vaecodec.errors import ModelError
 from vaecodec.format.ans import COUNT_BITS, Tables
 from vaecodec.format.tables import gaussian_counts
 from vaecodec.networks.fixed_point import ACTIVATION_BITS, ACTIVATION_MAX, RAW_BITS, convert_layers, in_integers
@@ -50,8 +52,15 @@ def latent_tables() -> tuple[np.ndarray, np.ndarray]:
 
 
 def pixel_counts(model: DigitsVAE) -> np.ndarray:
-    """Counts `[16, 8, 256]` of the model's own tables, each summing to 2^16."""
-    counts = np.rint(model.observation.probabilities().detach().double().numpy() * 2**COUNT_BITS).astype(np.int64)
+    """Counts `[16, 8, 256]` of the model's own tables, each summing to 2^16.
+
+    Raises:
+        ModelError: it has none.
+    """
+    learned = model.observation
+    if not isinstance(learned, LearnedTables):
+        raise ModelError(f"the model {model.config.name} has no tables for lossless coding")
+    counts = np.rint(learned.probabilities().detach().double().numpy() * 2**COUNT_BITS).astype(np.int64)
     _make_up(counts)
     sure = counts.max(2) == 2**COUNT_BITS  # one more than 16 bits hold
     counts[sure, 0] -= counts[sure, 0] >> COUNT_BITS
@@ -93,7 +102,7 @@ def convert(model: DigitsVAE) -> dict[str, Tensor]:
     Raises:
         ModelError: a layer has no exact integer form.
     """
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for part in ("encoder", "decoder"):
         layers = convert_layers(getattr(model, part), SUMS, WEIGHT_MAX)
         tensors |= {f"{part}.{name}": tensor for name, tensor in layers.items()}
@@ -127,11 +136,9 @@ class ExactVAE:
     """
 
     def __init__(self, model: DigitsVAE, tensors: dict[str, Tensor]):
-        networks = {}
-        for part in ("encoder", "decoder"):
-            own = {k.removeprefix(f"{part}."): v for k, v in tensors.items() if k.startswith(f"{part}.")}
-            networks[part] = in_integers(getattr(model, part), own, "cpu", torch.float64)
-        self._encoder, self._decoder = networks["encoder"], networks["decoder"]
+        own = lambda part: {k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)}
+        self._encoder = in_integers(model.encoder, own("encoder."), "cpu", torch.float64)
+        self._decoder = in_integers(model.decoder, own("decoder."), "cpu", torch.float64)
         self.latents = model.config.latents
         self.latent_tables = Tables(tensors["latents.counts"].numpy(), tensors["latents.radii"].numpy(), 1)
         self.pixel_tables = mix(tensors["pixels.counts"].numpy())

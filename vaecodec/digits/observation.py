@@ -23,14 +23,32 @@ NODES = (16, 8)
 PROBABILITY_FLOOR = 2.0**-24
 
 
-class Gaussian(nn.Module):
-    """Independent Gaussians of one variance η around the generator's picture."""
+class Observation(nn.Module):
+    """What every observation model is.
 
-    outputs = 1
+    Attributes:
+        outputs: numbers θ that the generator gives for a pixel.
+    """
+
+    outputs: int
 
     def __init__(self, variance: float):
         super().__init__()
         self.variance = variance
+
+    def mean(self, theta: Tensor) -> Tensor:
+        """θ `[B, outputs, 28, 28]` to the expected picture `[B, 28, 28]` in [0, 1]."""
+        raise NotImplementedError
+
+    def bits(self, images: Tensor, theta: Tensor) -> Tensor:
+        """−log2 p(x | z) of `[B, 28, 28]` grey levels; `[B]`."""
+        raise NotImplementedError
+
+
+class Gaussian(Observation):
+    """Independent Gaussians of one variance η around the generator's picture."""
+
+    outputs = 1
 
     def mean(self, theta: Tensor) -> Tensor:
         """`[B, 1, 28, 28]` to the expected picture `[B, 28, 28]`."""
@@ -42,13 +60,10 @@ class Gaussian(nn.Module):
         return gaussian_observation_bits(mse, self.variance, images[0].numel())
 
 
-class Bernoulli(nn.Module):
+class Bernoulli(Observation):
     """Black or white: pictures of the levels 0 and 255."""
 
     outputs = 1
-
-    def __init__(self, variance: float):
-        super().__init__()
 
     def mean(self, theta: Tensor) -> Tensor:
         """The probability of white, `[B, 28, 28]`."""
@@ -60,7 +75,7 @@ class Bernoulli(nn.Module):
         return loss.flatten(1).sum(1) / math.log(2)
 
 
-class Tables(nn.Module):
+class Tables(Observation):
     """Probabilities of the 256 levels, interpolated between learned tables that stand on a grid of 16 by 8.
 
     θ is a point on that grid: a mean and a spread to begin with, for the tables start as beta-binomials (as in Townsend
@@ -72,7 +87,7 @@ class Tables(nn.Module):
     outputs = 2
 
     def __init__(self, variance: float):
-        super().__init__()
+        super().__init__(variance)
         self.logits = nn.Parameter(torch.log(beta_binomials()))
 
     def probabilities(self) -> Tensor:
@@ -114,4 +129,4 @@ def beta_binomials() -> Tensor:
     return torch.softmax(log_p, 2).float().clamp_min(1e-9)
 
 
-OBSERVATIONS = {"gaussian": Gaussian, "bernoulli": Bernoulli, "tables": Tables}
+OBSERVATIONS: dict[str, type[Observation]] = {"gaussian": Gaussian, "bernoulli": Bernoulli, "tables": Tables}

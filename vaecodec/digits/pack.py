@@ -124,8 +124,10 @@ def encode(images: np.ndarray, vae: ExactVAE, progress: Progress = lambda done: 
         initial_bits += lent if sample is None else 0.0
         progress(len(x))
     payload = stack.getvalue()
-    sums = map(float, (pixel_bits, prior_bits, posterior_bits, initial_bits))
-    return payload, Account(len(images), *sums, 8 * len(payload))
+    pixel_sum, prior_sum, posterior_sum, initial_sum = map(
+        float, (pixel_bits, prior_bits, posterior_bits, initial_bits)
+    )
+    return payload, Account(len(images), pixel_sum, prior_sum, posterior_sum, initial_sum, 8 * len(payload))
 
 
 def decode(payload: bytes, count: int, vae: ExactVAE, progress: Progress = lambda done: None) -> np.ndarray:
@@ -168,9 +170,8 @@ def pack(images: np.ndarray, stored: StoredDigits, progress: Progress = lambda d
     """
     images = np.ascontiguousarray(as_images(images))
     payload, account = encode(images, stored.exact_vae, progress)
-    header = HEADER.pack(
-        MAGIC, VERSION, SIDE, 0, stored.model_id, len(images), len(payload), zlib.crc32(payload), zlib.crc32(images)
-    )
+    checksums = zlib.crc32(payload), zlib.crc32(images.data)
+    header = HEADER.pack(MAGIC, VERSION, SIDE, 0, stored.model_id, len(images), len(payload), *checksums)
     return header + zlib.crc32(header).to_bytes(4, "little") + payload, account
 
 
@@ -228,6 +229,6 @@ def unpack(
             f"the pack was made by model {header.model_id.hex()}, this is {stored.name} ({stored.model_id.hex()})"
         )
     images = decode(payload, header.count, stored.exact_vae, progress)
-    if zlib.crc32(images) != header.images_crc:
+    if zlib.crc32(images.data) != header.images_crc:
         raise Corrupt("the pictures do not match their checksum")
     return images

@@ -20,7 +20,7 @@ from vaecodec.digits.data import Digits, read_digits
 from vaecodec.digits.model import CONFIGS, DigitsVAE
 from vaecodec.errors import ModelError
 from vaecodec.training.loop import CHECKPOINT_S, flushed_denormals
-from vaecodec.training.optim import build_optimizers, minimise, set_rate, update_average
+from vaecodec.training.optim import build_optimizers, correct_averages, minimise, set_rate, update_average
 from vaecodec.training.options import rate_fraction
 from vaecodec.training.runtime import checkpoint
 
@@ -107,8 +107,7 @@ def fit(
                 step = meta["step"]
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"{folder}: holds the run of another model") from error
-    for optimizer in optimizers:
-        optimizer.count = step
+    correct_averages(optimizers, step)
     recent, saved = [], time.monotonic()
 
     def save() -> None:
@@ -165,7 +164,8 @@ def run(
 ) -> DigitsVAE:
     """What `vaecodec digits train` does: reads a set, trains a model of `CONFIGS` on it, and stores it."""
     data = read_digits(folder, "train")
-    options = replace(RECIPES[name], seed=seed, **({} if epochs is None else {"epochs": epochs}))
+    recipe = RECIPES[name]
+    options = replace(recipe, seed=seed, epochs=recipe.epochs if epochs is None else epochs)
     torch.manual_seed(seed)
     with flushed_denormals():
         model = fit(DigitsVAE(CONFIGS[name]), data, options, folder=checkpoints, report=report)

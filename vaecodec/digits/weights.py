@@ -21,8 +21,8 @@ from vaecodec.errors import ModelError
 from vaecodec.format.ans import Tables
 from vaecodec.format.catalog import FOLDERS, model_path
 from vaecodec.format.tables import FRACTIONS, gaussian_tables
-from vaecodec.networks.fixed_point import float_layers
-from vaecodec.networks.weights import StoredModel, read_model, write_model
+from vaecodec.networks.fixed_point import RAW_BITS, float_layers
+from vaecodec.networks.weights import Stored, read_model, write_model
 
 KIND = "digits"
 
@@ -43,15 +43,13 @@ def save(model: DigitsVAE, path: Path, steps: Tensor | None = None) -> str:
     if steps is not None:
         counts, radii = gaussian_tables([FRACTIONS // 2])  # a mean of 0 is all that occurs
         tensors |= {"tables.counts": torch.from_numpy(counts), "tables.radii": torch.from_numpy(radii)}
-        tensors["exact.steps"] = torch.round(steps.double() * 2**fixed_point.RAW_BITS).int()
+        tensors["exact.steps"] = torch.round(steps.double() * 2**RAW_BITS).int()
     return write_model(path, model.config.to_dict() | {"kind": KIND}, tensors)
 
 
 @dataclass(frozen=True)
-class StoredDigits(StoredModel):
-    """A small model, read and checked; `config` is a `DigitsConfig`."""
-
-    config: DigitsConfig
+class StoredDigits(Stored[DigitsConfig]):
+    """A small model, read and checked."""
 
     def weights(self) -> dict[str, Tensor]:
         """The float weights, as `DigitsVAE.load_state_dict` takes them."""

@@ -8,6 +8,7 @@ import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vaecodec.errors import ModelError
 from vaecodec.format.container import BITS_BACK, Header
@@ -44,7 +45,7 @@ class ModelInfo:
     format: str
     fingerprint: str
     ids: tuple[str, ...]
-    config: dict
+    config: dict[str, Any]
     qualities: QualityScale
 
     @property
@@ -144,7 +145,8 @@ def parse_metadata(path: Path, metadata: dict[str, str]) -> ModelInfo:
         form, fingerprint, config = metadata["format"], metadata["fingerprint"], json.loads(metadata["config"])
         if form not in FORMATS:
             raise ModelError(f"{path}: a model file of format {form[:20]!r}; this version reads {', '.join(FORMATS)}")
-        ids, qualities = (fingerprint, fingerprint), QualityScale()
+        ids: tuple[str, ...] = (fingerprint, fingerprint)
+        qualities = QualityScale()
         if form != "1":
             ids = (metadata["id"], *([metadata["bits_back_id"]] if "bits_back_id" in metadata else []))
             qualities = QualityScale.from_dict(json.loads(metadata.get("quality", "null")))

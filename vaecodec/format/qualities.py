@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from vaecodec.format.container import DEFAULT_QUALITY, QUALITIES, QUALITY_MAX, quality_code, quality_of
 
@@ -56,14 +57,14 @@ class QualityScale:
                 raise ValueError(f"{low:g} to {high:g} is no range of calibrated qualities")
 
     @classmethod
-    def from_dict(cls, value: dict | None) -> QualityScale:
+    def from_dict(cls, value: dict[str, Any] | None) -> QualityScale:
         """From what `to_dict` gave; `None` for a model without a map."""
         if value is None:
             return cls()
         calibrated = value.get("calibrated")
         return cls(tuple(map(tuple, value["knots"])), calibrated and tuple(calibrated))
 
-    def to_dict(self) -> dict | None:
+    def to_dict(self) -> dict[str, Any] | None:
         """Plain values, for JSON; `None` without a map."""
         if not self.knots:
             return None

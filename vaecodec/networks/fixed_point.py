@@ -18,6 +18,7 @@ import copy
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from vaecodec.networks.blocks import Depthwise, Pointwise
 from vaecodec.networks.posterior import FINE_BITS, Posterior, PosteriorNetworks
 from vaecodec.networks.prior import Cells, Clip, Networks, Prior, RawHead, Stem
 
+Module = TypeVar("Module", bound=nn.Module)
 ACTIVATION_BITS = 7
 ACTIVATION_MAX = 2047
 CONTEXT_MAX = 2048
@@ -318,18 +320,18 @@ class ExactPosterior:
         return _prediction(mean, log2_scale + FINE_BITS * 2**RAW_BITS, centred=False)
 
 
-def in_integers(networks: nn.Module, tensors: dict[str, Tensor], device: str, carrier: torch.dtype | None):
+def in_integers(networks: Module, tensors: dict[str, Tensor], device: str, carrier: torch.dtype | None) -> Module:
     """A copy of networks whose layers compute with the stored integers; `carrier` as of `ExactPrior`."""
     if carrier is None:
         carrier = torch.float32 if device == "cpu" and _float32_is_plain() else torch.float64
     networks = copy.deepcopy(networks).requires_grad_(False)
     for name, module in list(networks.named_modules()):
         if isinstance(module, (Pointwise, Depthwise)):
-            parts = [tensors[f"{name}.{part}"] for part in ("weight", "bias", "shift")]
+            weight, bias, shift = (tensors[f"{name}.{part}"] for part in ("weight", "bias", "shift"))
             if isinstance(module, Depthwise):
-                parts[0] = parts[0].reshape(-1, 1, 3, 3)
+                weight = weight.reshape(-1, 1, 3, 3)
             parent, _, child = name.rpartition(".")
-            layer = _ExactLayer(*parts, carrier, device, _largest_input(module))
+            layer = _ExactLayer(weight, bias, shift, carrier, device, _largest_input(module))
             setattr(networks.get_submodule(parent), child, layer)
         elif isinstance(module, Clip):
             module.limit = float(ACTIVATION_MAX)

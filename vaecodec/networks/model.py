@@ -12,13 +12,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vaecodec.networks.blocks import Pointwise, QualityFilm, TransformBlock, compand, depth_to_space, space_to_depth
+from vaecodec.networks.blocks import (
+    Pointwise,
+    QualityFilm,
+    QualityTable,
+    TransformBlock,
+    compand,
+    depth_to_space,
+    space_to_depth,
+)
 from vaecodec.networks.posterior import FINE, Posterior
 from vaecodec.networks.prior import STEPS, Cells, Prior
 from vaecodec.objective.bound import Bound, Rounding, as_given, gaussian_bits, gaussian_kl_bits, nearest, noisy
@@ -57,7 +65,7 @@ class ModelConfig:
     lambda_max: float = LAMBDA_MAX
     distortion: str = "mse"
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self)
 
@@ -112,6 +120,8 @@ CONFIGS = {
 class Analysis(nn.Module):
     """g_a: pictures to normalised latents."""
 
+    scale: Tensor
+
     def __init__(self, config: ModelConfig):
         super().__init__()
         width, m = config.analysis_width, config.y_channels
@@ -152,6 +162,8 @@ class HyperAnalysis(nn.Module):
 
 class Synthesis(nn.Module):
     """g_s: the generator; normalised latents to pictures."""
+
+    scale: Tensor
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -212,22 +224,9 @@ class ImageVAE(nn.Module):
         sizes = (config.y_channels, config.z_channels, config.prior_width, config.quality_knots)
         self.posterior = Posterior(*sizes) if config.bits_back else None
 
-    @torch.no_grad()
     def init_linear(self, patches: Tensor) -> None:
-        """Makes the untrained model a transform codec: PCA of 16x16 patches, and the step that each λ implies.
-
-        Args:
-            patches: `[N, 768]` in [-1/2, 1/2], in `space_to_depth`'s order.
-        """
-        m = self.config.y_channels
-        variance, basis = torch.linalg.eigh((patches.T @ patches / len(patches)).double())
-        basis = basis.flip(1)[:, :m].float()
-        scale = variance.flip(0)[:m].clamp_min(1e-8).sqrt().float()
-        self.analysis.linear.weight.copy_(basis.T)
-        self.analysis.scale.copy_(scale)
-        self.synthesis.linear.weight.copy_(basis)
-        self.synthesis.scale.copy_(scale)
-        self.prior.log2_gain.table.copy_(torch.log2(scale[None] / linear_steps(self.config)[:, None]))
+        """`init_linear` of the model's parts."""
+        init_linear(self.config, self.analysis, self.synthesis, self.prior.log2_gain, patches)
 
     def infer(self, x: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
         """The amortised posterior: y, normalised, `[B, M, H/16, W/16]`, and z, both before rounding, float32.
@@ -284,7 +283,12 @@ class ImageVAE(nn.Module):
             y: `[B, M, H, W]` in symbols.
             y_hat: as `rate` gave it; its first step is kept, as q knows z from that.
             rounding: for the other steps.
+
+        Raises:
+            ValueError: the model has no posterior.
         """
+        if self.posterior is None:
+            raise ValueError("the model has no posterior to sample z from")
         steps = Cells.split(y)
         steps[0] = Cells.split(y_hat)[0].detach()
         q = self.posterior.predict(steps[0], self.prior.log2_gain(quality), quality)
@@ -339,6 +343,26 @@ class ImageVAE(nn.Module):
         """The bound of pictures in one pass; arguments and results as of `infer` and `bound`."""
         y, z = self.infer(x, quality)
         return self.bound(x, z, y, quality, rounding, z_rounding)
+
+
+@torch.no_grad()
+def init_linear(
+    config: ModelConfig, analysis: Analysis, synthesis: Synthesis, log2_gain: QualityTable, patches: Tensor
+) -> None:
+    """Makes an untrained model a transform codec: PCA of 16x16 patches, and the step that each λ implies.
+
+    Args:
+        patches: `[N, 768]` in [-1/2, 1/2], in `space_to_depth`'s order.
+    """
+    m = config.y_channels
+    variance, basis = torch.linalg.eigh((patches.T @ patches / len(patches)).double())
+    basis = basis.flip(1)[:, :m].float()
+    scale = variance.flip(0)[:m].clamp_min(1e-8).sqrt().float()
+    analysis.linear.weight.copy_(basis.T)
+    analysis.scale.copy_(scale)
+    synthesis.linear.weight.copy_(basis)
+    synthesis.scale.copy_(scale)
+    log2_gain.table.copy_(torch.log2(scale[None] / linear_steps(config)[:, None]))
 
 
 def linear_steps(config: ModelConfig) -> Tensor:

@@ -84,10 +84,15 @@ class Head(RawHead):
     def __init__(self, width: int, y_channels: int):
         super().__init__(width, 2 * y_channels, zero=True)
 
-    def forward(self, x: Tensor, *, group: int) -> Tensor:
-        """`[B, W, h, w]` to `[B, M/2, h, w]`: the means of the group's M/4 channels, then their log2 scales."""
-        rows = self.weight.shape[0] // 4
-        rows = slice(group * rows, (group + 1) * rows)
+    def forward(self, x: Tensor, *, group: int | None = None) -> Tensor:
+        """`[B, W, h, w]` to `[B, M/2, h, w]`: the means of the group's M/4 channels, then their log2 scales.
+
+        Without a group, those of all groups, `[B, 2 M, h, w]`.
+        """
+        if group is None:
+            return super().forward(x)
+        count = self.weight.shape[0] // 4
+        rows = slice(group * count, (group + 1) * count)
         return F.conv2d(x, self.weight[rows, :, None, None], self.bias[rows])
 
 
@@ -131,7 +136,7 @@ class Networks(nn.Module):
             context: `[B, M, H, W]` the companded latents of the steps before, 0 elsewhere; `None` in step 0.
         """
         features = hyper
-        if step > 0:
+        if context is not None:
             features = self.stem_clip(self.stems[step - 1](torch.cat((hyper, context), 1)))
             features = self.contexts[step - 1](features)
         cells = space_to_depth(features, 2).chunk(4, 1)

@@ -18,7 +18,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -36,6 +36,7 @@ from vaecodec.networks.prior import Networks
 if TYPE_CHECKING:
     from vaecodec.format.ans import Tables
 
+Config = TypeVar("Config")
 
 DECODER_SIZES = (
     "y_channels", "z_channels", "prior_width", "prior_blocks", "quality_knots", "synthesis_width", "synthesis_blocks"
@@ -45,17 +46,17 @@ DECODER, POSTERIOR = ("exact.", "tables.", "synthesis."), "exact.posterior."
 """How the names of tensors begin on which decoding depends, and of those of them that only bits-back needs."""
 
 
-def fingerprint(said: dict, tensors: dict[str, Tensor]) -> str:
+def fingerprint(said: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     """SHA-256, in hexadecimal, of plain values, such as a model's configuration, and tensors."""
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
-def _marks(config: dict, quality: dict | None, tensors: dict[str, Tensor]) -> dict[str, str]:
+def _marks(config: dict[str, Any], quality: dict[str, Any] | None, tensors: dict[str, Tensor]) -> dict[str, str]:
     """The ids and the fingerprint of a model of format 2, as its file has them; each tensor goes into one."""
     decoder = {k: t for k, t in tensors.items() if k.startswith(DECODER) and not k.startswith(POSTERIOR)}
     posterior = {k: t for k, t in tensors.items() if k.startswith(POSTERIOR)}
@@ -99,7 +100,7 @@ def write_quality_map(source: Path, target: Path, qualities: QualityScale) -> st
     return _write(target, info.config, qualities, tensors)
 
 
-def _write(path: Path, config: dict, qualities: QualityScale, tensors: dict[str, Tensor]) -> str:
+def _write(path: Path, config: dict[str, Any], qualities: QualityScale, tensors: dict[str, Tensor]) -> str:
     """Writes a model file of format 2, and returns the fingerprint."""
     quality = qualities.to_dict()
     marks = _marks(config, quality, tensors)
@@ -113,7 +114,7 @@ def _stored_type(name: str) -> torch.dtype:
     return torch.float32 if ".linear." in name else torch.float16
 
 
-def write_model(path: Path, config: dict, tensors: dict[str, Tensor]) -> str:
+def write_model(path: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     """Writes a model file of format 1, in which all depends on everything, and returns the fingerprint."""
     mark = fingerprint(config, tensors)
     save_file(tensors, path, {"config": json.dumps(config), "fingerprint": mark, "format": "1"})
@@ -146,8 +147,8 @@ def read_model(path: Path) -> tuple[ModelInfo, dict[str, Tensor]]:
 
 
 @dataclass(frozen=True)
-class StoredModel:
-    """A model file, read and checked.
+class Stored(Generic[Config]):
+    """A model file of any kind, read and checked.
 
     Attributes:
         info: what the file says of itself.
@@ -155,7 +156,7 @@ class StoredModel:
     """
 
     info: ModelInfo
-    config: ModelConfig
+    config: Config
     tensors: dict[str, Tensor]
 
     @property
@@ -182,8 +183,13 @@ class StoredModel:
         return {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
 
     def weights(self) -> dict[str, Tensor]:
-        """The float weights, as `ImageVAE.load_state_dict` takes them."""
+        """The float weights, as the model's `load_state_dict` takes them."""
         return {k: v.float() for k, v in self.tensors.items() if not k.startswith(("exact.", "tables."))}
+
+
+@dataclass(frozen=True)
+class StoredModel(Stored[ModelConfig]):
+    """A model of photographs, read and checked."""
 
     @cached_property
     def tables(self) -> Tables:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,12 +57,12 @@ class _LowerBound(torch.autograd.Function):
     """`max(x, bound)` that still lets gradients through that would raise x."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, bound: float | Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, bound: float | Tensor) -> Tensor:
         ctx.save_for_backward(x < bound)
         return x.clamp_min(bound)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (below,) = ctx.saved_tensors
         return gradient * (~below | (gradient < 0)), None
 

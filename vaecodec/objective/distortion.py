@@ -72,7 +72,8 @@ class Distortion:
         with torch.autocast(x.device.type, enabled=False):
             sums = Structure(_mirrored(x)).sums(_mirrored(x_hat.float()))
             rises = slopes([Sums(s.values.detach(), s.pixels) for s in sums] if totals is None else totals)
-            structure = sum((rise.to(s.values) * s.values).sum() for rise, s in zip(rises, sums, strict=True))
+            parts = ((rise.to(s.values) * s.values).sum() for rise, s in zip(rises, sums, strict=True))
+            structure = sum(parts, squares.new_zeros(()))
         return self._joined(squares, structure)
 
     def of_pictures(self, original: np.ndarray, decoded: np.ndarray) -> float:
@@ -142,13 +143,13 @@ def structure_sums(original: Part, decoded: Part, shape: tuple[int, int], *, as_
     """What `Structure` pools over a picture of `shape` rows and columns, gathered tile by tile."""
     unit = 2 ** (SCALES - 1)
     grid = (-(-side // unit) for side in shape)
-    total: list[Sums] | None = None
+    total: list[Sums] = []
     for tile in tiles(*grid, halo=REACH // unit, area=(TILE_SIDE // unit) ** 2):
         rows, columns = cut(scaled(tile.outer, unit), shape)
         inner = cut(scaled(tile.crop, unit), (rows.stop - rows.start, columns.stop - columns.start))
         sums = Structure(original(rows, columns), as_measured=as_measured).sums(decoded(rows, columns), inner)
         sums = [Sums(s.values.double(), s.pixels) for s in sums]
-        total = sums if total is None else [a + b for a, b in zip(total, sums, strict=True)]
+        total = [a + b for a, b in zip(total, sums, strict=True)] if total else sums
     return total
 
 

@@ -14,13 +14,11 @@ Weight = TypeVar("Weight", float, Tensor)
 
 
 class Trained(Protocol):
-    """What a model's configuration says of its training; `networks.model.ModelConfig` does.
+    """What a model's configuration says of its training; `networks.model.ModelConfig` does."""
 
-    Attributes:
-        distortion: a name from `distortion.DISTORTIONS`.
-    """
-
-    distortion: str
+    @property
+    def distortion(self) -> str:
+        """A name from `distortion.DISTORTIONS`."""
 
     def nominal_quality(self, quality: Weight) -> Weight:
         """A quality from 0 to 1 on the scale of the range of λ for which weights were fitted."""

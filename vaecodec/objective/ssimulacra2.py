@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -75,7 +76,7 @@ class _LinearLight(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         inside = x.clamp(0.0, 1.0)
         lifted = (inside + 0.055) / 1.055
         power = _power(lifted, 1.4)
@@ -84,7 +85,7 @@ class _LinearLight(torch.autograd.Function):
         return torch.where(dark, inside / 12.92, lifted * power)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         x, slope = ctx.saved_tensors
         return gradient * slope * (((x >= 0) | (gradient < 0)) & ((x <= 1) | (gradient > 0)))
 
@@ -93,13 +94,13 @@ class _CubeRoot(torch.autograd.Function):
     """Of numbers above 0."""
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         root = _power(x, 1 / 3)
         ctx.save_for_backward(root)
         return root
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (root,) = ctx.saved_tensors
         return gradient / (3 * root.square())
 
@@ -245,7 +246,7 @@ class Structure:
             sides = (t.unbind(2) for t in (one.planes, one.mean, one.square, other.planes, other.mean, other.square))
             for colour, *parts in zip(_colours_of(scale), product.unbind(2), *sides, strict=True):
                 terms = TERMS[scale, colour]
-                maps = _maps(*parts, {kind for kind, _, _ in terms})
+                maps = _maps(*parts, kinds={kind for kind, _, _ in terms})
                 for kind, pooling, _ in terms:
                     values = maps[kind]
                     if inner is not None:
@@ -261,7 +262,7 @@ class Structure:
 
 
 def _maps(
-    product: Tensor, p1: Tensor, m1: Tensor, s1: Tensor, p2: Tensor, m2: Tensor, s2: Tensor, kinds: set[int]
+    product: Tensor, p1: Tensor, m1: Tensor, s1: Tensor, p2: Tensor, m2: Tensor, s2: Tensor, *, kinds: set[int]
 ) -> dict[int, Tensor]:
     """Maps `[h, w, B]` of one colour, by kind.
 
@@ -298,7 +299,7 @@ class Sums:
 
 def raw_distance(scales: list[Sums]) -> Tensor:
     """SSIMULACRA2's weighted sum of 108 terms, before the polynomial that makes a score of it; `[B]`."""
-    total = 0.0
+    total = torch.zeros_like(scales[0].values[0])
     for scale, sums in enumerate(scales):
         for value, (pooling, weight) in zip(sums.values / sums.pixels, _terms_of(scale), strict=True):
             pooled = value if pooling == MEAN else (value + ROOT_FLOOR).sqrt().sqrt() - ROOT_FLOOR**0.25

@@ -25,7 +25,7 @@ def as_bytes(pictures: np.ndarray) -> np.ndarray:
     return np.rint(pictures * 255).clip(0, 255).astype(np.uint8)
 
 
-def font() -> ImageFont.FreeTypeFont:
+def font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """The one that pictures are labelled in."""
     return ImageFont.load_default(FONT_PX)
 

@@ -24,6 +24,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -79,8 +80,8 @@ def pixel_limit(pixels: int) -> Iterator[None]:
 
 
 @enough_memory()
-def open_image(source: ImageLike, *, max_pixels: int | None = None) -> Image.Image:
-    """A Pillow image from a path, a Pillow image or a uint8 array `[H, W]`, `[H, W, 2]`, `[H, W, 3]` or `[H, W, 4]`.
+def open_image(source: ImageLike | IO[bytes], *, max_pixels: int | None = None) -> Image.Image:
+    """A Pillow image from a path, a file, a Pillow image or a uint8 array `[H, W]`, `[H, W, 2]` to `[H, W, 4]`.
 
     Args:
         max_pixels: refuse larger files before they are read; Pillow has a limit of its own.
@@ -119,10 +120,14 @@ def planes_of(source: ImageLike | Planes) -> Planes:
     """`open_image` and `take_apart`; an array `[H, W, 3]` takes neither, nor the memory for it, nor do `Planes`."""
     if isinstance(source, Planes):
         return source
-    plain = isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape[2:] == (3,)
-    if plain and source.size and max(source.shape) <= MAX_SIDE:
+    if isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape[2:] == (3,) and _fits(source.shape):
         return Planes(source, None, "RGB", None)
     return take_apart(open_image(source))
+
+
+def _fits(shape: tuple[int, ...]) -> bool:
+    """Whether a header can hold the sides of an array, and there are pixels in it."""
+    return min(shape) > 0 and max(shape) <= MAX_SIDE
 
 
 @enough_memory()
@@ -208,7 +213,7 @@ def writes(suffix: str) -> str | None:
     return name if name in Image.SAVE else None
 
 
-def save_options(image: Image.Image, format_name: str) -> dict:
+def save_options(image: Image.Image, format_name: str) -> dict[str, Any]:
     """Arguments of `image.save` that write the metadata in `image.info` where a format can hold it."""
     options = {key: image.info[key] for _, key in METADATA.values() if key in image.info}
     if format_name == "PNG" and "xmp" in options:
@@ -219,6 +224,8 @@ def save_options(image: Image.Image, format_name: str) -> dict:
 
 def _in_mode(image: Image.Image, alpha: np.ndarray | None, mode: str) -> Image.Image:
     if mode in ALPHA_MODES:
+        if alpha is None:
+            raise ValueError(f"a picture of mode {mode} needs an alpha plane")
         image = image.convert("L").convert("LA") if mode == "LA" else image.convert("RGBA")
         image.putalpha(Image.fromarray(alpha))
         return image

@@ -87,10 +87,12 @@ def tiles(rows: int, columns: int, *, halo: int, area: int, within: Area | None 
         )
     for row in spans[0]:
         for column in spans[1]:
-            outer = tuple(
-                slice(max(s.start - halo, 0), min(s.stop + halo, end)) for s, end in ((row, rows), (column, columns))
-            )
-            yield Tile((row, column), outer)
+            yield Tile((row, column), (_widened(row, halo, rows), _widened(column, halo, columns)))
+
+
+def _widened(span: slice, halo: int, end: int) -> slice:
+    """With a halo on both sides, as far as the grid goes."""
+    return slice(max(span.start - halo, 0), min(span.stop + halo, end))
 
 
 def gather(
@@ -104,13 +106,20 @@ def gather(
     Returns:
         `[1, C, factor rows, factor columns]`.
     """
-    result = None
-    for tile in tiles(rows, columns, halo=halo, area=area):
-        part = function(tile.outer)[(..., *scaled(tile.crop, factor))]
-        if tile.inner == (slice(0, rows), slice(0, columns)):
-            return part
-        if result is None:
-            shape = (1, factor * rows, factor * columns, part.shape[1])
-            result = part.new_empty(shape).permute(0, 3, 1, 2)  # channels last
-        result[(..., *scaled(tile.inner, factor))] = part
+    first, *others = tiles(rows, columns, halo=halo, area=area)
+    part = _within(function(first.outer), first.crop, factor)
+    if not others:
+        return part
+    shape = (1, factor * rows, factor * columns, part.shape[1])
+    result = part.new_empty(shape).permute(0, 3, 1, 2)  # channels last
+    _within(result, first.inner, factor).copy_(part)
+    for tile in others:
+        part = _within(function(tile.outer), tile.crop, factor)
+        _within(result, tile.inner, factor).copy_(part)
     return result
+
+
+def _within(values: Tensor, area: Area, factor: int) -> Tensor:
+    """The view of `[…, H, W]` on an area of a grid that is coarser by a factor."""
+    rows, columns = scaled(area, factor)
+    return values[..., rows, columns]

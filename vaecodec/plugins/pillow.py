@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from PIL import Image, ImageFile
 
@@ -16,6 +16,9 @@ from vaecodec.errors import ModelError, NotAVaeFile, VaecodecError
 from vaecodec.format.catalog import find_model
 from vaecodec.format.container import HEADER_BYTES, MAGIC, METADATA, read_chunks
 from vaecodec.pictures.region import REDUCTIONS
+
+if TYPE_CHECKING:
+    from PIL._imaging import PixelAccess
 
 FORMAT = "VAE"
 _OPENS_AS = {"P": "RGB", "PA": "RGBA"}
@@ -33,9 +36,10 @@ class VaeImageFile(ImageFile.ImageFile):
     format_description = "vaecodec, a variational autoencoder"
 
     def _open(self) -> None:
+        file = self._opened()
         try:
-            header = api.read_info(self.fp.read(HEADER_BYTES))
-            chunks = read_chunks(self.fp, header.chunks)
+            header = api.read_info(file.read(HEADER_BYTES))
+            chunks = read_chunks(file, header.chunks)
         except NotAVaeFile as error:
             raise SyntaxError(str(error)) from error
         except VaecodecError as error:
@@ -48,7 +52,13 @@ class VaeImageFile(ImageFile.ImageFile):
         self.tile = [ImageFile._Tile("vae", (0, 0, *self._size), 0, None)]
         self._reduction = 1
 
-    def draft(self, mode: str | None, size: tuple[int, int] | None):
+    def _opened(self) -> IO[bytes]:
+        """What it is read from, until it is decoded."""
+        if self.fp is None:
+            raise ValueError("operation on a closed image")
+        return self.fp
+
+    def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
         """Decodes smaller, by 2, 4 or 8, as long as that is not below a size; `thumbnail` asks for it.
 
         Returns:
@@ -59,26 +69,27 @@ class VaeImageFile(ImageFile.ImageFile):
         ratio = min(self.width // max(size[0], 1), self.height // max(size[1], 1))
         self._reduction = max(reduction for reduction in REDUCTIONS if reduction <= max(ratio, 1))
         box = (0, 0, self.width / self._reduction, self.height / self._reduction)
-        self._size = tuple(-(-side // self._reduction) for side in self.size)
+        self._size = (-(-self.width // self._reduction), -(-self.height // self._reduction))
         return self.mode, box
 
-    def load(self):
+    def load(self) -> PixelAccess | None:
         """Decodes the pixels.
 
         Raises:
             OSError: the file is damaged, or its model is not installed.
         """
         if self.tile:
-            self.fp.seek(0)
+            file = self._opened()
+            file.seek(0)
             limit = Image.MAX_IMAGE_PIXELS and 2 * Image.MAX_IMAGE_PIXELS
             try:
-                decoded = api.decompress(self.fp.read(), scale=1 / self._reduction, max_pixels=limit)
+                decoded = api.decompress(file.read(), scale=1 / self._reduction, max_pixels=limit)
             except VaecodecError as error:
                 raise OSError(str(error)) from error
             self.im, self._mode, self.tile = decoded.im, decoded.mode, []
             self.info |= decoded.info
             if self._exclusive_fp:
-                self.fp.close()
+                file.close()
             self.fp = None
         return super().load()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vaecodec.format.catalog import model_for
 from vaecodec.format.container import DEFAULT_MAX_PIXELS, METADATA
@@ -59,7 +59,7 @@ class Compress:
         torch.set_num_threads(threads)
         chosen = model_for(model, tune, psnr=asked.get("psnr"))
         self._codec, self._metadata, self._max_pixels = Codec(chosen), metadata, max_pixels
-        self._options = asked | {"effort": effort}
+        self._options: dict[str, Any] = {**asked, "effort": effort}
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """A batch.
@@ -82,7 +82,7 @@ class Compress:
     def _row(self, source: bytes | str | None) -> tuple[bytes | None, float | None, str | None]:
         try:
             data = Path(source).read_bytes() if isinstance(source, str) else source
-            image = images.open_image(io.BytesIO(data), max_pixels=self._max_pixels)
+            image = images.open_image(io.BytesIO(data or b""), max_pixels=self._max_pixels)
             planes = images.take_apart(image, self._metadata)
             compressed = self._codec.compress(planes, **self._options)
         except Exception as error:  # whatever it is, the job goes on

@@ -179,13 +179,14 @@ def _add_components(
     """
     model = ImageVAE(configs[0])
     model.load_state_dict(weights, strict=False)
-    seen, left = [], []
+    patches: list[Tensor] = []
+    rests: list[Tensor] = []
     for part in x.float().div(255).split(8):
         quality = torch.ones(len(part))
         rest = part - model._reconstruct(model.analysis(part - 0.5, quality), quality)
-        for rows, picture in ((seen, part - 0.5), (left, rest)):
+        for rows, picture in ((patches, part - 0.5), (rests, rest)):
             rows.append(space_to_depth(picture, PATCH).permute(0, 2, 3, 1).reshape(-1, 3 * PATCH * PATCH))
-    seen, left = torch.cat(seen).double(), torch.cat(left).double()
+    seen, left = torch.cat(patches).double(), torch.cat(rests).double()
     middle = seen.mean(0)
     seen, left = seen - middle, left - left.mean(0)
     covariance = seen.T @ seen / len(seen)

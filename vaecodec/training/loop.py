@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -120,7 +121,7 @@ class Trainer:
         self.replayed = Replayed(
             self._compute, self.device, enabled=options.graph and self.device.type == "cuda" and self.team.size == 1
         )
-        self.phase: tuple[int, int, bool] | None = None
+        self.phase = (0, 0, False)  # of no step
         self.average_share = torch.zeros((), device=self.device)
         self.figures = torch.zeros(len(FIGURES) + 2, device=self.device)
         self.validation_s = 0.0  # a picture
@@ -139,7 +140,7 @@ class Trainer:
             RuntimeError: more than 0.1 % of the steps had non-finite gradients.
         """
         self._log(options=asdict(self.options), parameters=sum(p.numel() for p in self.model.parameters()))
-        stream = contextlib.nullcontext()
+        stream: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
         if self.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
             stream = torch.cuda.stream(torch.cuda.Stream(self.device))
@@ -227,8 +228,8 @@ class Trainer:
         finite = apply_gradients(self.optimizers, self.model, self.options.clip)
         move(list(self.ema.parameters()), list(self.model.parameters()), self.average_share * finite)
         values = [loss, bound.total_bpp.mean(), bound.psnr_db.mean(), torch.ones_like(loss)]
-        values = torch.where(finite > 0, torch.stack(values).detach().float(), 0.0)
-        self.figures += torch.cat([values, 1 - finite[None]])
+        counted = torch.where(finite > 0, torch.stack(values).detach().float(), 0.0)
+        self.figures += torch.cat([counted, 1 - finite[None]])
 
     def _gradients(self, x: Tensor, quality: Tensor) -> tuple[Tensor, Bound]:
         """Loss, its gradients, and the bound of `[B, 3, H, W]` pictures in [0, 1] at `[B]` qualities."""
@@ -246,6 +247,8 @@ class Trainer:
     def _forward_and_backward(self, x: Tensor, quality: Tensor) -> tuple[Tensor, Bound]:
         options = self.options
         lmbda = self.config.lmbda(quality)
+        bounds: tuple[Bound, ...]
+        shares: tuple[float, ...]
         with autocast(self.device):
             if options.frozen:
                 bounds = self.forward_both(x, quality, optimised(quality, self.config))
@@ -253,7 +256,8 @@ class Trainer:
             else:
                 bounds, shares = (self.forward(x, quality)[1],), (1.0,)
         # Without a share, no gradient: with one of 0, weights that only this coding has would still decay.
-        loss = sum(share * weighted_loss(b, lmbda) for share, b in zip(shares, bounds, strict=True) if share)
+        parts = (share * weighted_loss(b, lmbda) for share, b in zip(shares, bounds, strict=True) if share)
+        loss = sum(parts, lmbda.new_zeros(()))
         self.model.zero_grad(set_to_none=True)
         loss.backward()
         return loss, bounds[0]
@@ -271,7 +275,7 @@ class Trainer:
         self.read_at = (time.monotonic(), self.step)
         if counted:
             means = {name: value / counted for name, value in zip(FIGURES, sums, strict=True)}
-            more = {"pictures": self.pictures.count}
+            more: dict[str, float] = {"pictures": self.pictures.count}
             if self.device.type == "cuda":
                 more["gigabytes"] = round(torch.cuda.max_memory_allocated(self.device) / 1e9, 2)
                 more["graph"] = self.replayed.graph is not None
@@ -287,11 +291,11 @@ class Trainer:
 
     def _write_trunk(self) -> None:
         self.trunk_written = True
-        if self.team.rank == 0:
+        if self.trunk and self.team.rank == 0:
             checkpoint.write(self.trunk, checkpoint.TRUNK, self.step, self.model, self.optimizers, self._meta())
             self._log(trunk=str(self.trunk))
 
-    def _meta(self) -> dict:
+    def _meta(self) -> dict[str, Any]:
         meta = {"step": self.step, "crops_seen": self.crops, "skipped": self.skipped}
         return meta | {"options": asdict(self.options), "config": self.config.to_dict()}
 
@@ -317,5 +321,5 @@ class Trainer:
         """Keeps as much time for the last validation as all take that has arrived."""
         self.clock.parts["validation"] = self.validation_s * sum(map(len, self._held_out().values()))
 
-    def _log(self, **entry) -> None:
+    def _log(self, **entry: Any) -> None:
         self.journal.write(self.step, self.crops, **entry)

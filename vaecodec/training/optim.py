@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,19 +20,31 @@ MATRIX_RATES = {"muon": 0.02, "adamw": 1.5e-3}
 VECTOR_RATE = 1.5e-3
 LINEAR_RATE = 1e-4
 """For the linear path, which starts as PCA."""
-Params = Iterable[nn.Parameter] | list[dict]
+Params = Iterable[nn.Parameter] | list[dict[str, Any]]
 
 
-class _OnDevice(torch.optim.Optimizer):
+class OnDevice(torch.optim.Optimizer):
     """Rates are tensors beside the parameters; each group remembers its full one as `peak_lr`."""
 
-    def __init__(self, params: Params, defaults: dict):
+    def __init__(self, params: Params, defaults: dict[str, Any]):
         super().__init__(params, defaults)
         for group in self.param_groups:
             group["peak_lr"] = float(group["lr"])
             group["lr"] = torch.tensor(group["peak_lr"], device=group["params"][0].device)
 
-    def _buffers(self, parameters: list[nn.Parameter], key: str) -> list[Tensor]:
+    @torch.no_grad()
+    def step(self, closure: None = None, *, share: Tensor | float = 1.0) -> None:  # type: ignore[override]
+        """One update of all parameters that have a gradient; a closure, as other optimisers take, there is none.
+
+        Args:
+            share: of the update that is made, 1, or 0 for none, in which case averages stay as they are too.
+        """
+        self._update(share)
+
+    def _update(self, share: Tensor | float) -> None:
+        raise NotImplementedError
+
+    def _buffers(self, parameters: list[Tensor], key: str) -> list[Tensor]:
         """The parameters' states of a name, zero at first."""
         return [
             self.state[p][key] if key in self.state[p] else self.state[p].setdefault(key, torch.zeros_like(p))
@@ -39,7 +52,7 @@ class _OnDevice(torch.optim.Optimizer):
         ]
 
 
-class Muon(_OnDevice):
+class Muon(OnDevice):
     """Momentum, orthogonalised by Newton-Schulz (Jordan et al. 2024).
 
     The same update as `torch.optim.Muon`, but matrices of one shape go through the iteration together: on a CPU that
@@ -49,22 +62,16 @@ class Muon(_OnDevice):
     def __init__(self, params: Params, lr: float, momentum: float = 0.95, weight_decay: float = 0.0):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
-    @torch.no_grad()
-    def step(self, closure: None = None, *, share: Tensor | float = 1.0) -> None:
-        """One update of all matrices that have a gradient.
-
-        Args:
-            share: of the update that is made, 1, or 0 for none, in which case momentum stays as it is too.
-        """
+    def _update(self, share: Tensor | float) -> None:
         for group in self.param_groups:
-            shapes: dict[tuple[int, ...], list[nn.Parameter]] = defaultdict(list)
+            shapes: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     shapes[tuple(parameter.shape)].append(parameter)
             rate = group["lr"] * share
             for (rows, columns), parameters in shapes.items():
                 buffers = self._buffers(parameters, "momentum_buffer")
-                gradients = [p.grad for p in parameters]
+                gradients = _gradients(parameters)
                 move(buffers, gradients, (1 - group["momentum"]) * share)
                 ahead = torch.stack(torch._foreach_lerp(gradients, buffers, group["momentum"]))
                 updates = orthogonalise(ahead) * (-rate * max(1.0, rows / columns) ** 0.5)
@@ -84,7 +91,7 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     return x.mT if tall else x
 
 
-class AdamW(_OnDevice):
+class AdamW(OnDevice):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019), as a rule without correcting the first averages.
 
     With these decays that correction is a factor between 0.45 and 1.1 over the first fifty steps, which the warm-up
@@ -99,21 +106,19 @@ class AdamW(_OnDevice):
     def __init__(self, params: Params, lr: float, betas: tuple[float, float] = (0.9, 0.95), weight_decay: float = 0.0):
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
 
-    @torch.no_grad()
-    def step(self, closure: None = None, *, share: Tensor | float = 1.0) -> None:
-        """One update of all parameters that have a gradient; `share` as of `Muon.step`."""
+    def _update(self, share: Tensor | float) -> None:
         if self.count is not None:
             self.count += 1
         for group in self.param_groups:
-            parameters = [p for p in group["params"] if p.grad is not None]
+            parameters: list[Tensor] = [p for p in group["params"] if p.grad is not None]
             if not parameters:
                 continue
             first, second = (1.0 if self.count is None else 1 - beta**self.count for beta in group["betas"])
-            gradients = [p.grad for p in parameters]
+            gradients = _gradients(parameters)
             means, squares = (self._buffers(parameters, key) for key in ("exp_avg", "exp_avg_sq"))
             rate = group["lr"] * share
             move(means, gradients, (1 - group["betas"][0]) * share)
-            move(squares, torch._foreach_mul(gradients, gradients), (1 - group["betas"][1]) * share)
+            move(squares, list(torch._foreach_mul(gradients, gradients)), (1 - group["betas"][1]) * share)
             updates = torch._foreach_sqrt(squares)
             if self.count is not None:
                 torch._foreach_mul_(updates, second**-0.5)
@@ -125,6 +130,11 @@ class AdamW(_OnDevice):
             torch._foreach_add_(parameters, updates)
 
 
+def _gradients(parameters: list[Tensor]) -> list[Tensor]:
+    """Of those that have one."""
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+
+
 @torch.no_grad()
 def move(values: list[Tensor], targets: list[Tensor], share: Tensor | float) -> None:
     """Moves each of some tensors towards another by a share of the way, which may lie on the device."""
@@ -133,7 +143,7 @@ def move(values: list[Tensor], targets: list[Tensor], share: Tensor | float) -> 
     torch._foreach_add_(values, ways)
 
 
-def build_optimizers(model: nn.Module, name: str, scale: float = 1.0) -> list[torch.optim.Optimizer]:
+def build_optimizers(model: nn.Module, name: str, scale: float = 1.0) -> list[OnDevice]:
     """Optimisers for the parameters of a model, on the device where those are.
 
     Args:
@@ -160,7 +170,14 @@ def build_optimizers(model: nn.Module, name: str, scale: float = 1.0) -> list[to
     return [adam, Muon(matrices, lr=rate, weight_decay=0.01)] if name == "muon" else [adam]
 
 
-def set_rate(optimizers: list[torch.optim.Optimizer], fraction: float) -> None:
+def correct_averages(optimizers: list[OnDevice], step: int) -> None:
+    """Has `AdamW` correct its first averages, in a run that has made so many steps."""
+    for optimizer in optimizers:
+        if isinstance(optimizer, AdamW):
+            optimizer.count = step
+
+
+def set_rate(optimizers: list[OnDevice], fraction: float) -> None:
     """Sets every group to a fraction of its full rate."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
@@ -168,14 +185,14 @@ def set_rate(optimizers: list[torch.optim.Optimizer], fraction: float) -> None:
 
 
 @torch.no_grad()
-def apply_gradients(optimizers: list[torch.optim.Optimizer], model: nn.Module, clip: float) -> Tensor:
+def apply_gradients(optimizers: list[OnDevice], model: nn.Module, clip: float) -> Tensor:
     """One update by the gradients that a model has, their norm clipped.
 
     Returns:
         1.0, or 0.0 if a gradient was not finite: then nothing has changed. On the device, `[]` float32.
     """
-    trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
-    flat = torch.cat([parameter.grad.flatten() for parameter in trained])
+    trained: list[Tensor] = [parameter for parameter in model.parameters() if parameter.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in _gradients(trained)])
     norm = flat.norm()
     finite = torch.isfinite(norm)
     flat = torch.where(finite, flat * (clip / (norm + 1e-6)).clamp_max(1.0), 0.0)
@@ -188,7 +205,7 @@ def apply_gradients(optimizers: list[torch.optim.Optimizer], model: nn.Module, c
     return finite
 
 
-def minimise(loss: Tensor, optimizers: list[torch.optim.Optimizer], model: nn.Module, clip: float) -> None:
+def minimise(loss: Tensor, optimizers: list[OnDevice], model: nn.Module, clip: float) -> None:
     """One update by the gradients of a loss; see `apply_gradients`."""
     for optimizer in optimizers:
         optimizer.zero_grad(set_to_none=True)

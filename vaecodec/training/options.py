@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from vaecodec.networks.model import CONFIGS, ModelConfig
 
@@ -68,13 +69,22 @@ class TrainOptions:
 
     def model_config(self) -> ModelConfig:
         """The configuration of the model that is trained."""
-        config, sizes = CONFIGS[self.config], dict(self.sizes)
+        config: ModelConfig = CONFIGS[self.config]
+        sizes: dict[str, Any] = dict(self.sizes)
         if "quality_knots" in sizes:
             config = config.with_knots(sizes.pop("quality_knots"))
         return replace(config, **sizes, distortion=self.distortion or config.distortion)
 
 
-def rate_fraction(progress: float, step: int, options: TrainOptions) -> float:
+class Decaying(Protocol):
+    """What a run is told of the end of its rates."""
+
+    @property
+    def decay_share(self) -> float:
+        """Share of the run, at its end, over which the rates fall to nothing."""
+
+
+def rate_fraction(progress: float, step: int, options: Decaying) -> float:
     """Learning rate as a share of its peak: a warm-up of 200 steps, constant, then a cosine to nothing."""
     warm = min(1.0, (step + 1) / WARM_UP_STEPS)
     tail = (progress - (1 - options.decay_share)) / options.decay_share

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from vaecodec.errors import ModelError, VaecodecError
 from vaecodec.networks.model import CONFIGS, ImageVAE
@@ -38,7 +39,7 @@ def run(
     graphics_share: float = 1 / 6,
     memory_bytes: float = MEMORY_BYTES,
     begun: float | None = None,
-    **options,
+    **options: Any,
 ) -> ImageVAE:
     """Trains and returns the averaged model; arguments as of `vaecodec train`.
 

@@ -45,27 +45,30 @@ def validate(model: ImageVAE, crops: Tensor, *, both_codings: bool = False) -> d
     result: dict[str, list[float]] = defaultdict(list)
     for nominal in VALIDATION_QUALITIES:
         value = nominal / model.config.nominal_quality(1.0)
-        bounds: list[tuple[Bound, Bound | None]] = []
+        bounds: list[Bound] = []
+        sampled: list[Bound] = []
         for part in crops.split(8 if device.type == "cpu" else 32):
             x = part.to(device).contiguous(memory_format=torch.channels_last).float() / 255
             quality = torch.full((len(x),), value, device=device)
             rounding = optimised(quality, model.config)
             with autocast(device):
                 if both_codings:
-                    bounds.append(model.bound_of_both_codings(x, quality, rounding))
+                    bound, other = model.bound_of_both_codings(x, quality, rounding)
+                    sampled.append(other)
                 else:
-                    bounds.append((model(x, quality, rounding, nearest)[1], None))
+                    _, bound = model(x, quality, rounding, nearest)
+                bounds.append(bound)
         lmbda = model.config.lmbda(torch.tensor(value)).to(device)
         figures = {
-            "loss": [bound.objective(lmbda) for bound, _ in bounds],
-            "bpp": [bound.total_bpp for bound, _ in bounds],
-            "psnr_db": [bound.psnr_db for bound, _ in bounds],
+            "loss": [bound.objective(lmbda) for bound in bounds],
+            "bpp": [bound.total_bpp for bound in bounds],
+            "psnr_db": [bound.psnr_db for bound in bounds],
         }
         if both_codings:
             figures |= {
-                "bits_back_bpp": [sampled.total_bpp for _, sampled in bounds],
-                "z_bpp": [bound.rate_bpp["z"] for bound, _ in bounds],
-                "bits_back_z_bpp": [sampled.rate_bpp["z"] for _, sampled in bounds],
+                "bits_back_bpp": [bound.total_bpp for bound in sampled],
+                "z_bpp": [bound.rate_bpp["z"] for bound in bounds],
+                "bits_back_z_bpp": [bound.rate_bpp["z"] for bound in sampled],
             }
         for key, values in figures.items():
             result[key].append(round(float(torch.cat(values).mean()), 4 if key in ("loss", "psnr_db") else 5))

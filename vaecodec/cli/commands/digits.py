@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from vaecodec.cli.console import FORCE, human_size, say
+from vaecodec.cli.console import FORCE, Function, human_size, say
 from vaecodec.digits import CLASSES, SIDE
 from vaecodec.format import files
+
+if TYPE_CHECKING:
+    import numpy as np
+    from click._termui_impl import ProgressBar
+    from PIL import Image
+
+    from vaecodec.digits.model import DigitsVAE
 
 OUTPUT = click.option("-o", "--output", required=True, metavar="FILE", help="PNG to write; - for standard output.")
 SEED = click.option("--seed", default=0, show_default=True, help="Of the random numbers.")
 LABEL = click.option("--label", type=click.IntRange(0, CLASSES - 1), help="The label that the model is told.")
 
 
-def _model(default: str):
+def _model(default: str) -> Callable[[Function], Function]:
     return click.option("-m", "--model", default=default, show_default=True, help="Small model, by name or file.")
 
 
@@ -35,20 +44,20 @@ def digits() -> None:
     """
 
 
-def _load(name: str):
+def _load(name: str) -> DigitsVAE:
     from vaecodec.digits.weights import load
 
     return load(name).model()
 
 
-def _write(output: str, image) -> None:
+def _write(output: str, image: Image.Image) -> None:
     from vaecodec.pictures.contact_sheets import png
 
     files.write(output, png(image))
     say(f"{output}  {image.width}×{image.height}")
 
 
-def _picture(path: str):
+def _picture(path: str) -> np.ndarray:
     """A picture of 28 by 28 from a file, as `[28, 28]` uint8."""
     import io
 
@@ -106,7 +115,15 @@ def sample(number: int, label: int | None, plain: bool, seed: int, model: str, o
 @_model("digits")
 @OUTPUT
 @FORCE
-def traverse(label, latents, steps: int, extent: float, model: str, output: str, force: bool) -> None:
+def traverse(
+    label: int | None,
+    latents: tuple[int, int] | None,
+    steps: int,
+    extent: float,
+    model: str,
+    output: str,
+    force: bool,
+) -> None:
     """Two latents varied, the label and all other latents fixed."""
     files.check_target(output, force=force)
     import numpy as np
@@ -274,7 +291,7 @@ def unpack(source: str, target: str, max_images: int, model: str, force: bool) -
     say(f"{source} → {target}  {len(images)} pictures  {time.perf_counter() - start:.2f} s")
 
 
-def _bar(length: int, label: str):
+def _bar(length: int, label: str) -> ProgressBar[int]:
     return click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty())
 
 

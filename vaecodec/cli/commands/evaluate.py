@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,7 +16,7 @@ from vaecodec.errors import ImageError
 from vaecodec.format import files
 
 
-def _without_nan(value):
+def _without_nan(value: Any) -> Any:
     """JSON has no NaN and no infinity: null stands for them."""
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
@@ -91,7 +92,7 @@ def evaluate(
         click.echo("{:7g}  {:6.3f}  {:6.2f}  {:7.4f}  {:11.2f}  {:8.3f}  {:8.3f}".format(*row))
     if json_path:
         files.write(str(json_path), json.dumps(_without_nan(report), indent=1).encode())
-    if html_path:
+    if html_path and gallery:
         from vaecodec.cli.pages.compare_page import page
 
         title = f"{folder.resolve().name}: vaecodec, model {codec.name}"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 import click
 
 from vaecodec.cli.console import FORCE, MODEL, TUNE, chosen_model, parse_qualities, say
 from vaecodec.codec import api
 from vaecodec.format import files
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 OUTPUT = click.option("-o", "--output", required=True, metavar="FILE", help="PNG to write; - for standard output.")
 
@@ -23,7 +27,14 @@ OUTPUT = click.option("-o", "--output", required=True, metavar="FILE", help="PNG
 @OUTPUT
 @FORCE
 def sample(
-    qualities: str, number: int, size, seed: int, tune: str | None, model: str | None, output: str, force: bool
+    qualities: str,
+    number: int,
+    size: tuple[int, int],
+    seed: int,
+    tune: str | None,
+    model: str | None,
+    output: str,
+    force: bool,
 ) -> None:
     """Draw pictures from the model's prior.
 
@@ -92,13 +103,13 @@ def interpolate(
     from vaecodec.codec import sampling
     from vaecodec.pictures import contact_sheets, images
 
-    def read(path: str):
+    def read(path: str) -> Image.Image:
         with files.naming(path):
             return images.open_image(io.BytesIO(files.read(path))).convert("RGB")
 
-    a, b = read(first), read(second)
-    a.thumbnail((side, side))
-    a, b = np.asarray(a), np.asarray(ImageOps.fit(b, a.size))
+    start, end = read(first), read(second)
+    start.thumbnail((side, side))
+    a, b = np.asarray(start), np.asarray(ImageOps.fit(end, start.size))
     codec = api.codecs(chosen_model(model, tune))
     line, sphere = (
         sampling.interpolate(codec, a, b, quality, steps, spherical=spherical) for spherical in (False, True)

@@ -36,13 +36,14 @@ def info(paths: tuple[str, ...], as_json: bool) -> None:
         header = api.read_info(data)
         model = next((model for model in installed if model.made(header)), None)
         meaning = model and model.qualities.meaning(header.quality)
+        metadata = _metadata(data, header)
         fields = {
             "file": path, "width": header.width, "height": header.height, "mode": header.mode,
             "quality": model and round(model.qualities.quality(header.quality), 2), "meaning": meaning,
             "range_share": round(header.quality / QUALITY_MAX, 4), "bytes": len(data),
             "bpp": round(8 * len(data) / header.pixels, 4), "payload_bytes": header.payload_bytes,
             "chunks": header.chunks, "coding": header.coding, "model_id": header.model_id.hex(),
-            "model": model and model.name, "metadata": _metadata(data, header),
+            "model": model and model.name, "metadata": metadata,
         }  # fmt: skip
         if as_json:
             click.echo(json.dumps(fields))
@@ -52,7 +53,7 @@ def info(paths: tuple[str, ...], as_json: bool) -> None:
                 if model
                 else f"quality at {fields['range_share']:.0%} of its model's range"
             )
-            kept = "".join(f"  {kind} {human_size(size)}" for kind, size in fields["metadata"].items())
+            kept = "".join(f"  {kind} {human_size(size)}" for kind, size in metadata.items())
             click.echo(
                 f"{path}: {header.width}×{header.height} {header.mode}  {quality}  {human_size(len(data))}  "
                 f"{fields['bpp']:.3f} bpp  model {fields['model'] or 'not installed'} ({header.model_id.hex()}){kept}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -109,7 +110,15 @@ def _sizes(context: click.Context, parameter: click.Parameter, values: tuple[str
 @click.option("--seed", default=0, show_default=True)
 @click.option("--graph/--no-graph", default=True, show_default=True, help="On a GPU, record a step as a CUDA graph.")
 @click.option("--compile/--no-compile", "compile_model", default=False, help="Use torch.compile.")
-def train(config, data, hours, folder, compile_model, memory_gb, **options) -> None:
+def train(
+    config: str,
+    data: tuple[Path, ...],
+    hours: float,
+    folder: Path,
+    compile_model: bool,
+    memory_gb: float,
+    **options: Any,
+) -> None:
     """Train a model, on CPUs or GPUs.
 
     Under torchrun on several. The folder of --resume holds the run; the same command goes on with one that was

@@ -7,6 +7,7 @@ import html
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -47,7 +48,7 @@ def page(entries: list[Entry] | dict[str, list[Entry]], title: str) -> str:
     return text
 
 
-def _bits(entry: Entry, most: float) -> dict:
+def _bits(entry: Entry, most: float) -> dict[str, Any]:
     if entry.bits is None:
         return {}
     rows, columns = entry.bits.shape

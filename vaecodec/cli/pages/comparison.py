@@ -98,9 +98,9 @@ def heat(bits: np.ndarray, most: float) -> np.ndarray:
     return np.stack(channels, 2).round().astype(np.uint8)
 
 
-def _map_entry(entry: Entry, most: float) -> Entry:
+def _map_entry(entry: Entry, bits: np.ndarray, most: float) -> Entry:
     height, width = entry.image.shape[:2]
-    colours = heat(entry.bits, most).repeat(entry.cell, 0).repeat(entry.cell, 1)[:height, :width]
+    colours = heat(bits, most).repeat(entry.cell, 0).repeat(entry.cell, 1)[:height, :width]
     detail = f"bits a pixel, black 0 to yellow {most:.2g}"
     return replace(entry, label=f"{entry.label}: bits", detail=detail, image=colours, bits=None)
 
@@ -114,7 +114,7 @@ def sheet(entries: list[Entry], *, columns: int = 3, crop: int = 512) -> Image.I
     entries = [
         shown
         for entry in entries
-        for shown in ([entry, _map_entry(entry, top_bits)] if entry.bits is not None else [entry])
+        for shown in ([entry, _map_entry(entry, entry.bits, top_bits)] if entry.bits is not None else [entry])
     ]
     height, width = (min(side, crop) for side in entries[0].image.shape[:2])
     top, left = ((side - kept) // 2 for side, kept in zip(entries[0].image.shape[:2], (height, width), strict=True))

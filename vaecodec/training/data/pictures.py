@@ -24,6 +24,8 @@ MEMORY_BYTES = 6e9
 """For pixels, by default; 942 pictures of 684 megapixels and 330 of graphics take 3.9 GB."""
 WAITING = 64
 """Decoded pictures that wait to be taken over, at most."""
+News = tuple[str, list[np.ndarray], bool]
+"""Name of a picture, it at all scales, and whether it is one of graphics."""
 
 
 def held_out(
@@ -84,7 +86,7 @@ class Pictures:
         self.left_out: list[str] = []
         self.incomplete: set[str] = set()
         self._taken: dict[Path, tuple[int, int]] = {}
-        self._queue: queue.Queue = queue.Queue(WAITING)
+        self._queue: queue.Queue[News] = queue.Queue(WAITING)
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
         with ThreadPoolExecutor(self.workers) as pool:
@@ -108,9 +110,7 @@ class Pictures:
         """Pictures to train on."""
         return self.store.count
 
-    def _news(
-        self, pool: ThreadPoolExecutor, seen: dict[Path, tuple[int, int]] | None
-    ) -> Iterator[tuple[str, list[np.ndarray], bool]]:
+    def _news(self, pool: ThreadPoolExecutor, seen: dict[Path, tuple[int, int]] | None) -> Iterator[News]:
         """Name, picture at all scales and kind, of what is new in the sources.
 
         Args:

@@ -71,8 +71,8 @@ def members(path: Path) -> Iterator[tuple[str, bytes]]:
         return
     with tarfile.open(path) as tar:
         for member in tar:
-            if member.isfile() and Path(member.name).suffix.lower() in SUFFIXES:
-                yield Path(member.name).name, tar.extractfile(member).read()
+            if Path(member.name).suffix.lower() in SUFFIXES and member.isfile() and (file := tar.extractfile(member)):
+                yield Path(member.name).name, file.read()
 
 
 def decode(item: tuple[str, bytes]) -> tuple[str, list[np.ndarray]]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save
@@ -30,8 +31,8 @@ def write(
     name: str,
     number: int,
     model: nn.Module,
-    optimizers: list[torch.optim.Optimizer],
-    meta: dict,
+    optimizers: Sequence[torch.optim.Optimizer],
+    meta: dict[str, Any],
     ema: nn.Module | None = None,
 ) -> None:
     """Writes a state.
@@ -55,8 +56,9 @@ def write(
     pieces = []
     for i, piece in enumerate(_pieces(tensors)):
         data = save(piece)
-        pieces.append({"file": f"{name}-{number:08d}-{i}.safetensors", "bytes": len(data), "crc32": zlib.crc32(data)})
-        _replace(folder / pieces[-1]["file"], data)
+        file = f"{name}-{number:08d}-{i}.safetensors"
+        pieces.append({"file": file, "bytes": len(data), "crc32": zlib.crc32(data)})
+        _replace(folder / file, data)
     _replace(folder / f"{name}-{number:08d}.json", json.dumps({"meta": meta, "pieces": pieces}, indent=1).encode())
     manifests = sorted(folder.glob(f"{name}-????????.json"))
     for old in manifests[: -KEPT if name == CHECKPOINT else -1]:
@@ -90,7 +92,7 @@ def _replace(path: Path, data: bytes) -> None:
     os.replace(temporary, path)
 
 
-def read(folder: Path, name: str = CHECKPOINT) -> tuple[dict[str, Tensor], dict] | None:
+def read(folder: Path, name: str = CHECKPOINT) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """Tensors, in single precision, and meta of the newest whole state of a folder; `None` if there is none."""
     for manifest in sorted(folder.glob(f"{name}-????????.json"), reverse=True):
         try:
@@ -113,7 +115,9 @@ def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def restore_optimizers(model: nn.Module, optimizers: list[torch.optim.Optimizer], states: dict[str, Tensor]) -> None:
+def restore_optimizers(
+    model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], states: dict[str, Tensor]
+) -> None:
     """Gives the optimisers their states of those parameters that are of the same shape; others begin anew."""
     owners = {id(p): optimizer for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
     for name, parameter in model.named_parameters():
@@ -122,7 +126,9 @@ def restore_optimizers(model: nn.Module, optimizers: list[torch.optim.Optimizer]
                 owners[id(parameter)].state[parameter][key] = value.to(parameter.device)
 
 
-def restore(folder: Path, model: nn.Module, ema: nn.Module, optimizers: list[torch.optim.Optimizer]) -> dict | None:
+def restore(
+    folder: Path, model: nn.Module, ema: nn.Module, optimizers: Sequence[torch.optim.Optimizer]
+) -> dict[str, Any] | None:
     """Goes on from the newest whole checkpoint of a folder and returns its meta; `None` if there is none.
 
     Raises:

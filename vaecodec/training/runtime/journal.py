@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from vaecodec.training.runtime.clock import Clock
 
@@ -24,14 +25,14 @@ class Journal:
         self.path, self.clock, self.silent = path, clock, silent
         self._reported = (time.monotonic(), crops)
 
-    def write(self, step: int, crops: int, **entry) -> None:
+    def write(self, step: int, crops: int, **entry: Any) -> None:
         """Adds an entry to the log."""
         if not self.silent:
             entry = {"step": step, "crops": crops, "spent_s": round(self.clock.spent_s, 1)} | entry
             with open(self.path, "a") as file:
                 file.write(json.dumps(entry) + "\n")
 
-    def report(self, step: int, crops: int, means: dict[str, float], **more) -> None:
+    def report(self, step: int, crops: int, means: dict[str, float], **more: Any) -> None:
         """Says and logs how it goes.
 
         Args:
