@@ -19,13 +19,14 @@ import numpy as np
 import torch
 from conftest import GOLDEN, picture
 from PIL import Image
+from support import ROOT
 
 import vaecodec
 from vaecodec.networks import precision
 
 TABLE = GOLDEN / "bytes.json"
 MODELS, EFFORTS, QUALITIES = ("light", "light-psnr"), range(5), (10, 50, 90)
-PHOTO = Path(__file__).parents[1] / "docs" / "photo" / "coffee.png"
+PHOTO = ROOT / "docs" / "photo" / "coffee.png"
 
 
 def pictures() -> list[np.ndarray]:

@@ -24,7 +24,8 @@ from vaecodec.coding import latent_coder, latents
 from vaecodec.coding.symbol_choice import RateDistortionChoice, nearest
 from vaecodec.format import container
 
-ROOT = Path(__file__).parents[1]
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
 
 MODES = ("L", "RGB", "LA", "RGBA", "1", "CMYK", "YCbCr", "HSV", "I;16", "P", "I", "F", "PA")
 """All modes of a header, written out: that list is part of the format and never changes its order."""

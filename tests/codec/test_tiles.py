@@ -186,7 +186,7 @@ def test_thumbnails_through_pillow_decode_no_more_than_they_need(tmp_path, monke
 CHILD = """
 import json, resource, sys
 import numpy as np
-from vaecodec.codec import Codec
+from vaecodec.codec.codec import Codec
 import torch
 torch.set_num_threads(1)
 rgb = np.load(sys.argv[1])

@@ -27,7 +27,7 @@ import hashlib, json, sys
 import torch
 torch.set_num_threads(int(sys.argv[5]))
 exec(sys.argv[4])
-from vaecodec.codec import Codec
+from vaecodec.codec.codec import Codec
 from vaecodec.format.container import unpack
 
 def digest(latents):
@@ -45,7 +45,7 @@ for carrier in (torch.float32, torch.float64):
 codec = Codec(sys.argv[6])
 result["decoded"]["as it comes"] = digest(codec.decode(file))
 import numpy as np
-from vaecodec import container
+from vaecodec.format import container
 latents = codec.encode(np.load(picture), 20000)
 result["encoded"] = digest(latents)
 open(out, "wb").write(container.pack(width=latents.size[0], height=latents.size[1], mode="RGB", quality=20000,

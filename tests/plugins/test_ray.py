@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import TINY, picture
 from PIL import Image
-from support import ROOT, assert_no_torch
+from support import ROOT, TESTS, assert_no_torch
 
 import vaecodec
 from vaecodec.plugins.ray_data import Compress
@@ -72,7 +72,7 @@ def cluster(monkeypatch):
     from ray.cluster_utils import Cluster
 
     for name, value in {
-        "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": f"{ROOT}:{TESTS}:{TESTS / 'plugins'}", "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1",
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1", "RAY_health_check_period_ms": "1000",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)

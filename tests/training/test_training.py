@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from conftest import picture
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from support import ROOT
+from support import ROOT, TESTS
 from torch.utils.flop_counter import FlopCounterMode
 
 from vaecodec.cli.main import main
@@ -264,7 +264,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(folder, tmp_path, optim
             launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
             child = subprocess.run(
                 [sys.executable, *launcher, str(tmp_path / "team.py"), *arguments],
-                env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"},
+                env=os.environ | {"PYTHONPATH": f"{ROOT}:{TESTS}:{TESTS / 'training'}", "OMP_NUM_THREADS": "1"},
                 capture_output=True, text=True, timeout=120,
             )  # fmt: skip
             assert child.returncode == 0, child.stderr

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from digits_support import small_model, strokes
+from support import ROOT
 
 from vaecodec.digits import train
 from vaecodec.digits.data import Digits
@@ -20,7 +21,7 @@ from vaecodec.digits.studies.linear import LinearGaussian, fit_linear_autoencode
 from vaecodec.errors import ModelError
 from vaecodec.objective.bound import gaussian_kl_bits, gaussian_observation_bits
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(ROOT / "benchmarks"))
 pytest.importorskip("matplotlib")
 import lecture
 import lecture_plot
@@ -360,7 +361,7 @@ def test_every_claim_has_a_figure(tmp_path: Path) -> None:
     import json
 
     assert set(lecture.CLAIMS) == {"0-shipped", "0-binarised", *lecture_plot.FIGURES} == set(lecture_text.PARAGRAPHS)
-    folder = Path(__file__).parents[1] / "benchmarks" / "results"
+    folder = ROOT / "benchmarks" / "results"
     results = json.loads((folder / "lecture.json").read_text())
     assert results
     for name in set(results) & set(lecture_plot.FIGURES):
