@@ -30,6 +30,7 @@ from vaecodec.format.catalog import ModelInfo, list_models
 from vaecodec.format.container import DEFAULT_MAX_PIXELS, Header
 
 if TYPE_CHECKING:
+    from vaecodec.codec.base import BaseCodec
     from vaecodec.codec.codec import Codec
 
     __version__: str
@@ -63,7 +64,7 @@ def _photographs() -> type[Codec]:
     return Codec
 
 
-def _digits() -> type[Codec]:
+def _digits() -> type[BaseCodec]:
     from vaecodec.digits.codec import DigitsCodec
 
     return DigitsCodec

@@ -24,8 +24,11 @@ from vaecodec.objective.bound import gaussian_kl_bits, gaussian_observation_bits
 sys.path.insert(0, str(ROOT / "benchmarks"))
 pytest.importorskip("matplotlib")
 import lecture
-import lecture_plot
-import lecture_text
+from shared.lecture import bounds, codes, posteriors
+from shared.lecture import figures as lecture_plot
+from shared.lecture import text as lecture_text
+from shared.lecture.bench import Bench
+from shared.lecture.labels import quadratic
 
 LN2 = math.log(2)
 
@@ -72,9 +75,9 @@ def test_bounds_of_black_and_white_pictures() -> None:
     torch.manual_seed(0)
     config, options = DigitsConfig("x", 4, "bernoulli", hidden=48), train.FitOptions(epochs=10, batch=32)
     model = train.fit(DigitsVAE(config), strokes(1280), options, train.binarised)
-    found = lecture.binarised_bound(model, torch.from_numpy(strokes(40, seed=1).images), samples=500)
+    found = bounds.binarised_bound(model, torch.from_numpy(strokes(40, seed=1).images), samples=500)
     assert -PIXELS * LN2 / 3 < found["bound_nats"] < found["bound_nats"] + found["gap_nats"] < 0
-    results = {source: found | {"latents": 4, "hidden": 48, "epochs": 10} for source in lecture.BINARISED}
+    results = {source: found | {"latents": 4, "hidden": 48, "epochs": 10} for source in bounds.BINARISED}
     text = lecture_text.binarised(results)
     assert f"{-found['bound_nats']:.2f}" in text
     assert "86.76 (0.16), Burda" in text
@@ -100,8 +103,8 @@ def test_a_linear_autoencoder_is_pca() -> None:
 
 # 2
 def test_a_deep_autoencoder_reconstructs_better_than_pca(tmp_path: Path) -> None:
-    bench = lecture.Bench(strokes(1280, wander=0), strokes(200, seed=1, wander=0), tmp_path, epochs=200, hidden=48)
-    errors = {kind: lecture.rates_and_errors(bench, kind, 2) for kind in ("PCA", "autoencoder")}
+    bench = Bench(strokes(1280, wander=0), strokes(200, seed=1, wander=0), tmp_path, epochs=200, hidden=48)
+    errors = {kind: codes.rates_and_errors(bench, kind, 2) for kind in ("PCA", "autoencoder")}
     assert errors["autoencoder"]["mse_unquantised"] < 0.9 * errors["PCA"]["mse_unquantised"]
     for curve in errors.values():
         assert curve["bits"][-1] > curve["bits"][0] + 4
@@ -110,8 +113,8 @@ def test_a_deep_autoencoder_reconstructs_better_than_pca(tmp_path: Path) -> None
 
 
 def test_a_vaes_code_is_shorter_than_an_autoencoders_at_equal_error(tmp_path: Path) -> None:
-    bench = lecture.Bench(strokes(1280, wander=0), strokes(200, seed=1, wander=0), tmp_path, epochs=80, hidden=48)
-    curves = {kind: {"8": lecture.rates_and_errors(bench, kind, 8)} for kind in ("autoencoder", "VAE")}
+    bench = Bench(strokes(1280, wander=0), strokes(200, seed=1, wander=0), tmp_path, epochs=80, hidden=48)
+    curves = {kind: {"8": codes.rates_and_errors(bench, kind, 8)} for kind in ("autoencoder", "VAE")}
     for db in (18, 20):
         bits = {kind: lecture_text.fewest_bits(curve, db) for kind, curve in curves.items()}
         assert bits["VAE"] < 0.85 * bits["autoencoder"]
@@ -150,7 +153,7 @@ def test_where_a_vaes_code_is_shorter_is_said() -> None:
 def test_code_lengths_are_entropies() -> None:
     random = np.random.default_rng(0)
     symbols = random.choice([-1, 0, 1], (20_000, 2), p=[0.25, 0.5, 0.25])
-    assert lecture.code_bits(symbols[:10_000], symbols[10_000:]) == pytest.approx(3.0, abs=0.03)
+    assert codes.code_bits(symbols[:10_000], symbols[10_000:]) == pytest.approx(3.0, abs=0.03)
 
 
 # 3
@@ -247,7 +250,7 @@ def test_the_first_strategy_learns() -> None:
     assert course[-1] > 180  # with posteriors that are fitted and not kept: 144
     torch.manual_seed(0)
     model = DigitsVAE(DigitsConfig("toy", 2, hidden=16, variance=0.05))
-    course = lecture.together(model, torch.from_numpy(strokes(60).images), 60)
+    course = posteriors.together(model, torch.from_numpy(strokes(60).images), 60)
     assert course[-1] > course[0] + 100
 
 
@@ -300,7 +303,7 @@ def test_style_and_content_separate(told, untold) -> None:
         for part in (known, test):
             with torch.no_grad():
                 labels = torch.from_numpy(part.labels).long() if model.config.labels else None
-                z.append(lecture.quadratic(model.infer(torch.from_numpy(part.images), labels)[0]))
+                z.append(quadratic(model.infer(torch.from_numpy(part.images), labels)[0]))
         x, y = features.standardise(*z)
         probe = features.linear_classifier(x, torch.from_numpy(known.labels).long())
         found.append(features.accuracy(probe, y, torch.from_numpy(test.labels).long()))

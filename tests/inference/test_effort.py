@@ -18,6 +18,7 @@ from skimage import data as photographs
 from vaecodec.cli.interruption import keeping_the_best
 from vaecodec.cli.main import main
 from vaecodec.codec.codec import Codec
+from vaecodec.codec.encoder import Encoder
 from vaecodec.coding.symbol_choice import SymbolWeights
 from vaecodec.errors import VaecodecError
 from vaecodec.format.container import QUALITY_MAX, quality_code, read_header
@@ -25,7 +26,7 @@ from vaecodec.inference import gradient_choice, latent_descent
 from vaecodec.inference.effort import EFFORTS, LEVELS, SHOWN_FROM, check_effort
 from vaecodec.networks.prior import Cells
 from vaecodec.objective.bound import nearest
-from vaecodec.objective.distortion import DISTORTIONS, ssimulacra2
+from vaecodec.objective.distortion import DISTORTIONS, ssimulacra2, to_tensor
 
 
 def crop(name: str, width: int, height: int, left: int = 60, top: int = 40) -> np.ndarray:
@@ -92,9 +93,9 @@ def test_the_first_level_is_not_worse_where_choosing_symbols_is(light) -> None:
 
 def compared(codec: Codec, monkeypatch, rgb: np.ndarray, quality: float, effort: int) -> int:
     """How many codings of a picture an encoder decodes to compare them."""
-    calls, original = [], Codec.objective
+    calls, original = [], Encoder.objective
     with monkeypatch.context() as patch:
-        patch.setattr(Codec, "objective", lambda *args: calls.append(args) or original(*args))
+        patch.setattr(Encoder, "objective", lambda *args: calls.append(args) or original(*args))
         codec.encode(rgb, quality_code(quality), effort=effort, coding=0)
     return len(calls)
 
@@ -173,7 +174,7 @@ def test_every_kind_of_level_gains_on_the_one_before(light, quality: float) -> N
 def test_descent_lowers_the_discrete_bound(light, name: str) -> None:
     """Of the float prior at the nearest symbols, before anything is coded or compared."""
     rgb = PICTURES[name]
-    x = light._to_tensor(rgb)
+    x = to_tensor(rgb)
     height, width = rgb.shape[:2]
     padded = torch.nn.functional.pad(x, (0, -width % 16, 0, -height % 16), mode="replicate")
     quality = torch.tensor([0.5])
@@ -273,7 +274,7 @@ def test_weights_lie_where_symbols_do() -> None:
 
 def refined(codec: Codec, rgb: np.ndarray, quality: float, steps: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Latents of a picture whose sides are multiples of 16, before and after."""
-    x, condition = codec._to_tensor(rgb), torch.tensor([quality_code(quality) / QUALITY_MAX])
+    x, condition = to_tensor(rgb), torch.tensor([quality_code(quality) / QUALITY_MAX])
     with torch.no_grad():
         y, z = codec.model.infer(x, condition)
     after = latent_descent.refine(
@@ -299,7 +300,7 @@ def test_what_is_held_does_not_move(tiny, monkeypatch) -> None:
     """An interruption in the second tile leaves the third one as the encoder inferred it."""
     monkeypatch.setattr(gradient_choice, "AREA", 4)
     rgb = crop("coffee", 384, 128)
-    x, condition = tiny._to_tensor(rgb), torch.tensor([0.5])
+    x, condition = to_tensor(rgb), torch.tensor([0.5])
     with torch.no_grad():
         y, z = tiny.model.infer(x, condition)
     target = lambda rows, columns: x[:, :, rows, columns]
@@ -317,7 +318,7 @@ def test_what_is_held_does_not_move(tiny, monkeypatch) -> None:
 
 
 def test_a_bound_that_is_no_number_leaves_latents_alone(tiny, monkeypatch) -> None:
-    monkeypatch.setattr(latent_descent._Window, "step", lambda self, share: float("nan"))
+    monkeypatch.setattr(latent_descent._Part, "step", lambda self, share: float("nan"))
     (z, y), (after_z, after_y) = refined(tiny, crop("coffee", 64, 64), 50, 3)
     assert torch.equal(after_z, z) and torch.allclose(after_y, y, atol=1e-5)
 
@@ -349,7 +350,7 @@ def test_ctrl_c_keeps_the_best_and_a_second_one_gives_up(capsys) -> None:
 def test_ctrl_c_on_the_command_line(tmp_path: Path, monkeypatch, interrupts: int) -> None:
     source, target = tmp_path / "a.png", tmp_path / "a.vae"
     Image.fromarray(PICTURES["cat"]).save(source)
-    step, steps = latent_descent._Window.step, []
+    step, steps = latent_descent._Part.step, []
 
     def interrupted(window, share: float) -> float:
         steps.append(share)
@@ -358,7 +359,7 @@ def test_ctrl_c_on_the_command_line(tmp_path: Path, monkeypatch, interrupts: int
                 signal.raise_signal(signal.SIGINT)
         return step(window, share)
 
-    monkeypatch.setattr(latent_descent._Window, "step", interrupted)
+    monkeypatch.setattr(latent_descent._Part, "step", interrupted)
     result = CliRunner().invoke(main, ["compress", str(source), str(target), "-m", str(TINY), "-e", "4"])
     assert "the best so far is taken" in result.stderr
     assert len(steps) == 2

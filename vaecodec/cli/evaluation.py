@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vaecodec.codec.codec import Codec
+from vaecodec.codec.base import BaseCodec
 from vaecodec.errors import ImageError
 from vaecodec.inference.effort import DEFAULT_EFFORT
 from vaecodec.objective.distortion import ssimulacra2
@@ -39,7 +39,7 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def evaluate(
-    codec: Codec,
+    codec: BaseCodec,
     paths: list[Path],
     qualities: list[float],
     failed: Callable[[Path, ImageError], None],
@@ -80,7 +80,7 @@ def evaluate(
             )
 
 
-def summary(results: list[Result], codec: Codec) -> dict[str, Any]:
+def summary(results: list[Result], codec: BaseCodec) -> dict[str, Any]:
     """Means over the pictures for each quality, in the schema of CompressAI's result files, and each picture's own."""
     qualities = sorted({result.quality for result in results})
     columns = {

@@ -42,6 +42,7 @@ def position_bits(codec: Codec, latents: Latents) -> np.ndarray:
         upper = Stack(latents.payload).pop_bits(row_bits(z.shape[2]))
     cut, parts = upper * HYPER, []
     if upper:
+        assert codec.bits_back  # it has decoded the file
         posterior = codec.bits_back.posterior
         above, fine = y_hat[:, :, :cut], z[:, :, :upper] * FINE
         p, q = posterior.predict_z(quality), posterior.predict(Cells.part(above, 0) * FRACTIONS, quality)

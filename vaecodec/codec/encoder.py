@@ -159,6 +159,7 @@ class _Picture:
 
     def with_bits_back(self, best: Description, coding: int | None) -> Latents:
         """Its latents with bits-back where that is possible, and asked for or else smaller and no worse."""
+        assert self.encoder.bits_back
         y, choice = best.y, best.choice
         if choice is not nearest:  # z will be another one there, and with it the lattices
             y, choice = self.halfway(best.z, y, choice), nearest

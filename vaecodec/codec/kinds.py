@@ -5,24 +5,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vaecodec.errors import ModelError
 from vaecodec.format.catalog import model_path, read_model_info
 
 if TYPE_CHECKING:
-    from vaecodec.codec.codec import Codec
+    from vaecodec.codec.base import BaseCodec
 
-_loaders: dict[str | None, Callable[[], type[Codec]]] = {}
+_loaders: dict[str | None, Callable[[], Callable[..., BaseCodec]]] = {}
 
 
-def register(kind: str | None, load: Callable[[], type[Codec]]) -> None:
+def register(kind: str | None, load: Callable[[], Callable[..., BaseCodec]]) -> None:
     """Says how to get at the class for a kind of models; `None` is the photo codec's. `vaecodec/__init__` does so."""
     _loaders[kind] = load
 
 
-def codec_class(name: str | Path) -> type[Codec]:
-    """What codes with a model: `codec.Codec`, or its like for another kind of models.
+def codec_class(name: str | Path) -> Callable[..., BaseCodec]:
+    """What codes with a model: `Codec`, or its like for another kind of models.
 
     Raises:
         ModelError: the model is unknown, or of an unknown kind.
@@ -41,11 +41,11 @@ class Codecs:
         options: of `Codec`.
     """
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any):
         self._options, self._lock = options, threading.Lock()
-        self._codecs: dict[Path, Codec] = {}
+        self._codecs: dict[Path, BaseCodec] = {}
 
-    def __call__(self, model: str | Path) -> Codec:
+    def __call__(self, model: str | Path) -> BaseCodec:
         """The codec of a model, by name or path.
 
         Raises:

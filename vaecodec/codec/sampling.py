@@ -36,6 +36,9 @@ class Dice:
             symbols[where] = np.searchsorted(edges, drawn, side="right") - tables.radius(number)
         return symbols
 
+    def finish(self) -> None:
+        """Noise has no end."""
+
 
 @torch.no_grad()
 def sample(codec: Codec, size: tuple[int, int], quality: float, seed: int = 0) -> np.ndarray:
@@ -68,9 +71,9 @@ def interpolate(
         raise ImageError(f"the pictures differ in size: {a.shape[1]}x{a.shape[0]} and {b.shape[1]}x{b.shape[0]} pixels")
     code = codec.stored.qualities.code(quality)
     gain = codec.prior.at(code).gain
-    ends = [codec.encoder.infer(x, code)[1] * gain for x in (a, b)]
+    first, last = (codec.encoder.infer(x, code)[1] * gain for x in (a, b))
     size = (a.shape[1], a.shape[0])
-    path = between(*ends, steps, spherical=spherical)
+    path = between(first, last, steps, spherical=spherical)
     return [codec.transforms.synthesise(y, gain, size, code) for y in path]
 
 

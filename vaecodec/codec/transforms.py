@@ -15,7 +15,7 @@ from vaecodec.format.container import QUALITY_MAX
 from vaecodec.format.tables import FRACTIONS
 from vaecodec.networks.model import HYPER, PATCH, ImageVAE
 from vaecodec.pictures.region import Region, squares
-from vaecodec.pictures.tiles import TILE_AREA, Area, gather, scaled, tiles
+from vaecodec.pictures.tiles import TILE_AREA, Area, gather, scaled, tiles, window
 
 HYPER_ANALYSIS_HALO = 2
 """In positions of z: a 3x3 at half of z's grid and one on it reach three halves of a position."""
@@ -60,7 +60,7 @@ class Transforms:
         """y as `analyse` gives it to z `[1, Cz, ceil(H/4), ceil(W/4)]`, not rounded."""
 
         def analyse(area: Area) -> Tensor:
-            return self.model.hyper_analysis(y[(..., *scaled(area, HYPER))], self._condition(quality))
+            return self.model.hyper_analysis(window(y, area, HYPER), self._condition(quality))
 
         rows, columns = (-(-side // HYPER) for side in y.shape[-2:])
         return gather(analyse, rows, columns, halo=HYPER_ANALYSIS_HALO, area=-(-self.area // HYPER**2))
@@ -103,12 +103,12 @@ class Transforms:
         """
         wanted = squares(size, region, reduction)
         side = PATCH // reduction
-        within = tuple(slice(s.start // side, -(-s.stop // side)) for s in wanted)
+        rows, columns = (slice(s.start // side, -(-s.stop // side)) for s in wanted)
         rgb = np.empty((*(s.stop - s.start for s in wanted), 3), np.uint8)
-        for tile in tiles(*y_hat.shape[-2:], halo=self._synthesis_halo, area=self.area, within=within):
-            y = (y_hat[(..., *tile.outer)].double() / unit).float().contiguous(memory_format=torch.channels_last)
+        for tile in tiles(*y_hat.shape[-2:], halo=self._synthesis_halo, area=self.area, within=(rows, columns)):
+            y = (window(y_hat, tile.outer).double() / unit).float().contiguous(memory_format=torch.channels_last)
             x = self.model.synthesis(y, self._condition(quality), reduction)
-            x = x[(0, slice(None), *scaled(tile.crop, side))]
+            x = window(x[0], tile.crop, side)
             x = x.add_(0.5).mul_(255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
             target, source = zip(*map(_overlap, wanted, scaled(tile.inner, side)), strict=True)
             rgb[target] = x[source]

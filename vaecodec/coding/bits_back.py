@@ -29,7 +29,7 @@ from vaecodec.networks.fixed_point import ExactPosterior, ExactPrediction
 from vaecodec.networks.model import HYPER, PATCH
 from vaecodec.networks.posterior import FINE
 from vaecodec.networks.prior import Cells
-from vaecodec.pictures.tiles import Area, gather, scaled
+from vaecodec.pictures.tiles import Area, gather, window
 
 POSTERIOR_HALO = 2
 """How far the posterior's networks look, in positions of z: a 3x3 at half of z's grid and one on it."""
@@ -206,7 +206,7 @@ class BitsBackCoder:
         """q(z | y), `[1, Cz, h, w]`, tile by tile, from the latents of step 0 in cells."""
 
         def predict(area: Area) -> Tensor:
-            q = self.posterior.predict(first[(..., *scaled(area, 2))].double(), quality)
+            q = self.posterior.predict(window(first, area, 2).double(), quality)
             return torch.cat((q.offset, q.numbers.double()), 1)
 
         rows, columns = (-(-side // 2) for side in first.shape[-2:])
@@ -235,9 +235,9 @@ def kl_bits(q: ExactPrediction, p: ExactPrediction, tables: Tables) -> float:
     """
     shifts = (q.offset - p.offset) / FRACTIONS
     cases = torch.stack([t.flatten().long().cpu() for t in (q.numbers, p.numbers.expand_as(q.numbers), shifts)], 1)
-    cases, counts = np.unique(cases.numpy(), axis=0, return_counts=True)
+    kinds, counts = np.unique(cases.numpy(), axis=0, return_counts=True)
     total = 0.0
-    for (q_number, p_number, shift), count in zip(cases.tolist(), counts.tolist(), strict=True):
+    for (q_number, p_number, shift), count in zip(kinds.tolist(), counts.tolist(), strict=True):
         radius = tables.radius(q_number)
         probabilities = tables.table(q_number)[:-1] / 2.0**COUNT_BITS
         symbols = np.arange(-radius, radius + 1)

@@ -9,6 +9,7 @@ The prior is asked tile by tile. Its integers are those of the whole picture: a 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from vaecodec.format.tables import FRACTIONS
 from vaecodec.networks.fixed_point import ExactPrediction, ExactPrior, QualityState
 from vaecodec.networks.model import HYPER, PATCH, ModelConfig
 from vaecodec.networks.prior import STEPS, Cells
-from vaecodec.pictures.tiles import TILE_AREA, Area, Tile, gather, scaled, tiles
+from vaecodec.pictures.tiles import TILE_AREA, Area, Tile, gather, tiles, window
 
 Z_LIMIT = 2**15
 SYMBOL_LIMIT = 2**20
@@ -81,7 +82,7 @@ class LatentCoder:
             first: the latents of step 0, if they are settled, `[1, M, H/2, W/2]` in cells, in sixteenths.
         """
         state = self.prior.at(quality)
-        coded, groups = self._nothing_coded(tuple(y.shape[-2:])), []
+        coded, groups = self._nothing_coded((y.shape[-2], y.shape[-1])), []
         hyper = self._hyper(z, state)
         for step in range(STEPS):
             symbols, numbers = coded.step_values(torch.int8), coded.step_values(torch.int16)
@@ -89,9 +90,9 @@ class LatentCoder:
             for tile in self._tiles(coded):
                 prediction = self._predict(step, hyper, coded, state, tile)
                 if step == 0 and first is not None:
-                    chosen = (first[(..., *tile.inner)] - prediction.offset) / FRACTIONS
+                    chosen = (window(first, tile.inner) - prediction.offset) / FRACTIONS
                 else:
-                    target = Cells.part(y[(..., *scaled(tile.inner, 2))], step).double() * gain
+                    target = Cells.part(window(y, tile.inner, 2), step).double() * gain
                     u = (target - prediction.offset / FRACTIONS).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
                     chosen = choice(u, prediction.numbers, step, tile.inner)
                 coded.clear_outside(chosen, tile.inner)
@@ -160,24 +161,34 @@ class LatentCoder:
         """The hyperprior's features, int16 `[1, W, 4 h, 4 w]`, channels last: activations have eleven bits."""
 
         def features(area: Area) -> Tensor:
-            return self.prior.hyper(z[(..., *area)], state).to(torch.int16)
+            return self.prior.hyper(window(z, area), state).to(torch.int16)
 
         return gather(features, *z.shape[-2:], halo=HYPER_HALO, area=-(-self.area // HYPER**2), factor=HYPER)
 
     def _predict(self, step: int, hyper: Tensor, coded: Coded, state: QualityState, tile: Tile) -> ExactPrediction:
         """Offsets and tables of a step for the inner part of a tile of cells, `[1, M, h, w]`."""
-        features = hyper[(..., *scaled(tile.outer, 2))].float()
+        features = window(hyper, tile.outer, 2).float()
         known = Cells(coded.window(tile.outer))
         for earlier in range(step):
             known.put(coded.part(earlier, tile.outer).double())
         prediction = self.prior.predict_y(step, features, known, state)
-        return ExactPrediction(prediction.offset[(..., *tile.crop)], prediction.numbers[(..., *tile.crop)])
+        return ExactPrediction(window(prediction.offset, tile.crop), window(prediction.numbers, tile.crop))
+
+
+class SymbolSource(Protocol):
+    """Where symbols come from: `ans.Decoder`, or dice."""
+
+    def pop(self, numbers: np.ndarray, tables: Tables) -> np.ndarray:
+        """`[n]` int32 symbols, whose tables are `numbers`."""
+
+    def finish(self) -> None:
+        """Raises `Corrupt` unless everything has been popped."""
 
 
 class GroupReader:
     """Pops groups of symbols and keeps their checksum."""
 
-    def __init__(self, decoder: Decoder, tables: Tables, device: torch.device):
+    def __init__(self, decoder: SymbolSource, tables: Tables, device: torch.device):
         self.decoder, self.tables, self.device = decoder, tables, device
         self.crc = 0
 

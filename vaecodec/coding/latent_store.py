@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vaecodec.networks.prior import Cells
-from vaecodec.pictures.tiles import Area, scaled
+from vaecodec.pictures.tiles import Area, window
 
 
 def _holding(store: Tensor, values: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ class Coded:
 
     def window(self, area: Area) -> Tensor:
         """`[1, M, 2 h, 2 w]`, a view of an area of cells."""
-        return self.values[(..., *scaled(area, 2))]
+        return window(self.values, area, 2)
 
     def part(self, step: int, area: Area) -> Tensor:
         """What a step coded in an area of cells, `[1, M, h, w]`."""
@@ -90,11 +90,11 @@ class StepValues:
     def put(self, area: Area, values: Tensor) -> None:
         """Sets `[1, M, h, w]` of an area of cells."""
         self._values = _holding(self._values, values)
-        self._values[(slice(None), *area)] = values[0].to("cpu", self._values.dtype)
+        window(self._values, area).copy_(values[0])
 
     def part(self, area: Area) -> Tensor:
         """`[1, M, h, w]` of an area of cells."""
-        return self._values[(None, slice(None), *area)]
+        return window(self._values, area)[None]
 
     def _inside(self) -> list[np.ndarray]:
         """A view for each position within the cells, without what lies beyond odd sides."""

@@ -52,7 +52,8 @@ def flatten(values: Tensor) -> Tensor:
 
 def group(symbols: Tensor, numbers: Tensor) -> Group:
     """Symbols `[1, C, h, w]` and their tables, which may be one a channel, as a group."""
-    return tuple(flatten(t).to(torch.int32).numpy() for t in (symbols, numbers.expand_as(symbols)))
+    as_array = lambda values: flatten(values).to(torch.int32).numpy()
+    return as_array(symbols), as_array(numbers.expand_as(symbols))
 
 
 def symbols_crc(groups: list[Group]) -> int:

@@ -13,7 +13,7 @@ from vaecodec.format.ans import Tables
 from vaecodec.format.tables import FRACTIONS
 from vaecodec.networks.prior import Cells
 from vaecodec.objective.rounding import exchanges
-from vaecodec.pictures.tiles import Area, scaled
+from vaecodec.pictures.tiles import Area, window
 
 SymbolChoice = Callable[[Tensor, Tensor, int, Area], Tensor]
 """Which symbols latents become, given the latents minus their lattice's offset, the numbers of their tables, the step,
@@ -41,12 +41,12 @@ class SymbolWeights:
 
     def part(self, step: int, area: Area) -> Tensor:
         """`[1, M, h, w]` of a step in an area of cells."""
-        weights = (self.positions[(..., *scaled(area, 2))] * self.channels).clamp_min_(self.least)
+        weights = (window(self.positions, area, 2) * self.channels).clamp_min_(self.least)
         return Cells.part(weights, step)
 
 
 class RateDistortionChoice:
-    """The symbols that are best for rate and distortion together (`refine.rdo_round`), by the tables' code lengths.
+    """The symbols that are best for rate and distortion together (`rounding.rdo_round`), by the tables' code lengths.
 
     Args:
         weight: bits for a squared error of one symbol, everywhere or place by place.
@@ -69,9 +69,11 @@ class RateDistortionChoice:
         def bits(values: Tensor) -> Tensor:
             return torch.from_numpy(self.tables.bits(values.cpu().numpy().astype(np.int64), tables)).to(u.device)
 
-        weight = self.weight
-        if isinstance(weight, SymbolWeights):
-            weight = weight.part(step, area)[movable].double()
+        weight: float | Tensor
+        if isinstance(self.weight, SymbolWeights):
+            weight = self.weight.part(step, area)[movable].double()
+        else:
+            weight = self.weight
         closest, inner, saved, paid = exchanges(u[movable], mean[movable], bits, weight)
         pays = saved > paid
         self.saved += float(saved[pays].sum())

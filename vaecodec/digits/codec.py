@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vaecodec.codec.codec import Codec
+from vaecodec.codec.base import BaseCodec
 from vaecodec.codec.kinds import Codecs
 from vaecodec.coding.latents import Latents, symbols_crc
 from vaecodec.digits import CLASSES, SIDE
@@ -36,7 +36,7 @@ NO_LABEL = CLASSES
 SYMBOL_LIMIT = 2**12
 
 
-class DigitsCodec(Codec):
+class DigitsCodec(BaseCodec):
     """A small model, loaded once, to be used often; arguments as of `Codec`."""
 
     stored: StoredDigits
@@ -52,7 +52,6 @@ class DigitsCodec(Codec):
     ):
         self.stored = load(model)
         self.others = Codecs(device=device, carrier=carrier, tile_area=tile_area)
-        self._unspecified = False
         self.device = torch.device(device)
         self.model = self.stored.model().to(self.device)
         self._steps = self.stored.steps

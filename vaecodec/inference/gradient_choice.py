@@ -28,7 +28,7 @@ from vaecodec.networks.model import HYPER, PATCH, ImageVAE
 from vaecodec.networks.precision import autocast
 from vaecodec.objective.distortion import Part, structure_sums
 from vaecodec.objective.ssimulacra2 import Sums
-from vaecodec.pictures.tiles import Tile, cut, scaled, tiles
+from vaecodec.pictures.tiles import Tile, cut, scaled, tiles, window
 
 AREA, HALO = 256, 1
 """Positions of z (64x64 pixels) that are differentiated together, about, and how many around them are seen."""
@@ -92,8 +92,8 @@ class PictureGradient:
             return None
 
         def decoded(rows: slice, columns: slice) -> Tensor:
-            area = tuple(slice(s.start // PATCH, -(-s.stop // PATCH)) for s in (rows, columns))
-            return self.synthesise(_symbols(coded, area), self.target(rows, columns))
+            area = [slice(s.start // PATCH, -(-s.stop // PATCH)) for s in (rows, columns)]
+            return self.synthesise(_symbols(coded, (area[0], area[1])), self.target(rows, columns))
 
         return structure_sums(self.target, decoded, self.size)
 
@@ -106,11 +106,11 @@ class PictureGradient:
                 x_hat = self.synthesise(symbols, x)
             d = self.model.distortion.part(x_hat, x, self.pixels, totals)
             (gradient,) = torch.autograd.grad(self.weight * d, symbols)
-        return gradient[(..., *tile.crop)]
+        return window(gradient, tile.crop)
 
 
 def _symbols(coded: Coded, area: tuple[slice, slice]) -> Tensor:
-    return (coded.merged()[(..., *area)].float() / FRACTIONS).contiguous(memory_format=torch.channels_last)
+    return (window(coded.merged(), area).float() / FRACTIONS).contiguous(memory_format=torch.channels_last)
 
 
 @torch.no_grad()
@@ -136,7 +136,7 @@ def choose(
         How to choose the symbols of what y is now.
     """
     step, choice = STEPS[gradient.model.config.distortion], first
-    gain, sides = coder.prior.at(quality).gain.to(y), tuple(y.shape[-2:])
+    gain, sides = coder.prior.at(quality).gain.to(y), (y.shape[-2], y.shape[-1])
     y_tiles = [
         Tile(cut(tile.inner, sides), cut(tile.outer, sides))
         for tile in (z_tile.scaled(HYPER) for z_tile in gradient_tiles(z))
@@ -146,9 +146,9 @@ def choose(
         totals = gradient.totals(coded) if len(y_tiles) > 1 else None
         place_by_place = _Weights(y, step, number) if step.steepness else None
         for tile in y_tiles:
-            slope, inner = gradient.of_tile(coded, tile, totals), (..., *tile.inner)
+            slope, inner = gradient.of_tile(coded, tile, totals), window(y, tile.inner)
             weight = place_by_place.add(slope, tile) if place_by_place else step.least
-            y[inner] += step.pull * (_symbols(coded, tile.inner) / gain - y[inner]) - slope / (2 * weight * gain)
+            inner += step.pull * (_symbols(coded, tile.inner) / gain - inner) - slope / (2 * weight * gain)
         choice = RateDistortionChoice(coder.tables, place_by_place.weights if place_by_place else step.least)
         if progress is not None and not progress(number + 1, times):
             break
@@ -172,7 +172,7 @@ class _Weights:
         """Takes the gradient `[1, M, h, w]` of a tile's inner part, and returns its weights."""
         squares = slope.square()
         positions = F.avg_pool2d(squares.mean(1, keepdim=True), 3, 1, 1, count_include_pad=False)
-        positions = self.positions[(..., *tile.inner)] = self.steepness * positions.sqrt()
+        positions = window(self.positions, tile.inner).copy_(self.steepness * positions.sqrt())
         channels = squares.mean((2, 3), keepdim=True) / squares.mean().clamp_min(1e-12)
         channels = channels.clamp_min_(0.01) ** (self.step.channels / 2)
         pixels = slope.shape[-2] * slope.shape[-1]

@@ -27,7 +27,7 @@ from vaecodec.networks.model import HYPER, PATCH, ImageVAE
 from vaecodec.networks.precision import autocast
 from vaecodec.networks.prior import Cells
 from vaecodec.objective.bound import gaussian_bits
-from vaecodec.pictures.tiles import Tile, scaled
+from vaecodec.pictures.tiles import Tile, scaled, window
 
 STEP, LAST_STEP = 0.3, 0.1
 """Share of a Newton step, at the beginning and at the end."""
@@ -82,7 +82,7 @@ def _step(gradient: Tensor, at: _Slopes, w: Tensor, spread: float, rate: float) 
     return torch.where(arrives, -at.place, move)
 
 
-class _Window:
+class _Part:
     """A part of a picture and its latents, small enough to be differentiated at once.
 
     Args:
@@ -100,12 +100,12 @@ class _Window:
             self.z_prediction = self.prior.predict_z(quality)
         self.latents = [z.clone(), *(part.contiguous(memory_format=torch.channels_last) for part in Cells.split(y))]
         free_z, free_y = torch.zeros_like(z), torch.zeros_like(y)
-        free_z[(..., *tile.crop)] = 1
-        free_y[(..., *tile.scaled(HYPER).crop)] = 1
+        window(free_z, tile.crop).fill_(1)
+        window(free_y, tile.scaled(HYPER).crop).fill_(1)
         self.free = [free_z, *Cells.split(free_y)]
         outside = Cells(y).outside()
         self.outside = None if outside is None else outside.to(y.device)
-        self.velocity: list[Tensor | float] = [0.0] * len(self.latents)
+        self.velocity = [torch.zeros_like(latents) for latents in self.latents]
         self.curvature = [torch.full_like(z, Z_CURVATURE), *self._curvature()]
 
     def _picture(self, y: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ class _Window:
 
         As a product of one factor a channel and one a position, since the probes are few.
         """
-        generator, total = torch.Generator().manual_seed(0), 0.0
+        generator, total = torch.Generator().manual_seed(0), torch.zeros_like(self.like)
         for _ in range(PROBES):
             y = self.like.detach().requires_grad_()
             with torch.enable_grad(), autocast(self.target.device):
@@ -203,18 +203,19 @@ def refine(
     z_tiles, going = gradient_tiles(z), True
     for number, z_tile in enumerate(z_tiles):
         tile = z_tile.scaled(HYPER)
-        z_outer, outer = (..., *z_tile.outer), (..., *tile.outer)
-        window = _Window(model, target(*scaled(tile.outer, PATCH)), z[z_outer], y[outer], quality, z_tile)
+        z_part, y_part = window(z, z_tile.outer), window(y, tile.outer)
+        part = _Part(model, target(*scaled(tile.outer, PATCH)), z_part, y_part, quality, z_tile)
         objectives: list[float] = []
         for step in range(steps):
-            objectives.append(window.step(step / max(steps - 1, 1)))
+            objectives.append(part.step(step / max(steps - 1, 1)))
             if not math.isfinite(objectives[-1]):
                 break
             going = progress is None or progress(number * steps + step + 1, len(z_tiles) * steps)
             if not going or _stalled(objectives):
                 break
         if math.isfinite(objectives[-1]):
-            z[z_outer], y[outer] = window.merged()
+            for place, values in zip((z_part, y_part), part.merged(), strict=True):
+                place.copy_(values)
         if not going:
             break
     return z, y.div_(gain)

@@ -107,19 +107,19 @@ def gather(
         `[1, C, factor rows, factor columns]`.
     """
     first, *others = tiles(rows, columns, halo=halo, area=area)
-    part = _within(function(first.outer), first.crop, factor)
+    part = window(function(first.outer), first.crop, factor)
     if not others:
         return part
     shape = (1, factor * rows, factor * columns, part.shape[1])
     result = part.new_empty(shape).permute(0, 3, 1, 2)  # channels last
-    _within(result, first.inner, factor).copy_(part)
+    window(result, first.inner, factor).copy_(part)
     for tile in others:
-        part = _within(function(tile.outer), tile.crop, factor)
-        _within(result, tile.inner, factor).copy_(part)
+        part = window(function(tile.outer), tile.crop, factor)
+        window(result, tile.inner, factor).copy_(part)
     return result
 
 
-def _within(values: Tensor, area: Area, factor: int) -> Tensor:
+def window(values: Tensor, area: Area, factor: int = 1) -> Tensor:
     """The view of `[…, H, W]` on an area of a grid that is coarser by a factor."""
     rows, columns = scaled(area, factor)
     return values[..., rows, columns]

@@ -9,12 +9,25 @@ import click
 
 from vaecodec.cli.console import FORCE, MODEL, TUNE, chosen_model, parse_qualities, say
 from vaecodec.codec import api
+from vaecodec.errors import ModelError
 from vaecodec.format import files
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from vaecodec.codec.codec import Codec
+
 OUTPUT = click.option("-o", "--output", required=True, metavar="FILE", help="PNG to write; - for standard output.")
+
+
+def _photo_codec(model: str | None, tune: str | None) -> Codec:
+    """The codec that is meant, which has to be one of photographs."""
+    from vaecodec.codec.codec import Codec
+
+    codec = api.codecs(chosen_model(model, tune))
+    if not isinstance(codec, Codec):
+        raise ModelError(f"{codec.name}: not a model of photographs; `vaecodec digits` has commands for this one")
+    return codec
 
 
 @click.command()
@@ -52,7 +65,7 @@ def sample(
     from vaecodec.codec import sampling
     from vaecodec.pictures import contact_sheets
 
-    codec = api.codecs(chosen_model(model, tune))
+    codec = _photo_codec(model, tune)
     rows = [[sampling.sample(codec, size, value, seed + i) for value in values] for i in range(number)]
     image = contact_sheets.sheet(
         np.array(rows) / 255,
@@ -110,7 +123,7 @@ def interpolate(
     start, end = read(first), read(second)
     start.thumbnail((side, side))
     a, b = np.asarray(start), np.asarray(ImageOps.fit(end, start.size))
-    codec = api.codecs(chosen_model(model, tune))
+    codec = _photo_codec(model, tune)
     line, sphere = (
         sampling.interpolate(codec, a, b, quality, steps, spherical=spherical) for spherical in (False, True)
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vaecodec.cli.pages.comparison import Entry, measured_entry, original_entry
+from vaecodec.codec.base import BaseCodec
 from vaecodec.codec.bit_map import position_bits
 from vaecodec.codec.codec import Codec
 from vaecodec.format.container import unpack
@@ -14,12 +15,12 @@ from vaecodec.networks.model import PATCH
 from vaecodec.pictures import metrics
 
 
-def bits_per_pixel(codec: Codec, data: bytes) -> np.ndarray | None:
+def bits_per_pixel(codec: BaseCodec, data: bytes) -> np.ndarray | None:
     """`[rows, columns]` bits a pixel in squares of `PATCH` pixels a side, for the bytes of a file.
 
     `None` for a codec whose latents lie nowhere in the picture, such as that of the digits.
     """
-    if getattr(codec, "coder", None) is None:
+    if not isinstance(codec, Codec):
         return None
     return position_bits(codec, codec.decode(unpack(data, max_pixels=None))) / PATCH**2
 
@@ -31,7 +32,7 @@ class Gallery:
         pictures: entries by name, the originals first.
     """
 
-    def __init__(self, codec: Codec, qualities: list[float]):
+    def __init__(self, codec: BaseCodec, qualities: list[float]):
         ordered = sorted(qualities)
         self.codec, self.qualities = codec, {ordered[0], ordered[len(ordered) // 2], ordered[-1]}
         self.pictures: dict[str, list[Entry]] = {}
