@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -59,15 +59,15 @@ def machine() -> dict[str, str]:
     return {"processor": f"{name}, flags {able}", "torch": torch.__version__}
 
 
-def rows(model: str) -> Iterator[tuple[str, bytes]]:
-    """A model's rows of the table: the name of each, and the file."""
+def rows(model: str, efforts: Iterable[int] = EFFORTS, count: int | None = None) -> Iterator[tuple[str, bytes]]:
+    """A model's rows of the table, of some efforts and of its first pictures: the name of each, and the file."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with mock.patch.object(precision, "_BF16_INSTRUCTIONS", ()):
             codec = vaecodec.Codec(model)
-            for number, rgb in enumerate(pictures()[MODELS.index(model) :: len(MODELS)]):
-                for effort, quality in itertools.product(EFFORTS, QUALITIES):
+            for number, rgb in enumerate(pictures()[MODELS.index(model) :: len(MODELS)][:count]):
+                for effort, quality in itertools.product(efforts, QUALITIES):
                     data = codec.compress(rgb, quality=quality, effort=effort)
                     yield f"{model} {number:02} e{effort} q{quality}", data
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -11,6 +12,10 @@ import pytest
 from PIL import Image
 
 from vaecodec.format.qualities import QualityScale
+
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # before torch comes: workers, and what they start, share the cores
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))))
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell; tests send interrupts
     signal.signal(signal.SIGINT, signal.default_int_handler)

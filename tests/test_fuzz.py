@@ -47,6 +47,7 @@ def test_targets_take_their_seeds_and_what_is_near_them(name: str) -> None:
     harness.by_hypothesis(module.target, module.SEEDS, examples=60)
 
 
+@pytest.mark.slow
 def test_a_crash_is_found_and_its_input_told() -> None:
     def fragile(data: bytes) -> str:
         if b"\xff" in data:

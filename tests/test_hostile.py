@@ -9,9 +9,11 @@ from conftest import TINY
 from hostile import CASES, NotHere
 from support import pack, run_python
 
+LONG = ("bombs", "changed_array", "changed_by_another_thread", "closed_pipe", "thin")
+
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in CASES])
 def test_what_goes_wrong_ends_as_it_should(tiny, tmp_path, name: str) -> None:
     try:
         outcomes = CASES[name].run(tmp_path, tiny)
@@ -40,6 +42,7 @@ for work in (
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs limits on memory that the system keeps")
 def test_too_little_memory_is_a_limit(tiny) -> None:
     """numpy, Pillow and torch each say it in their way."""

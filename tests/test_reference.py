@@ -85,6 +85,7 @@ def test_it_agrees_on_bits_back(tiny_bits_back, stored_bits_back, width: int, he
     agree(tiny_bits_back, stored_bits_back, data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("coding", "quality"), [(ROUNDED, 20), (ROUNDED, 85), (BITS_BACK, 85)])
 @pytest.mark.parametrize("name", TUNES.values())
 def test_it_agrees_on_a_file_of_the_shipped_models(name: str, coding: int, quality: int) -> None:

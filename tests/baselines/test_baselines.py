@@ -170,6 +170,7 @@ def test_fitted_pca_is_small_and_orthonormal():
     check_codec(codec, picture(70, 45))
 
 
+@pytest.mark.slow
 def test_linear_autoencoder_by_gradient_descent_reaches_pca():
     """Baldi and Hornik 1989: the least-squares linear autoencoder spans the leading principal axes."""
     torch = pytest.importorskip("torch")
@@ -214,6 +215,7 @@ def pictures(tmp_path_factory):
     return Pictures([folder], minimum=64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kl", [False, True])
 def test_twins_train_go_on_and_code(pictures, tmp_path, kl):
     import torch

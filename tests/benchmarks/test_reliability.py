@@ -22,8 +22,10 @@ import exactness
 import soak
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
-def test_a_soak_finds_nothing_wrong(tmp_path) -> None:
+def test_a_soak_finds_nothing_wrong(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(soak, "ROUND", 16)
     models = ["-m", TINY, "-m", TINY_BITS_BACK]
     arguments = [
         "--minutes",

@@ -547,6 +547,7 @@ def test_what_decodes_nothing_imports_no_torch(args: list[str]) -> None:
     assert_no_torch(code + "except SystemExit as e: assert not e.code, e.code")
 
 
+@pytest.mark.slow
 def test_a_pipeline_of_processes_works() -> None:
     packed = run_python(COMMAND, "compress", "-", "-", *MODEL, input=Path("a.png").read_bytes())
     assert packed.stdout == Path("a.vae").read_bytes()

@@ -121,6 +121,7 @@ def test_a_sheet_shows_pictures_and_where_the_bits_went() -> None:
     assert ((drawn == heat(np.ones((1, 1)), 1.0)).all(2).sum(), (drawn == (0, 0, 4)).all(2).sum()) == (180 * 170,) * 2
 
 
+@pytest.mark.slow
 def test_evaluate_writes_a_page_of_all_pictures() -> None:
     Path("photos").mkdir()
     for name in ("a", "b"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import worker_tasks
 from conftest import TINY, picture
 from PIL import Image
 from support import ROOT, assert_no_torch
@@ -130,6 +132,7 @@ def test_resume_does_what_is_missing_broken_outdated_or_other() -> None:
     assert tree("out")["b.vae"] == vaecodec.compress("photos/b.jpg", model=TINY, quality=20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "second", "done"),
     [("--size=300", "--size=300", 3), ("--size=300", "--size=60", 0), ("--bpp=2", "--bpp=0.5", 0), ("-q50", "", 3)],
@@ -161,15 +164,26 @@ def test_nothing_to_do_needs_no_torch() -> None:
 
 # --- interrupted
 
+COUNT = 16
+LAST = f"{COUNT - 1:02}.png"
+
+
+@pytest.fixture(scope="module")
+def in_one_go(tmp_path_factory) -> Path:
+    """Sixteen pictures in `many`, and in `whole` what a run in one go makes of them."""
+    folder = tmp_path_factory.mktemp("folders")
+    (folder / "many").mkdir()
+    for number in range(COUNT):
+        Image.fromarray(picture(60 + number, 40, number)).save(folder / f"many/{number:02}.png")
+    assert run("compress", folder / "many", "-o", folder / "whole", "-r", *MODEL).exit_code == 0
+    return folder
+
 
 @pytest.fixture
-def many() -> dict[str, bytes]:
-    """Thirty pictures in `many`, and what a run in one go makes of them."""
-    Path("many").mkdir()
-    for number in range(30):
-        Image.fromarray(picture(60 + number, 40, number)).save(f"many/{number:02}.png")
-    assert run("compress", "many", "-o", "whole", "-r", *MODEL).exit_code == 0
-    return tree("whole")
+def many(in_one_go: Path) -> dict[str, bytes]:
+    """The pictures in `many`, and what a run in one go makes of them."""
+    shutil.copytree(in_one_go / "many", "many")
+    return tree(str(in_one_go / "whole"))
 
 
 def begin(*command: str) -> subprocess.Popen:
@@ -177,13 +191,13 @@ def begin(*command: str) -> subprocess.Popen:
 
     All never are: the last picture is a pipe that nobody writes to.
     """
-    os.rename("many/29.png", "29.png")
-    os.mkfifo("many/29.png")
+    os.rename(f"many/{LAST}", LAST)
+    os.mkfifo(f"many/{LAST}")
     process = subprocess.Popen(
         [*command, "compress", "many", "-o", "out", "-r", "-j", "2", *MODEL],
         env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    for _ in range(8):
+    for _ in range(4):
         assert process.stderr.readline()
     return process
 
@@ -206,6 +220,7 @@ def wait_for_the_last(leader: int) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
 def test_killed_half_way_and_resumed_it_ends_as_in_one_go(many: dict[str, bytes]) -> None:
     process = begin(*COMMAND)
@@ -214,14 +229,15 @@ def test_killed_half_way_and_resumed_it_ends_as_in_one_go(many: dict[str, bytes]
     process.communicate()
     wait_for_the_last(process.pid)  # the workers end by themselves
     before = tree("out")
-    assert 0 < len(before) < 30
+    assert 0 < len(before) < COUNT
     assert all(many[name] == data for name, data in before.items())  # no half files, no temporary ones
-    os.replace("29.png", "many/29.png")
+    os.replace(LAST, f"many/{LAST}")
     result = run("compress", "many", "-o", "out", "-r", "-j", 2, "--resume", *MODEL)
     assert f"{len(before)} done before" in result.stderr
     assert tree("out") == many
 
 
+@pytest.mark.slow
 @unix
 @pytest.mark.parametrize("everybody", [True, False], ids=["as a terminal does", "the parent only"])
 def test_interrupted_it_leaves_whole_files_and_ends_in_130(many: dict[str, bytes], everybody: bool) -> None:
@@ -231,39 +247,25 @@ def test_interrupted_it_leaves_whole_files_and_ends_in_130(many: dict[str, bytes
     assert process.returncode == 130
     assert said.endswith("vaecodec: interrupted\n") and "Traceback" not in said
     done = tree("out")
-    assert 0 < len(done) < 30
+    assert 0 < len(done) < COUNT
     assert all(many[name] == data for name, data in done.items())
-
-
-def _fatal(source: str, target: str) -> str:
-    """A task for workers."""
-    if source == "dies":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if source == "raises":
-        raise RuntimeError("a defect")
-    return target
 
 
 @unix
 def test_a_worker_that_dies_fails_its_file_only() -> None:
     jobs = {"1": "one", "dies": "", "raises": "", "2": "two", "3": "three"}
-    results = {source: str(result) for source, result in workers.work(_fatal, jobs, 2)}
+    results = {source: str(result) for source, result in workers.work(worker_tasks.fatal, jobs, 2)}
     assert results == {
         "1": "one", "2": "two", "3": "three", "raises": "raises: RuntimeError: a defect",
         "dies": "dies: its process was ended (killed; there may have been too little memory)",
     }  # fmt: skip
 
 
-def _threads(source: str, target: str) -> str:
-    """A task for workers: how many threads torch would use."""
-    return os.environ["OMP_NUM_THREADS"]
-
-
 def test_workers_share_the_cores(monkeypatch) -> None:
     monkeypatch.setattr(workers, "cores", lambda: 5)
     for given, expected in (("8", "2"), ("1", "1")):
         monkeypatch.setenv("OMP_NUM_THREADS", given)
-        assert {count for _, count in workers.work(_threads, {"a": "", "b": ""}, 2)} == {expected}
+        assert {count for _, count in workers.work(worker_tasks.threads, {"a": "", "b": ""}, 2)} == {expected}
 
 
 def test_leftovers_of_other_files_stay() -> None:
@@ -278,6 +280,7 @@ def test_leftovers_of_other_files_stay() -> None:
 # --- on a terminal
 
 
+@pytest.mark.slow
 @unix
 def test_a_terminal_gets_a_bar_and_one_summary() -> None:
     fcntl, pty, termios = (pytest.importorskip(name) for name in ("fcntl", "pty", "termios"))

@@ -46,7 +46,7 @@ def same_latents(a: Latents, b: Latents) -> bool:
     st.sampled_from(MODES), st.integers(1, 130), st.integers(1, 130), st.floats(1, 100), st.sampled_from([0, 1]),
     st.integers(0, 20),
 )  # fmt: skip
-@examples(200)
+@examples(80)
 def test_every_picture_comes_back(tiny, mode, width, height, quality, effort, seed) -> None:
     planes = images.take_apart(in_mode(mode, width, height, seed))
     latents = tiny.encode(planes.rgb, quality_code(quality), effort=effort)
@@ -128,11 +128,12 @@ def test_files_are_as_long_as_the_bound_says(tiny, original: np.ndarray, effort:
 @pytest.fixture(scope="module", params=[0, 1], ids=["effort 0", "effort 1"])
 def knob(request, tiny) -> tuple[list[int], list[float]]:
     """Sizes and PSNR of one photograph over the qualities 1 to 100."""
-    original = photograph(224, 160)
+    original = photograph(160, 112)
     files = [tiny.compress(original, quality=quality, effort=request.param) for quality in range(1, 101)]
     return [len(data) for data in files], [psnr_db(original, np.asarray(tiny.decompress(data))) for data in files]
 
 
+@pytest.mark.slow
 def test_sizes_rise_with_quality(knob) -> None:
     sizes, _ = knob
     assert len(set(sizes)) >= 60
@@ -140,6 +141,7 @@ def test_sizes_rise_with_quality(knob) -> None:
     assert sizes[-1] > 2 * sizes[0]
 
 
+@pytest.mark.slow
 def test_psnr_rises_with_quality(knob) -> None:
     """Up to the rounding of 8-bit pixels: `tiny` has little left to gain at its best qualities."""
     _, psnr = knob
@@ -183,20 +185,22 @@ def test_the_prior_saves_a_fifth_against_a_table_a_channel(quality: float) -> No
 # --- many at once
 
 
+@pytest.mark.slow
 def test_eight_threads_give_what_one_gives(tiny) -> None:
     def work(seed: int) -> tuple[bytes, bytes]:
         data = tiny.compress(picture(50 + 7 * seed, 90 - 3 * seed, seed), quality=1 + 6 * seed)
         return data, tiny.decompress(data).tobytes()
 
-    serial = [work(seed) for seed in range(16)]
+    serial = [work(seed) for seed in range(0, 16, 2)]
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(work, [*range(16)] * 3)) == serial * 3
+        assert list(pool.map(work, [*range(0, 16, 2)] * 3)) == serial * 3
 
 
 def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 def test_decoding_leaks_nothing(tiny) -> None:
     data = tiny.compress(picture(130, 130))
@@ -257,21 +261,23 @@ def test_the_limit_on_pixels_is_the_callers(tiny, small) -> None:
         tiny.decompress(small["rgb"], max_pixels=24 * 17 - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("trusted", [False, True], ids=["as it is", "symbols trusted"])
 @pytest.mark.parametrize("name", SMALL)
 def test_mutations_give_a_picture_of_the_stated_size_or_an_error(tiny, small, name: str, trusted: bool) -> None:
     """Half of them get past the checksum of the symbols and past the end of the stack, as an attacker's file would."""
-    outcomes = try_mutations(tiny, small[name], 250, seed=list(SMALL).index(name), trusted=trusted)
-    assert outcomes.total() == 250
-    assert outcomes["decoded"] > 30 if trusted else outcomes["decoded"] < 125
+    outcomes = try_mutations(tiny, small[name], 100, seed=list(SMALL).index(name), trusted=trusted)
+    assert outcomes.total() == 100
+    assert outcomes["decoded"] > 12 if trusted else outcomes["decoded"] < 50
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("trusted", [False, True], ids=["as it is", "symbols trusted"])
 def test_mutations_of_a_file_with_bits_back_do_too(trusted: bool) -> None:
-    outcomes = try_mutations(*bits_back_original(), 250, seed=9, trusted=trusted)
-    assert outcomes["decoded"] > 30 if trusted else outcomes["decoded"] < 125
+    outcomes = try_mutations(*bits_back_original(), 100, seed=9, trusted=trusted)
+    assert outcomes["decoded"] > 12 if trusted else outcomes["decoded"] < 50
 
 
 @given(st.binary(max_size=200))

@@ -73,6 +73,7 @@ def _held(tune: str | None = None, model: str | None = None, **options) -> bytes
 WAYS = [lambda **options: vaecodec.compress(ORIGINAL, **options), _held, _pillow, _ray, _command, _folder]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compress", WAYS, ids=["function", "codec", "pillow", "ray", "command", "folder"])
 def test_every_way_takes_a_tune(two_models: Path, compress: Callable[..., bytes]) -> None:
     assert made_by(compress()) == made_by(compress(tune="looks")) == LOOKS
@@ -119,6 +120,7 @@ def test_a_codec_decodes_files_of_any_two_models_model(two_models: Path) -> None
             codec.decompress(with_fields(data[tune], model_id=b"\xde\xad\xbe\xef"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [(), ("-m", LOOKS)], ids=["", "with a model"])
 def test_files_of_both_are_compared(two_models: Path, model: tuple[str, ...]) -> None:
     for tune in catalog.TUNES:

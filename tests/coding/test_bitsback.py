@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from mutations import try_mutations
 from PIL import Image
 from support import examples, flips, in_mode, with_fields
-from test_determinism import SETTINGS, check, digest, run_child
 
 import vaecodec
 from vaecodec.cli.main import main
@@ -37,8 +36,9 @@ def encode(codec: Codec, rgb: np.ndarray, quality: float = 50, effort: int = 1):
     return made[-1]
 
 
+@pytest.mark.slow
 @given(st.integers(1, 200), st.integers(1, 300), st.floats(1, 100), st.integers(0, 1), st.integers(0, 9))
-@examples(200)
+@examples(60)
 def test_every_picture_comes_back(tiny_bits_back, width, height, quality, effort, seed) -> None:
     codec = tiny_bits_back
     latents = codec.encode(picture(width, height, seed), quality_code(quality), effort=effort, coding=BITS_BACK)
@@ -50,19 +50,6 @@ def test_every_picture_comes_back(tiny_bits_back, width, height, quality, effort
     assert torch.equal(decoded.y_hat, latents.y_hat)
 
 
-@pytest.mark.parametrize(("aten", "onednn", "threads"), SETTINGS[:: max(1, len(SETTINGS) // 3 - 1)])
-def test_symbols_are_the_same_everywhere(tiny_bits_back, tmp_path: Path, aten, onednn, threads) -> None:
-    """The posterior decides what is popped next, so it has to be exact too."""
-    original = picture(400, 352)
-    data = tiny_bits_back.compress(original, quality=65, coding=BITS_BACK)
-    assert unpack(data).header.coding == BITS_BACK
-    path = tmp_path / "here.vae"
-    path.write_bytes(data)
-    np.save(path.with_suffix(".npy"), original)
-    result = run_child(path, tmp_path / "there.vae", aten=aten, onednn=onednn, threads=threads, model=TINY_BITS_BACK)
-    check(tiny_bits_back, (path, digest(tiny_bits_back.decode(unpack(data)))), result, tmp_path / "there.vae")
-
-
 @pytest.fixture(scope="module")
 def accounts(tiny_bits_back) -> list[bits_back.Account]:
     """Of forty pictures."""
@@ -71,6 +58,7 @@ def accounts(tiny_bits_back) -> list[bits_back.Account]:
     return [pair[1] for pair in made if pair]
 
 
+@pytest.mark.slow
 def test_the_stack_pays_what_the_densities_say(accounts) -> None:
     assert len(accounts) > 35
     for account in accounts:
@@ -79,6 +67,7 @@ def test_the_stack_pays_what_the_densities_say(accounts) -> None:
         assert account.returned > 0.2 * account.pushed
 
 
+@pytest.mark.slow
 def test_on_average_that_is_the_divergence(accounts) -> None:
     surplus = np.array([account.net - account.kl for account in accounts])
     assert abs(surplus.mean()) < 3 * surplus.std(ddof=1) / len(surplus) ** 0.5
@@ -190,8 +179,9 @@ def test_every_truncation_and_every_flipped_bit_is_refused(tiny_bits_back, small
             tiny_bits_back.decompress(damaged)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("trusted", [False, True], ids=["as it is", "symbols trusted"])
 def test_mutations_give_a_picture_of_the_stated_size_or_an_error(tiny_bits_back, small, trusted) -> None:
-    outcomes = try_mutations(tiny_bits_back, small, 250, seed=0, trusted=trusted)
-    assert outcomes["decoded"] > 20 if trusted else outcomes["decoded"] < 125
+    outcomes = try_mutations(tiny_bits_back, small, 100, seed=0, trusted=trusted)
+    assert outcomes["decoded"] > 8 if trusted else outcomes["decoded"] < 50

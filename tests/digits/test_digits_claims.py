@@ -41,12 +41,12 @@ def vae() -> DigitsVAE:
 
 @pytest.fixture(scope="module")
 def told() -> DigitsVAE:
-    return small_model(2, labels=True, variance=0.1, epochs=40).requires_grad_(False)
+    return small_model(2, labels=True, variance=0.1, epochs=24).requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
 def untold() -> DigitsVAE:
-    return small_model(2, variance=0.1, epochs=40).requires_grad_(False)
+    return small_model(2, variance=0.1, epochs=24).requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,7 @@ def test_black_and_white_are_drawn_as_the_grey_says() -> None:
     torch.testing.assert_close(Bernoulli(0).bits(drawn, theta), expected)
 
 
+@pytest.mark.slow
 def test_bounds_of_black_and_white_pictures() -> None:
     torch.manual_seed(0)
     config, options = DigitsConfig("x", 4, "bernoulli", hidden=48), train.FitOptions(epochs=10, batch=32)
@@ -102,8 +103,9 @@ def test_a_linear_autoencoder_is_pca() -> None:
 
 
 # 2
+@pytest.mark.slow
 def test_a_deep_autoencoder_reconstructs_better_than_pca(tmp_path: Path) -> None:
-    bench = Bench(strokes(1280, wander=0), strokes(200, seed=1, wander=0), tmp_path, epochs=200, hidden=48)
+    bench = Bench(strokes(1280, wander=0), strokes(200, seed=1, wander=0), tmp_path, epochs=100, hidden=48)
     errors = {kind: codes.rates_and_errors(bench, kind, 2) for kind in ("PCA", "autoencoder")}
     assert errors["autoencoder"]["mse_unquantised"] < 0.9 * errors["PCA"]["mse_unquantised"]
     for curve in errors.values():
@@ -112,8 +114,9 @@ def test_a_deep_autoencoder_reconstructs_better_than_pca(tmp_path: Path) -> None
         assert curve["mse"][0] > curve["mse"][-1]
 
 
+@pytest.mark.slow
 def test_a_vaes_code_is_shorter_than_an_autoencoders_at_equal_error(tmp_path: Path) -> None:
-    bench = Bench(strokes(1280, wander=0), strokes(200, seed=1, wander=0), tmp_path, epochs=80, hidden=48)
+    bench = Bench(strokes(1280, wander=0), strokes(200, seed=1, wander=0), tmp_path, epochs=50, hidden=48)
     curves = {kind: {"8": codes.rates_and_errors(bench, kind, 8)} for kind in ("autoencoder", "VAE")}
     for db in (18, 20):
         bits = {kind: lecture_text.fewest_bits(curve, db) for kind, curve in curves.items()}
@@ -183,6 +186,7 @@ def test_the_gap_is_a_divergence_exactly_in_a_linear_model() -> None:
     assert (difference > 0).all()
 
 
+@pytest.mark.slow
 def test_the_gap_is_a_divergence_in_a_deep_model(vae, pictures) -> None:
     torch.manual_seed(0)
     images = pictures[:6]
@@ -211,6 +215,7 @@ def test_a_point_mass_has_infinite_divergence() -> None:
 
 
 # 6
+@pytest.mark.slow
 def test_reparameterised_gradients_are_right_and_quiet(vae, pictures) -> None:
     torch.manual_seed(0)
     noise = torch.randn(3000, 2)
@@ -229,6 +234,7 @@ def test_reparameterised_gradients_are_right_and_quiet(vae, pictures) -> None:
 
 
 # 7
+@pytest.mark.slow
 def test_fitting_q_for_each_picture_raises_the_bound(vae, pictures) -> None:
     torch.manual_seed(0)
     with torch.no_grad():
@@ -242,6 +248,7 @@ def test_fitting_q_for_each_picture_raises_the_bound(vae, pictures) -> None:
     assert float(from_nothing) > float(inference.bound_nats(vae, pictures, bad, 100).mean()) + 1
 
 
+@pytest.mark.slow
 def test_the_first_strategy_learns() -> None:
     torch.manual_seed(0)
     model = DigitsVAE(DigitsConfig("toy", 2, hidden=16, variance=0.05))
@@ -255,6 +262,7 @@ def test_the_first_strategy_learns() -> None:
 
 
 # 8
+@pytest.mark.slow
 def test_the_kl_term_switches_latents_off() -> None:
     """With more noise in the observation fewer latents pay."""
     images = torch.from_numpy(strokes(300, seed=2).images)
@@ -270,6 +278,7 @@ def test_the_kl_term_switches_latents_off() -> None:
 
 
 # 9
+@pytest.mark.slow
 def test_generated_pictures_have_the_label_that_was_asked_for(told) -> None:
     judge = features.train_classifier(strokes(1280), epochs=12)
     test = strokes(300, seed=4)
@@ -282,6 +291,7 @@ def test_generated_pictures_have_the_label_that_was_asked_for(told) -> None:
     assert (recognised == test.labels).mean() > 0.8
 
 
+@pytest.mark.slow
 def test_analogies_keep_the_style_and_take_the_label(told) -> None:
     judge = features.train_classifier(strokes(1280), epochs=12)
     given = strokes(40, seed=5)
@@ -294,6 +304,7 @@ def test_analogies_keep_the_style_and_take_the_label(told) -> None:
     assert np.square(own).mean() < 0.8 * np.square(swapped).mean()
 
 
+@pytest.mark.slow
 def test_style_and_content_separate(told, untold) -> None:
     """A probe finds the label in z where the model had to keep it there, and hardly where it was told."""
     known, test = strokes(1280), strokes(500, seed=4)
@@ -328,6 +339,7 @@ def test_few_labels_are_balanced() -> None:
     assert (np.bincount(labels[chosen]) == 5).all()
 
 
+@pytest.mark.slow
 def test_m2_sums_over_labels_and_learns_from_few() -> None:
     torch.manual_seed(0)
     model = features.M2(DigitsVAE(DigitsConfig("m2", 2, "bernoulli", labels=True, hidden=32)), weight=300.0)
@@ -359,6 +371,7 @@ def test_training_goes_on_where_it_was(tmp_path: Path) -> None:
         train.fit(DigitsVAE(DigitsConfig("y", 3, hidden=8)), data, options, folder=tmp_path)
 
 
+@pytest.mark.slow
 def test_every_claim_has_a_figure(tmp_path: Path) -> None:
     """The results that are committed draw, and are what the text beside them says."""
     import json

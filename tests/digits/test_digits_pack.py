@@ -171,6 +171,7 @@ def test_every_flipped_bit_is_refused(tiny, golden) -> None:
             pack.unpack(data, tiny)
 
 
+@pytest.mark.slow
 @given(st.data())
 @examples(60)
 def test_mutations_with_repaired_checksums_give_an_error_or_a_set(tiny, golden, data) -> None:
@@ -264,10 +265,11 @@ if os.environ.get("VAECODEC_FULL_MATRIX") == "1":
     SETTINGS = list(itertools.product(("default", "avx2", None), ("SSE41", "AVX2", None), (1, 2, 4)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("aten", "onednn", "threads"), SETTINGS)
 def test_packs_are_the_same_under_other_instructions_and_threads(aten, onednn, threads) -> None:
     environment = {name: v for name, v in (("ATEN_CPU_CAPABILITY", aten), ("ONEDNN_MAX_CPU_ISA", onednn)) if v}
-    environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
     before = "torch.set_float32_matmul_precision('medium')" if threads == 2 else "torch.set_flush_denormal(True)"
     child = run_python(CHILD, str(MODEL), str(PACK), str(threads), before, env=environment, text=True)
     assert child.returncode == 0, child.stderr

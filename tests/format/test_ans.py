@@ -41,7 +41,7 @@ def encode(groups: list[tuple[np.ndarray, np.ndarray]]) -> bytes:
 
 
 @given(st.lists(GROUP, max_size=4))
-@examples(1000)
+@examples(250)
 def test_groups_come_back_and_take_the_bits_of_their_tables(specs: list[tuple[int, int, int]]) -> None:
     groups = [draw_group(*spec) for spec in specs]
     data = encode(groups)
@@ -127,7 +127,7 @@ def test_words_are_little_endian() -> None:
 
 
 @given(st.binary(max_size=60).map(lambda data: data[: len(data) // 4 * 4]), st.integers(0, 2**32 - 1))
-@examples(1000)
+@examples(250)
 def test_hostile_words_end_in_symbols_or_corrupt(data: bytes, seed: int) -> None:
     numbers = np.random.default_rng(seed).integers(0, len(TABLES), 50).astype(np.int32)
     try:
@@ -198,7 +198,7 @@ def test_whitening_leaves_the_last_word_and_is_its_own_inverse(words: list[int])
 
 
 @given(st.lists(GROUP, max_size=3), GROUP)
-@examples(200)
+@examples(100)
 def test_a_whitened_stack_can_be_gone_on_with(specs: list[tuple[int, int, int]], above: tuple[int, int, int]) -> None:
     groups, above = [draw_group(*spec) for spec in specs], draw_group(*above)
     stack = Stack(encode(groups))

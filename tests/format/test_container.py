@@ -38,7 +38,7 @@ def fields(draw) -> dict:
 
 
 @given(fields())
-@examples(2000)
+@examples(500)
 def test_what_is_packed_comes_back(given_fields: dict) -> None:
     file = unpack(container.pack(**given_fields), max_pixels=None)
     expected = {k: v for k, v in given_fields.items() if k not in ("payload", "chunks")}

@@ -25,7 +25,7 @@ RISING = st.lists(st.floats(0.001, 0.999), unique=True, max_size=6).map(sorted)
 
 
 @given(RISING, RISING)
-@examples(300)
+@examples(100)
 def test_maps_rise_and_can_be_inverted(qualities: list[float], shares: list[float]) -> None:
     inner = [(1 + 99 * quality, share) for quality, share in zip(qualities, shares, strict=False)]
     scale = QualityScale(((1, 0), *inner, (100, 1)))

@@ -97,6 +97,7 @@ def test_real_files_keep_their_targets(tiny):
     assert goal <= reached <= goal + 0.3
 
 
+@pytest.mark.slow
 def test_real_files_look_as_good_as_asked_for(tiny):
     image = picture(260, 240)
     looks = lambda data: ssimulacra2(image, np.asarray(tiny.decompress(data)))

@@ -159,6 +159,7 @@ def test_the_reference_decoder_reads_the_same(format_2: Path, files) -> None:
         assert np.array_equal(decoder.decode(data, reference).y_hat, codec.decode(unpack(data)).sixteenths[0].numpy())
 
 
+@pytest.mark.slow
 def test_another_map_changes_no_id_and_leaves_files_readable(format_2: Path, files, tmp_path: Path) -> None:
     scale = QualityScale(((1, 0), (70, 0.9), (100, 1)))
     mark = write_quality_map(format_2, tmp_path / "a.safetensors", scale)

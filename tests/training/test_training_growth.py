@@ -44,7 +44,7 @@ def patches(pictures):
 
 @pytest.fixture(scope="module")
 def crops(pictures):
-    return pictures.crops(1024, 64, np.random.default_rng(0))
+    return pictures.crops(512, 64, np.random.default_rng(0))
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +89,7 @@ def test_deeper_and_wider_is_the_same_function(old, crops, pictures, sizes):
     assert (x_hat - other).abs().max() < 1e-5 and (bits - other_bits).abs().max() < 1e-3
 
 
+@pytest.mark.slow
 def test_more_latents_change_nothing_while_they_are_zero(old, crops, pictures):
     x = pictures.crops(4, 64, np.random.default_rng(1)).float() / 255
     quality = torch.tensor([0.0, 0.3, 0.8, 1.0])
@@ -109,6 +110,7 @@ def test_more_latents_change_nothing_while_they_are_zero(old, crops, pictures):
     assert (y[:, new].square().mean((0, 2, 3)) < 25).all()
 
 
+@pytest.mark.slow
 def test_new_latents_are_the_next_principal_components(crops):
     patches = space_to_depth(crops.float() / 255 - 0.5, PATCH).permute(0, 2, 3, 1).reshape(-1, 768)
     patches = patches - patches.mean(0)
@@ -145,6 +147,7 @@ def test_a_longer_range_changes_nothing_at_equal_lambda(old, crops, pictures):
     assert 1.1 < finer < 4  # steps go on becoming smaller
 
 
+@pytest.mark.slow
 def test_a_run_grows_its_start_and_says_what_cannot_grow(old, pictures, tmp_path):
     options = TrainOptions(
         config="tiny", batch=2, crop=64, final_crop=64, sizes=(("y_channels", 40), ("quality_knots", 4), *WIDER.items())

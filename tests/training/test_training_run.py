@@ -55,6 +55,7 @@ def test_the_clock_keeps_time_for_the_end():
     assert clock.kept_s == pytest.approx(60)  # something is trained however short the run
 
 
+@pytest.mark.slow
 def test_a_run_ends_in_time_decayed_and_exported(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("vaecodec.training.run.plot_log", lambda log, picture: None)  # matplotlib takes a while to come
     begun, hours = time.monotonic(), 12 / 3600
@@ -80,6 +81,7 @@ def test_a_run_ends_in_time_decayed_and_exported(folder, tmp_path, monkeypatch):
     assert all(torch.allclose(stored.weights()[k], v, atol=1e-2) for k, v in again.state_dict().items())
 
 
+@pytest.mark.slow
 def test_time_is_kept_for_the_validation_of_what_has_arrived(folder, tmp_path):
     pictures = Pictures([folder], minimum=64)
     trainer = Trainer(OPTIONS, pictures, tmp_path)
@@ -115,6 +117,7 @@ class Reads(TorchDispatchMode):
         return function(*arguments, **(keywords or {}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{}, {"distortion": "looks"}, {"frozen_encoder": True}, {"optimizer": "adamw"}], ids=str
 )
@@ -162,6 +165,7 @@ def test_a_recording_is_replayed_until_the_tensors_are_others(monkeypatch):
     assert len(made) == 2 and made[0].replays == 5 and made[1].replays == 1
 
 
+@pytest.mark.slow
 def test_steps_go_on_where_nothing_can_be_compiled(folder, tmp_path, monkeypatch, capsys):
     def failing(*arguments):
         raise RuntimeError("no compiler\nand more")
@@ -180,6 +184,7 @@ def test_steps_go_on_where_nothing_can_be_compiled(folder, tmp_path, monkeypatch
 # --- pieces and trunks
 
 
+@pytest.mark.slow
 def test_checkpoints_are_pieces_of_which_the_newest_whole_ones_count(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "PIECE_BYTES", 140_000)
     monkeypatch.setattr(checkpoint, "HEADER_BYTES", 20_000)
@@ -206,6 +211,7 @@ def test_checkpoints_are_pieces_of_which_the_newest_whole_ones_count(folder, tmp
     assert checkpoint.read(tmp_path) is None
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_a_trunk_with_its_momentum(folder, tmp_path):
     first = Trainer(OPTIONS, Pictures([folder], minimum=64), tmp_path / "a", trunk=tmp_path / "trunk")
     for _ in range(4):
@@ -236,11 +242,12 @@ def test_the_trunk_of_light_is_small_enough_to_be_kept_and_sent(tmp_path):
     assert sum(sizes) < 20e6 and max(sizes) < 15e6
 
 
+@pytest.mark.slow
 def test_weights_of_another_distortion_may_be_the_start(folder, tmp_path):
     save_model(ImageVAE(replace(CONFIGS["tiny"], distortion="looks")), tmp_path / "looks.safetensors")
     for told, is_ in (("mse", "mse"), ("", "looks")):
         model = run(
-            "tiny", [folder], 2 / 3600, tmp_path / is_, init=str(tmp_path / "looks.safetensors"), distortion=told,
+            "tiny", [folder], 1 / 3600, tmp_path / is_, init=str(tmp_path / "looks.safetensors"), distortion=told,
             memory_bytes=1e8, **SMALL,
         )  # fmt: skip
         assert model.config.distortion == is_
