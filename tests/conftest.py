@@ -93,3 +93,22 @@ def browser(tmp_path_factory):
         pytest.skip("no Chromium is installed")
     with Browser(executable, tmp_path_factory.mktemp("profile")) as window:
         yield window
+
+
+# --- what was skipped can be run alone, when what it needs is there
+
+SKIPPED = "vaecodec/skipped"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--skipped", action="store_true", help="Run only what was skipped in the last run.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("skipped"):
+        wanted = set(config.cache.get(SKIPPED, []))
+        items[:] = [item for item in items if wanted & {item.nodeid, item.nodeid.partition("::")[0]}]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    config.cache.set(SKIPPED, sorted({report.nodeid for report in terminalreporter.stats.get("skipped", [])}))
