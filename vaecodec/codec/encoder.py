@@ -138,7 +138,7 @@ class _Picture:
     def unless_in_doubt(self, z: Tensor, y: Tensor) -> Description:
         """Symbols chosen for rate and distortion together, compared with the nearest only where that is in doubt.
 
-        The rule was found on crops of training pictures (docs/inference.md); there is no proof of it.
+        The rule was found on crops of training pictures (docs/training-log.md); there is no proof of it.
         """
         chosen = self.code(z, y, choice := self.optimised_choice())
         payload = len(chosen.latents.payload)

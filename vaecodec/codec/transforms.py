@@ -95,7 +95,7 @@ class Transforms:
             y_hat: `[1, M, H, W]` numbers of any type,
             unit: and `[1, M, 1, 1]` how many of them are one unit of the normalised latents.
             size: (width, height) of the picture.
-            region, reduction: what is wanted, see `view.squares`. Squares at the lower and right edges count in what
+            region, reduction: what is wanted, see `region.squares`. Squares at the lower and right edges count in what
                 the generator drew beyond them.
 
         Returns:

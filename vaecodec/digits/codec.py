@@ -127,7 +127,7 @@ class DigitsCodec(BaseCodec):
 
     @torch.no_grad()
     def synthesize(self, latents: Latents, *, region: Region | None = None, reduction: int = 1) -> np.ndarray:
-        """The picture `[28, 28, 3]` uint8 that latents stand for, or a part of it, or a smaller one; see `view`."""
+        """The picture `[28, 28, 3]` uint8 that latents stand for, or a part of it, or a smaller one; see `region`."""
         wanted = squares(latents.size, region, reduction)
         label = int(latents.z)
         z = self._z(latents.y_hat.view(1, -1), latents.quality)

@@ -34,7 +34,7 @@ MODES = ("L", "RGB", "LA", "RGBA", "1", "CMYK", "YCbCr", "HSV", "I;16", "P", "I"
 ALPHA_MODES = ("LA", "RGBA", "PA")
 
 ROUNDED, BITS_BACK = CODINGS = (0, 1)
-"""How the hyperlatents are coded: rounded, or in part sampled and coded with bits-back (see `bitsback`)."""
+"""How the hyperlatents are coded: rounded, or in part sampled and coded with bits-back (see `coding.bits_back`)."""
 CODING_NAMES = {"rounded": ROUNDED, "bits-back": BITS_BACK}
 
 ALPHA, ICC, EXIF, XMP = b"ALPH", b"ICCP", b"EXIF", b"XMP "

@@ -11,9 +11,9 @@ class Effort:
     """A level.
 
     Attributes:
-        optimised: symbols are weighed by their code lengths (`refine.rdo_round`), not only rounded to the nearest.
-        choices: how often they are moved by the gradient of the distortion before (`choice.choose`).
-        steps: of descent on the bound, at most (`descent.refine`), which begins near those symbols.
+        optimised: symbols are weighed by their code lengths (`rounding.rdo_round`), not only rounded to the nearest.
+        choices: how often they are moved by the gradient of the distortion before (`gradient_choice.choose`).
+        steps: of descent on the bound, at most (`latent_descent.refine`), which begins near those symbols.
         both_codings: hyperlatents are coded both ways, and the smaller file is taken, unless one is asked for.
         compared: with what level 0 makes, always; or else only in doubt, see `codec.encoder`.
     """

@@ -2,7 +2,7 @@
 
 The exact prior codes latents, the picture that they stand for is compared with the original, and the gradient of λ·d
 moves what is to be rounded; then the exact prior codes that, weighing each symbol's code length against its error. Once
-or many times. It is a proximal step, as in iterative thresholding, whose proximal operator is `refine.rdo_round`:
+or many times. It is a proximal step, as in iterative thresholding, whose proximal operator is `rounding.rdo_round`:
 
     target ← (1 − pull) target + pull y_hat − gradient / (2 weight)        y_hat ← rdo_round(target, weight)
 
@@ -56,7 +56,7 @@ class Step:
 
 
 STEPS = {"mse": Step(0.5, 20.0), "looks": Step(0.18, 20.0, 11.0, 2.0, 0.6)}
-"""For each distortion; found on held-out pictures (docs/inference.md)."""
+"""For each distortion; found on held-out pictures (docs/training-log.md)."""
 
 
 def synthesise(model: ImageVAE, y: Tensor, quality: Tensor, like: Tensor) -> Tensor:

@@ -1,12 +1,12 @@
 """Semi-amortised inference: the latents of one picture, improved by gradients of the discrete bound.
 
-It begins near symbols that `choice.choose` took. A latent u between two symbols of its lattice stands for one of them,
-drawn with probabilities that have mean u. Then the code length is linear between the symbols, and the squared error is
-that at u plus w f (1 - f), with f the position between them and w half the curvature: the bound's expectation, to
-second order. Along each latent it is concave, so its minima are symbols, and a latent that has come to one leaves it
+It begins near symbols that `gradient_choice.choose` took. A latent u between two symbols of its lattice stands for one
+of them, drawn with probabilities that have mean u. Then the code length is linear between the symbols, and the squared
+error is that at u plus w f (1 - f), with f the position between them and w half the curvature: the bound's expectation,
+to second order. Along each latent it is concave, so its minima are symbols, and a latent that has come to one leaves it
 only if that pays: the descent is discrete in the end and needs no noise and no temperature. The steps of all latents
 are scaled by their curvatures, which one backward pass with random signs tells (Hutchinson's estimator of the
-Gauss-Newton diagonal). Yang, Bamler and Mandt (2020) anneal Gumbel noise instead; docs/inference.md compares.
+Gauss-Newton diagonal). Yang, Bamler and Mandt (2020) anneal Gumbel noise instead; docs/training-log.md compares.
 
 The gradient goes through synthesis and prior, in bfloat16 where the processor has it: the lattice of the later steps of
 the prior hangs on the earlier ones, and a latent that lies on a symbol moves with its lattice.

@@ -3,8 +3,8 @@
     y_hat of step 0, in cells ── 1x1 ─(+ quality)─ block ─ 2x2 ─ block ─ head ─> mean, scale of z
 
 It knows the latents of the first step only: theirs is the one lattice that does not move with z, so that an encoder
-has them before it has z. Like the prior, it is trained in floating point and runs in integers (`exact`), because the
-decoder has to push z back under the very tables from which the encoder popped it.
+has them before it has z. Like the prior, it is trained in floating point and runs in integers (`fixed_point`), because
+the decoder has to push z back under the very tables from which the encoder popped it.
 
 Such a z is a sample, not a rounded number. It lies on a lattice that is `FINE` times finer than that of rounded z:
 precision costs nothing where it is paid back, and about half a standard deviation is as good as a continuous z.
@@ -26,7 +26,7 @@ FINE = 2**FINE_BITS
 
 
 class PosteriorNetworks(nn.Module):
-    """The posterior's networks: activations in, activations out, in floats or (after `exact`) in integers.
+    """The posterior's networks: activations in, activations out, in floats or (after `fixed_point`) in integers.
 
     Args:
         y_channels: M.

@@ -1,4 +1,4 @@
-"""The prior p(z) p(y | z), in floating point, as it is trained. `exact` turns it into integers.
+"""The prior p(z) p(y | z), in floating point, as it is trained. `fixed_point` turns it into integers.
 
         z_hat ── h_s ──(+ quality)── hyper ─┬─ head 0 ─> mean, scale of step 0
                                             ├─ [hyper, y so far] ─ stem 1 ─ blocks ─ head 1 ─> of step 1
@@ -97,7 +97,7 @@ class Head(RawHead):
 
 
 class Networks(nn.Module):
-    """The prior's networks: activations in, activations out, in floats or (after `exact`) in integers.
+    """The prior's networks: activations in, activations out, in floats or (after `fixed_point`) in integers.
 
     Args:
         y_channels: M.

@@ -118,7 +118,7 @@ def add_noise(x: Tensor) -> Tensor:
 
 Rounding = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 """What becomes of latents: from (latents, means, log2 scales), on the lattice of the integers, to what the decoder sees
-and to where the rate is taken. `noisy`, `nearest` and `as_given` here, `optimised` in `refine`."""
+and to where the rate is taken. `noisy`, `nearest` and `as_given` here, `optimised` in `rounding`."""
 
 
 def noisy(u: Tensor, mean: Tensor, log2_scale: Tensor) -> tuple[Tensor, Tensor]:

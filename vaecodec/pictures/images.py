@@ -242,7 +242,7 @@ def _in_mode(image: Image.Image, alpha: np.ndarray | None, mode: str) -> Image.I
 
 
 def reduced(plane: np.ndarray, squares: tuple[slice, slice], reduction: int) -> np.ndarray:
-    """The same part, and as much smaller, of a plane `[H, W]` uint8 as `view.squares` tells."""
+    """The same part, and as much smaller, of a plane `[H, W]` uint8 as `region.squares` tells."""
     rows, columns = squares
     height, width = plane.shape
     box = [s * reduction for s in (columns.start, rows.start, columns.stop, rows.stop)]
