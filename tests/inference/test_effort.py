@@ -18,7 +18,7 @@ from skimage import data as photographs
 from vaecodec.cli.interruption import keeping_the_best
 from vaecodec.cli.main import main
 from vaecodec.codec.codec import Codec
-from vaecodec.codec.encoder import Encoder
+from vaecodec.codec.encoder import PictureEncoder
 from vaecodec.coding.symbol_choice import SymbolWeights
 from vaecodec.errors import VaecodecError
 from vaecodec.format.container import QUALITY_MAX, quality_code, read_header
@@ -94,9 +94,9 @@ def test_the_first_level_is_not_worse_where_choosing_symbols_is(light) -> None:
 
 def compared(codec: Codec, monkeypatch, rgb: np.ndarray, quality: float, effort: int) -> int:
     """How many codings of a picture an encoder decodes to compare them."""
-    calls, original = [], Encoder.objective
+    calls, original = [], PictureEncoder.objective
     with monkeypatch.context() as patch:
-        patch.setattr(Encoder, "objective", lambda *args: calls.append(args) or original(*args))
+        patch.setattr(PictureEncoder, "objective", lambda *args: calls.append(args) or original(*args))
         codec.encode(rgb, quality_code(quality), effort=effort, coding=0)
     return len(calls)
 

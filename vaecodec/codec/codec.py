@@ -1,6 +1,6 @@
 """The way of an image, forwards and backwards: pixels, latents, bytes.
 
-compress:    planes ── Encoder.encode ── latents, with their payload ── container
+compress:    planes ── PictureEncoder.encode ── latents, with their payload ── container
 decompress:  container ── LatentCoder.decode ── latents ── Transforms.picture ── planes
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from vaecodec.codec.base import BaseCodec
-from vaecodec.codec.encoder import Encoder
+from vaecodec.codec.encoder import PictureEncoder
 from vaecodec.codec.kinds import Codecs
 from vaecodec.codec.transforms import Transforms
 from vaecodec.coding.bits_back import BitsBackCoder
@@ -61,7 +61,7 @@ class Codec(BaseCodec):
         self.transforms = Transforms(self.model, self.device, tile_area)
         posterior = self.stored.exact_posterior(self.prior, carrier)
         self.bits_back = BitsBackCoder(self.coder, posterior) if posterior else None
-        self.encoder = Encoder(self.transforms, self.coder, self.bits_back)
+        self.encoder = PictureEncoder(self.transforms, self.coder, self.bits_back)
 
     @torch.no_grad()
     def encode(
@@ -77,7 +77,7 @@ class Codec(BaseCodec):
         return self.encoder.encode(rgb, quality, effort=effort, coding=coding, progress=progress)
 
     def objective(self, rgb: np.ndarray, latents: Latents) -> float:
-        """See `Encoder.objective`."""
+        """See `PictureEncoder.objective`."""
         return self.encoder.objective(rgb, latents)
 
     @torch.no_grad()

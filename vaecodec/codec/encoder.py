@@ -37,7 +37,7 @@ CLEAR_BYTES, CLEAR_RATIO = 1000, 2.0
 """From which payload and which relation of savings to costs on level 1 is then taken to be better than level 0."""
 
 
-class Encoder:
+class PictureEncoder:
     """What makes latents of pictures, with one model; holds no state between calls.
 
     Args:
@@ -94,7 +94,7 @@ class Description:
 
     @cached_property
     def objective(self) -> float:
-        """λ·d + R, see `Encoder.objective`; takes a synthesis."""
+        """λ·d + R, see `PictureEncoder.objective`; takes a synthesis."""
         return self.picture.objective(self.latents)
 
 
@@ -105,12 +105,12 @@ class _Picture:
         rgb: `[H, W, 3]` uint8.
     """
 
-    def __init__(self, encoder: Encoder, rgb: np.ndarray, quality: int):
+    def __init__(self, encoder: PictureEncoder, rgb: np.ndarray, quality: int):
         self.rgb, self.quality = rgb, quality
         self.encoder, self.coder, self.model = encoder, encoder.coder, encoder.model
 
     def objective(self, latents: Latents) -> float:
-        """See `Encoder.objective`."""
+        """See `PictureEncoder.objective`."""
         return self.encoder.objective(self.rgb, latents)
 
     # --- the policy of levels: what is compared with what
@@ -175,7 +175,7 @@ class _Picture:
     # --- the steps
 
     def infer(self) -> tuple[Tensor, Tensor]:
-        """See `Encoder.infer`."""
+        """See `PictureEncoder.infer`."""
         return self.encoder.infer(self.rgb, self.quality)
 
     def improve(

@@ -2,9 +2,9 @@
 
 `mse` is the lecture's Gaussian observation model, under which all errors of a size are equally likely. `looks` adds the
 distance from which SSIMULACRA2 makes its score (`ssimulacra2`). Within one picture that is in proportion to squared
-error over all qualities, with a factor of the picture's own; `STRUCTURE_UNIT` brings it to about the size of squared error,
-so that λ keeps its meaning. The objective is then no bound on log p(x) but that of generalised variational inference:
-the normaliser of exp(−λ·255²·d) hangs on the reconstruction.
+error over all qualities, with a factor of the picture's own; `STRUCTURE_UNIT` brings it to about the size of squared
+error, so that λ keeps its meaning. The objective is then no bound on log p(x) but that of generalised variational
+inference: the normaliser of exp(−λ·255²·d) hangs on the reconstruction.
 
 A model's configuration names its distortion, and training, `validate`, the levels of effort and the encoder's
 comparisons use that one.
