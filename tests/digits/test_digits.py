@@ -239,6 +239,7 @@ def test_sets_are_packed_and_unpacked(tmp_path: Path) -> None:
         (("digits", "pack", "wide.png", "x.vpk"), 1, "wide.png: not an IDX file"),
         (("digits", "unpack", "wide.png", "x.idx"), 3, "wide.png: not a pack"),
         (("digits", "sample", "-m", "none", "-o", "x.png"), 4, "unknown model 'none'"),
+        (("sample", "-m", "digits", "-o", "x.png"), 4, "not a model of photographs"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path, monkeypatch, arguments, code: int, message: str) -> None:
