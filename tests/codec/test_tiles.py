@@ -123,7 +123,7 @@ def wholes(tiny, files) -> Callable[[tuple[int, int], int], np.ndarray]:
 
 
 @given(st.sampled_from(SIZES), st.sampled_from([1, 2, 4, 8]), st.data())
-@examples(120)
+@examples(60)
 def test_regions_are_parts_of_the_whole(tiny, files, wholes, size, reduction, data) -> None:
     left, top = data.draw(st.integers(0, size[0] - 1)), data.draw(st.integers(0, size[1] - 1))
     width, height = data.draw(st.integers(1, size[0] - left)), data.draw(st.integers(1, size[1] - top))

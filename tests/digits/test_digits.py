@@ -249,6 +249,7 @@ def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path, monkeypatch, argu
     assert not Path("x.png").exists()
 
 
+@pytest.mark.slow
 def test_training_makes_a_model_that_works(tmp_path: Path) -> None:
     write_set(tmp_path)
     for name in ("conditional", "lossless"):
