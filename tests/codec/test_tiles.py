@@ -58,6 +58,7 @@ def test_tiles_cover_every_place_once_and_see_as_far_as_they_should(rows, column
     assert np.array_equal(covered, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_tiled_transforms_are_the_untiled_ones(tiny, tiled, size) -> None:
     rgb, code = original(*size), quality_code(60)
