@@ -265,7 +265,7 @@ def changed_array(folder: Path, codec: Codec) -> Counter[str]:
     def change() -> None:
         while not done.is_set():
             np.bitwise_xor(array, 255, out=array)
-            time.sleep(1e-4)  # else the other thread waits for the interpreter most of the time
+            time.sleep(1e-3)  # else the other thread waits for the interpreter most of the time
 
     thread = threading.Thread(target=change)
     thread.start()

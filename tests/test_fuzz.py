@@ -59,6 +59,7 @@ def test_a_crash_is_found_and_its_input_told() -> None:
     assert b"\xff" in caught.value.data
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="needs atheris")
 @pytest.mark.skipif(SECONDS == 0, reason="VAECODEC_FUZZ_SECONDS is 0")
 @pytest.mark.parametrize("name", TARGETS)

@@ -42,6 +42,7 @@ def same_latents(a: Latents, b: Latents) -> bool:
 # --- round trips
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(MODES), st.integers(1, 130), st.integers(1, 130), st.floats(1, 100), st.sampled_from([0, 1]),
     st.integers(0, 20),

@@ -58,6 +58,7 @@ def test_tiles_cover_every_place_once_and_see_as_far_as_they_should(rows, column
     assert np.array_equal(covered, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_tiled_transforms_are_the_untiled_ones(tiny, tiled, size) -> None:
     rgb, code = original(*size), quality_code(60)
@@ -123,7 +124,7 @@ def wholes(tiny, files) -> Callable[[tuple[int, int], int], np.ndarray]:
 
 
 @given(st.sampled_from(SIZES), st.sampled_from([1, 2, 4, 8]), st.data())
-@examples(120)
+@examples(60)
 def test_regions_are_parts_of_the_whole(tiny, files, wholes, size, reduction, data) -> None:
     left, top = data.draw(st.integers(0, size[0] - 1)), data.draw(st.integers(0, size[1] - 1))
     width, height = data.draw(st.integers(1, size[0] - left)), data.draw(st.integers(1, size[1] - top))

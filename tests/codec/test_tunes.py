@@ -106,6 +106,7 @@ def test_evaluate_takes_a_tune(two_models: Path) -> None:
     assert run(*command, "-m", "light").exit_code == 2
 
 
+@pytest.mark.slow
 def test_a_codec_decodes_files_of_any_two_models_model(two_models: Path) -> None:
     data = {tune: vaecodec.compress(ORIGINAL, tune=tune) for tune in catalog.TUNES}
     for tune, others in (("looks", "psnr"), ("psnr", "looks")):

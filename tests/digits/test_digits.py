@@ -151,6 +151,7 @@ def test_shipped_models_are_small_and_have_a_card(name: str) -> None:
     assert uses.sample(model, 3).shape == (3, 28, 28)
 
 
+@pytest.mark.slow
 def test_a_model_that_codes_is_integers_of_eight_bits(conditional, seven, tmp_path: Path) -> None:
     stored = weights.load("digits")
     assert {k.split(".")[0] for k in stored.tensors} == {"exact", "tables"}
@@ -250,6 +251,7 @@ def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path, monkeypatch, argu
     assert not Path("x.png").exists()
 
 
+@pytest.mark.slow
 def test_training_makes_a_model_that_works(tmp_path: Path) -> None:
     write_set(tmp_path)
     for name in ("conditional", "lossless"):

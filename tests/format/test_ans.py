@@ -197,6 +197,7 @@ def test_whitening_leaves_the_last_word_and_is_its_own_inverse(words: list[int])
     assert stack.getvalue() == data
 
 
+@pytest.mark.slow
 @given(st.lists(GROUP, max_size=3), GROUP)
 @examples(100)
 def test_a_whitened_stack_can_be_gone_on_with(specs: list[tuple[int, int, int]], above: tuple[int, int, int]) -> None:

@@ -120,6 +120,7 @@ def test_the_first_level_takes_the_nearest_symbols_where_little_is_saved(light, 
     assert light.compress(noise, quality=10, effort=1) != light.compress(noise, quality=10, effort=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", [15, 45, 75, 95])
 @pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea", "rocket"])
 def test_the_first_level_is_not_worse_where_it_does_not_compare(light, name: str, quality: float) -> None:

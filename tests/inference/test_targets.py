@@ -83,6 +83,7 @@ def test_a_goal_beyond_the_best_quality_gives_the_best_quality():
     assert search(counted(lambda t: 30 + 10 * t)[0], Goal.psnr(0)).code == 0
 
 
+@pytest.mark.slow
 def test_real_files_keep_their_targets(tiny):
     image = picture(160, 128)
     smallest, largest = (len(tiny.compress(image, quality=q)) for q in (1, 100))

@@ -292,6 +292,7 @@ def profiled_operators(function) -> set[str]:
     return {event.key for event in profile.key_averages()}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs oneDNN")
 def test_the_probe_for_plain_float32_runs_the_kernels_that_layers_run() -> None:
     """On a CPU with AMX, oneDNN's convolutions are those that a program may have allowed to run in bfloat16."""

@@ -49,6 +49,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size", "grey", "quality"), PAIRS)
 def test_ssimulacra2_is_that_of_the_package(name: str, size: tuple[int, int], grey: bool, quality: int) -> None:
     from vaecodec.pictures.metrics import ssimulacra2

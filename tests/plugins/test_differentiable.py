@@ -24,6 +24,7 @@ def to_pixels(x: torch.Tensor) -> np.ndarray:
     return (x * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "effort"),
     [(TINY, 0), (TINY, 1), ("light-psnr", 0), ("light-psnr", 1), ("light", 0)],

@@ -186,6 +186,7 @@ def test_the_command_says_what_the_share_of_sampled_z_is():
     assert option.default == TrainOptions.sampled_share
 
 
+@pytest.mark.slow
 def test_the_command_trains_from_given_weights_and_draws_its_log(folder, tmp_path):
     pytest.importorskip("matplotlib")
     model = ImageVAE(CONFIGS["tiny"])
