@@ -57,6 +57,7 @@ def test_the_map_is_checked_on_other_pictures():
     assert max(abs(error) for row in rows for error in row["errors"]) < 0.1
 
 
+@pytest.mark.slow
 def test_calibrate_writes_a_map_and_goes_on(tmp_path, monkeypatch):
     data = held_out_folder(tmp_path / "data", 3, side=260)
     arguments = ("--data", data, "-o", tmp_path / "map", "-m", TINY, "-e", 0, "--shares", "0,0.3,0.6,0.8,1")

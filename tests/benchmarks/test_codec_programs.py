@@ -55,6 +55,7 @@ def test_honesty_fails_for_files_that_are_too_large(good, tmp_path, monkeypatch)
     assert "Within it: 0 of 1" in result.output
 
 
+@pytest.mark.slow
 def test_symbol_choice_sweeps_weights(tmp_path):
     data = held_out_folder(tmp_path / "data", 2)
     arguments = ("--data", data, "-o", tmp_path / "c", "-m", TINY, "--width", 64, "--height", 64)
@@ -72,6 +73,7 @@ def test_symbol_choice_sweeps_weights(tmp_path):
     assert all(b < n for b, n in zip(means["0.01"]["bpp"], means["nearest"]["bpp"], strict=True))
 
 
+@pytest.mark.slow
 def test_inference_compares_efforts(good, tmp_path, monkeypatch):
     target = tmp_path / "inference"
     arguments = (good, "-o", target, "-m", TINY, "--qualities", "10,40,60,90", "--efforts", "1,3")
@@ -92,6 +94,7 @@ def test_inference_compares_efforts(good, tmp_path, monkeypatch):
     assert run("inference", *arguments).exit_code == 0
 
 
+@pytest.mark.slow
 def test_programs_judge_a_model_by_what_it_is_trained_for(good, tmp_path, monkeypatch):
     """BD-rates of one that is trained for looks are by SSIMULACRA2, and it has no likelihood of photographs."""
     import inference

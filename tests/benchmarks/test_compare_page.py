@@ -42,6 +42,7 @@ def shares(pixels: np.ndarray) -> tuple[float, float]:
     return (pixels == 200).all(2).mean(), (pixels == 190).all(2).mean()
 
 
+@pytest.mark.slow
 def test_page_moves_its_divider_in_a_browser(browser, shown):
     shown(800)
     assert browser.evaluate("document.querySelector('h1').textContent") == "A test"

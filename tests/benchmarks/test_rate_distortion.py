@@ -25,6 +25,7 @@ def good(tmp_path) -> Path:
     return usable_picture(tmp_path / "pictures")
 
 
+@pytest.mark.slow
 def test_rate_distortion_goes_on_and_reports(folder, tmp_path, monkeypatch):
     calls = []
     measure = measuring.measure

@@ -65,6 +65,7 @@ def test_release_names_programs_that_there_are(tmp_path):
     assert steps[1].name == "posterior check" and not steps[1].quick
 
 
+@pytest.mark.slow
 def test_release_stops_at_weights_that_are_refused(tmp_path, monkeypatch):
     import release
 
@@ -121,6 +122,7 @@ def test_the_picture_of_looks_is_drawn_from_results(tmp_path):
     assert "fewer than two" in run("looks_plot", tmp_path / "none.json", "-o", tmp_path / "looks.png").output
 
 
+@pytest.mark.slow
 def test_scaling_keeps_runs_and_models(tmp_path):
     stored, target = read_model_info(TINY), tmp_path / "scaling"
     log, kodak = tmp_path / "log.jsonl", tmp_path / "kodak.json"

@@ -33,6 +33,7 @@ def test_a_size_that_cannot_be_reached_is_said():
         to_size(Steps(), picture(40, 30), 9)
 
 
+@pytest.mark.slow
 def test_visual_writes_a_page_and_a_sheet_and_goes_on(good, tmp_path, monkeypatch):
     Image.fromarray(picture(180, 170, 4)).save(good / "more.png")
     arguments = (good, "--bpp", "0.4,0.55", "-m", TINY, "--codecs", "vaecodec,WebP", "--crop", 100, "-o", tmp_path)
@@ -73,6 +74,7 @@ def test_blind_pairs_are_dealt_evenly():
     assert len({(pair.image, pair.bpp, pair.rival) for pair in twice}) == 48
 
 
+@pytest.mark.slow
 def test_a_blind_page_says_nothing_and_its_key_everything(good, tmp_path):
     page_folder, key = tmp_path / "blind", tmp_path / "key.json"
     arguments = (good, "--bpp", 0.55, "--against", "WebP", "-o", page_folder, "--key", key, "-m", TINY, "--pairs", 2)

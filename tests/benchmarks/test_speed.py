@@ -20,6 +20,7 @@ def good(tmp_path) -> Path:
     return usable_picture(tmp_path / "pictures")
 
 
+@pytest.mark.slow
 def test_speed_runs_and_goes_on(tmp_path):
     image = tmp_path / "a.png"
     Image.fromarray(picture(200, 150)).save(image)
@@ -49,6 +50,7 @@ def test_speed_runs_and_goes_on(tmp_path):
         starts.undo()
 
 
+@pytest.mark.slow
 def test_folders_sets_several_processes_against_one(good, tmp_path, monkeypatch):
     import folders
 
@@ -67,6 +69,7 @@ def test_folders_sets_several_processes_against_one(good, tmp_path, monkeypatch)
         folders.timed(tmp_path / "none", 1, str(TINY))
 
 
+@pytest.mark.slow
 def test_cold_starts_are_set_against_torch_and_decoding():
     import speed
 

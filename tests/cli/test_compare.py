@@ -137,6 +137,7 @@ def test_evaluate_writes_a_page_of_all_pictures() -> None:
 # --- in a browser
 
 
+@pytest.mark.slow
 def test_the_page_of_compare_divides_and_shows_bits(browser, folder: Path) -> None:
     assert run("compare", "a.png", "20.vae", "80.vae", "a.jpg", "--html", "c.html", *MODEL).exit_code == 0
     browser.open((folder / "c.html").as_uri(), 800, 600)

@@ -123,6 +123,7 @@ def wholes(tiny, files) -> Callable[[tuple[int, int], int], np.ndarray]:
     return functools.cache(lambda size, reduction: np.asarray(tiny.decompress(files[size], scale=1 / reduction)))
 
 
+@pytest.mark.slow
 @given(st.sampled_from(SIZES), st.sampled_from([1, 2, 4, 8]), st.data())
 @examples(60)
 def test_regions_are_parts_of_the_whole(tiny, files, wholes, size, reduction, data) -> None:

@@ -40,6 +40,7 @@ def encode(groups: list[tuple[np.ndarray, np.ndarray]]) -> bytes:
     return encoder.getvalue()
 
 
+@pytest.mark.slow
 @given(st.lists(GROUP, max_size=4))
 @examples(250)
 def test_groups_come_back_and_take_the_bits_of_their_tables(specs: list[tuple[int, int, int]]) -> None:
@@ -126,6 +127,7 @@ def test_words_are_little_endian() -> None:
     assert encode([(symbol, number)]) == left.to_bytes(4, "little")
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=60).map(lambda data: data[: len(data) // 4 * 4]), st.integers(0, 2**32 - 1))
 @examples(250)
 def test_hostile_words_end_in_symbols_or_corrupt(data: bytes, seed: int) -> None:

@@ -243,6 +243,7 @@ def test_large_biases_survive_conversion(untrained: ImageVAE, limit: float) -> N
 # --- over quality
 
 
+@pytest.mark.slow
 @given(
     st.integers(2, 9).flatmap(lambda k: st.lists(st.integers(-(2**31), 2**31 - 1), min_size=k, max_size=k)),
     st.integers(0, QUALITY_MAX),

@@ -81,6 +81,7 @@ def test_an_untrained_model_is_a_transform_codec(folder):
     assert psnr[2] > 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny", "light"])
 def test_multiply_accumulates_are_those_that_torch_counts(name):
     model, side, quality = ImageVAE(CONFIGS[name]), 128, torch.zeros(1)
@@ -250,11 +251,17 @@ def train_three_steps(pictures: str, folder: str, batch: str, optimizer: str) ->
 TEAM = """
 import sys
 import torch
+import torch.distributed as dist
 from test_training import train_three_steps
 torch.set_num_threads(1)
+dist.init_process_group("gloo")
+end, dist.destroy_process_group = dist.destroy_process_group, lambda: None
+dist.init_process_group = lambda kind: None
 for optimizer in sys.argv[4:]:
     train_three_steps(sys.argv[1], f"{sys.argv[2]}/{optimizer}", sys.argv[3], optimizer)
+end()
 """
+"""One group for all: processes that make a second one may wait for each other for ever."""
 OPTIMIZERS = ("muon", "adamw")
 
 
@@ -268,7 +275,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(folder, tmp_path):
     child = subprocess.run(
         [sys.executable, *launcher, tmp_path / "team.py", folder, tmp_path / "two", "2", *OPTIMIZERS],
         env=os.environ | {"PYTHONPATH": f"{ROOT}:{TESTS}:{TESTS / 'training'}", "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=240,
+        capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert child.returncode == 0, child.stderr
     for optimizer in OPTIMIZERS:
