@@ -263,6 +263,7 @@ def test_twins_start_the_same(pictures, tmp_path):
     assert all(torch.equal(value, starts[1][name]) for name, value in starts[0].items())
 
 
+@pytest.mark.slow
 def test_our_latents_without_the_prior(tiny, tmp_path, monkeypatch):
     from vaecodec.baselines import ours
 

@@ -17,6 +17,7 @@ def good(tmp_path) -> Path:
     return usable_picture(tmp_path / "pictures")
 
 
+@pytest.mark.slow
 def test_ablations_add_up(good, tmp_path):
     target = tmp_path / "ablations"
     result = run("ablations", good, "-o", target, "-m", TINY, "--qualities", "30,80")
@@ -33,6 +34,7 @@ def test_ablations_add_up(good, tmp_path):
     assert "Parts of the rate" in target.with_suffix(".md").read_text()
 
 
+@pytest.mark.slow
 def test_honesty_measures_once(good, tmp_path, monkeypatch):
     target = tmp_path / "honesty"
     arguments = (good, "-o", target, "-m", TINY, "--qualities", "10,50,90")

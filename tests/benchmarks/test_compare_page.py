@@ -58,6 +58,7 @@ def test_page_moves_its_divider_in_a_browser(browser, shown):
     assert shares(browser.pixels("#stage")) == pytest.approx((1, 0), abs=0.03)
 
 
+@pytest.mark.slow
 def test_page_shows_differences_in_a_browser(browser, shown):
     shown(800)
     browser.set("#diff", True)

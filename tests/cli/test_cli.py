@@ -489,6 +489,7 @@ def photos(folder: Path) -> Path:
     return folder / "photos"
 
 
+@pytest.mark.slow
 def test_evaluate_writes_means_and_each_picture(photos: Path) -> None:
     result = run("evaluate", photos, *MODEL, "--qualities", "60,20", "--json", "r.json")
     assert result.exit_code == 0

@@ -188,6 +188,7 @@ def test_zoom_is_whole_pixels_and_fit_is_the_window(browser, folder: Path) -> No
     assert (right - left, bottom - top) == (40, 30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [340, 1200])
 def test_all_controls_fit_the_window(browser, folder: Path, width: int) -> None:
     assert run("compare", "a.png", "20.vae", "a.jpg", "--html", "c.html", *MODEL).exit_code == 0

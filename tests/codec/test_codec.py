@@ -150,6 +150,7 @@ def test_psnr_rises_with_quality(knob) -> None:
     assert psnr[-1] > psnr[0] + 1.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", [30.0, 60.0, 90.0])
 def test_effort_pays(quality: float) -> None:
     """Rate and squared error together, with the shipped model for which the weights of that choice were measured.
@@ -168,6 +169,7 @@ def test_effort_pays(quality: float) -> None:
     assert cost(1) < cost(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", [10.0, 50.0])
 def test_the_prior_saves_a_fifth_against_a_table_a_channel(quality: float) -> None:
     """Even if those tables are the empirical distributions of this very picture, which no decoder would know."""

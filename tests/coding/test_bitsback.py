@@ -126,6 +126,7 @@ def test_a_committed_file_returns_more_than_half(tiny_bits_back, monkeypatch, na
     assert returned > popped[0] / 2 > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", [10, 50, 90])
 def test_the_smaller_file_is_taken(tiny_bits_back, quality: float) -> None:
     original = picture(100, 200)

@@ -295,6 +295,7 @@ def test_between_two_pictures(tiny) -> None:
         sampling.interpolate(tiny, a, b[:16], 90)
 
 
+@pytest.mark.slow
 def test_spherical_paths_keep_their_length() -> None:
     torch.manual_seed(0)
     a, b = torch.randn(2, 64)

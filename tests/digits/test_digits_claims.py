@@ -84,6 +84,7 @@ def test_bounds_of_black_and_white_pictures() -> None:
     assert "86.76 (0.16), Burda" in text
 
 
+@pytest.mark.slow
 # 1
 def test_a_linear_autoencoder_is_pca() -> None:
     torch.manual_seed(0)

@@ -85,6 +85,7 @@ def test_no_level_is_worse_than_none(tiny, name: str, quality: float) -> None:
         assert objective(tiny, PICTURES[name], quality, effort, steps=5) <= base
 
 
+@pytest.mark.slow
 def test_the_first_level_is_not_worse_where_choosing_symbols_is(light) -> None:
     """At the lowest qualities the weights of the choice are set for small files, and it may cost more than it saves."""
     original = crop("astronaut", 256, 224, 0, 0)

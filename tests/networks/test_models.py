@@ -78,6 +78,7 @@ def _new_training_floats(model: ImageVAE) -> None:
     model.analysis.scale.mul_(2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [_new_encoder, _new_training_floats])
 def test_a_new_encoder_leaves_all_files_readable(format_2: Path, files, tmp_path: Path, change) -> None:
     codec, changed = Codec(format_2), Codec(other(format_2, tmp_path / "a.safetensors", change))
@@ -87,6 +88,7 @@ def test_a_new_encoder_leaves_all_files_readable(format_2: Path, files, tmp_path
         assert np.array_equal(np.asarray(changed.decompress(data)), np.asarray(codec.decompress(data)))
 
 
+@pytest.mark.slow
 def test_a_new_posterior_leaves_files_with_rounded_hyperlatents_readable(format_2: Path, files, tmp_path: Path) -> None:
     codec, changed = Codec(format_2), Codec(other(format_2, tmp_path / "a.safetensors", _new_posterior))
     assert changed.stored.model_id == codec.stored.model_id
@@ -134,6 +136,7 @@ def _new_gain(model: ImageVAE) -> None:
     model.prior.log2_gain.table.add_(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [_new_synthesis, _new_prior, _new_gain])
 def test_what_decoding_depends_on_changes_the_ids(format_2: Path, files, tmp_path: Path, change) -> None:
     changed = Codec(other(format_2, tmp_path / "a.safetensors", change))

@@ -80,6 +80,7 @@ def test_an_icon_is_as_distant_as_its_mirrored_continuation() -> None:
     assert structural(original, decoded) == pytest.approx(structural(*larger), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_measured", [False, True])
 def test_tiles_add_up_to_the_whole(monkeypatch, as_measured: bool) -> None:
     original = picture(517, 389)

@@ -45,6 +45,7 @@ def test_picture_and_rate_are_the_codecs(model, effort: int, quality: int) -> No
     assert psnr_db(original, to_pixels(x_hat[0])) == pytest.approx(psnr_db(original, decoded), abs=within_db)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["straight-through", "noise"])
 @pytest.mark.parametrize("trainable", [False, True])
 @pytest.mark.parametrize("size", [(1, 1), (33, 47), (64, 64)])

@@ -290,6 +290,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(folder, tmp_path):
         assert apart["two"] < 0.25 < 0.5 < apart["half"]  # bfloat16, and Muon makes much of small differences
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "tolerance"), [(torch.bfloat16, 1e-3), (torch.float32, 5e-3)])
 def test_muon_is_torchs_muon(monkeypatch, kind: torch.dtype, tolerance: float):
     """Which works in bfloat16 everywhere; ours only where that is fast."""
