@@ -271,7 +271,7 @@ def changed_array(folder: Path, codec: Codec) -> Counter[str]:
     thread.start()
     try:
         views = (array, array[..., 0], np.dstack([array, array[..., :1]]))
-        return Counter(outcome(codec, view) for _ in range(15) for view in views)
+        return Counter(outcome(codec, view) for _ in range(8) for view in views)
     finally:
         done.set()
         thread.join()

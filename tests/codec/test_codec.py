@@ -129,7 +129,7 @@ def test_files_are_as_long_as_the_bound_says(tiny, original: np.ndarray, effort:
 @pytest.fixture(scope="module", params=[0, 1], ids=["effort 0", "effort 1"])
 def knob(request, tiny) -> tuple[list[int], list[float]]:
     """Sizes and PSNR of one photograph over the qualities 1 to 100."""
-    original = photograph(160, 112)
+    original = photograph(112, 80)
     files = [tiny.compress(original, quality=quality, effort=request.param) for quality in range(1, 101)]
     return [len(data) for data in files], [psnr_db(original, np.asarray(tiny.decompress(data))) for data in files]
 

@@ -38,7 +38,7 @@ def encode(codec: Codec, rgb: np.ndarray, quality: float = 50, effort: int = 1):
 
 @pytest.mark.slow
 @given(st.integers(1, 200), st.integers(1, 300), st.floats(1, 100), st.integers(0, 1), st.integers(0, 9))
-@examples(60)
+@examples(40)
 def test_every_picture_comes_back(tiny_bits_back, width, height, quality, effort, seed) -> None:
     codec = tiny_bits_back
     latents = codec.encode(picture(width, height, seed), quality_code(quality), effort=effort, coding=BITS_BACK)

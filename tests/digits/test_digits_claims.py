@@ -190,7 +190,7 @@ def test_the_gap_is_a_divergence_exactly_in_a_linear_model() -> None:
 @pytest.mark.slow
 def test_the_gap_is_a_divergence_in_a_deep_model(vae, pictures) -> None:
     torch.manual_seed(0)
-    images = pictures[:6]
+    images = pictures[:4]
     encoders = inference.importance_sampled(vae, images, samples=2000)
     mean, log2_scale = inference.fit_posterior(vae, images, inference.best_of_prior(vae, images), 200)
     fitted = inference.importance_sampled(vae, images, proposal=(mean, log2_scale + 1))

@@ -168,7 +168,7 @@ def test_steps_pay(light, quality: float) -> None:
 @pytest.mark.parametrize("quality", [20.0, 70.0])
 def test_every_kind_of_level_gains_on_the_one_before(light, quality: float) -> None:
     """In the mean over pictures."""
-    originals = [crop(name, 144, 128) for name in ("astronaut", "chelsea", "coffee")]
+    originals = [crop(name, 144, 128) for name in ("astronaut", "coffee")]
     totals = [sum(objective(light, rgb, quality, effort) for rgb in originals) for effort in (0, 2, 3, 4)]
     assert totals == sorted(totals, reverse=True)
     assert totals[2] < 0.98 * totals[0]
