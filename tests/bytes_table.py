@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import json
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -59,24 +59,34 @@ def machine() -> dict[str, str]:
     return {"processor": f"{name}, flags {able}", "torch": torch.__version__}
 
 
-def rows(model: str, efforts: Iterable[int] = EFFORTS, count: int | None = None) -> Iterator[tuple[str, bytes]]:
-    """A model's rows of the table, of some efforts and of its first pictures: the name of each, and the file."""
-    threads = torch.get_num_threads()
+def cases(*, every: bool) -> list[tuple[int, int, int]]:
+    """Numbers of a model's pictures, efforts and qualities; unless `every`, one quality for each picture and effort."""
+    numbers = range(len(pictures()) // len(MODELS))
+    return [
+        (number, effort, quality)
+        for number, effort, (i, quality) in itertools.product(numbers, EFFORTS, enumerate(QUALITIES))
+        if every or (number + effort) % len(QUALITIES) == i
+    ]
+
+
+def rows(model: str, chosen: list[tuple[int, int, int]]) -> Iterator[tuple[str, bytes]]:
+    """A model's rows of the table for some `cases`: the name of each, and the file."""
+    threads, own = torch.get_num_threads(), pictures()[MODELS.index(model) :: len(MODELS)]
     torch.set_num_threads(1)
     try:
         with mock.patch.object(precision, "_BF16_INSTRUCTIONS", ()):
             codec = vaecodec.Codec(model)
-            for number, rgb in enumerate(pictures()[MODELS.index(model) :: len(MODELS)][:count]):
-                for effort, quality in itertools.product(efforts, QUALITIES):
-                    data = codec.compress(rgb, quality=quality, effort=effort)
-                    yield f"{model} {number:02} e{effort} q{quality}", data
+            for number, effort, quality in chosen:
+                data = codec.compress(own[number], quality=quality, effort=effort)
+                yield f"{model} {number:02} e{effort} q{quality}", data
     finally:
         torch.set_num_threads(threads)
 
 
 def main() -> None:
     """Writes the table."""
-    files = {name: [len(data), hashlib.sha256(data).hexdigest()[:16]] for model in MODELS for name, data in rows(model)}
+    made = (row for model in MODELS for row in rows(model, cases(every=True)))
+    files = {name: [len(data), hashlib.sha256(data).hexdigest()[:16]] for name, data in made}
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in files.items())
     TABLE.write_text(f'{{"machine": {json.dumps(machine())},\n "files": {{\n{lines}\n}}}}\n')
 

@@ -47,7 +47,7 @@ def same_latents(a: Latents, b: Latents) -> bool:
     st.sampled_from(MODES), st.integers(1, 130), st.integers(1, 130), st.floats(1, 100), st.sampled_from([0, 1]),
     st.integers(0, 20),
 )  # fmt: skip
-@examples(80)
+@examples(50)
 def test_every_picture_comes_back(tiny, mode, width, height, quality, effort, seed) -> None:
     planes = images.take_apart(in_mode(mode, width, height, seed))
     latents = tiny.encode(planes.rgb, quality_code(quality), effort=effort)
@@ -130,14 +130,15 @@ def test_files_are_as_long_as_the_bound_says(tiny, original: np.ndarray, effort:
 def knob(request, tiny) -> tuple[list[int], list[float]]:
     """Sizes and PSNR of one photograph over the qualities 1 to 100."""
     original = photograph(112, 80)
-    files = [tiny.compress(original, quality=quality, effort=request.param) for quality in range(1, 101)]
+    qualities = range(1, 101, 1 + request.param)
+    files = [tiny.compress(original, quality=quality, effort=request.param) for quality in qualities]
     return [len(data) for data in files], [psnr_db(original, np.asarray(tiny.decompress(data))) for data in files]
 
 
 @pytest.mark.slow
 def test_sizes_rise_with_quality(knob) -> None:
     sizes, _ = knob
-    assert len(set(sizes)) >= 60
+    assert len(set(sizes)) >= 0.6 * len(sizes)
     assert min(np.diff(sizes)) >= -8
     assert sizes[-1] > 2 * sizes[0]
 

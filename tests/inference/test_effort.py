@@ -218,7 +218,7 @@ def test_refined_files_decode_to_the_symbols_that_were_coded(tiny) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURES)
-@pytest.mark.parametrize("quality", [1, 40, 100])
+@pytest.mark.parametrize("quality", [1, 60])
 def test_no_level_looks_worse_than_none(looks, name: str, quality: float) -> None:
     base = objective(looks, PICTURES[name], quality, 0)
     for effort in (1, 2, 3):
@@ -228,7 +228,7 @@ def test_no_level_looks_worse_than_none(looks, name: str, quality: float) -> Non
 @pytest.mark.slow
 def test_gradients_pay(looks) -> None:
     """In the mean over pictures and qualities, more of them more; one of them everywhere."""
-    originals = [crop(name, 160, 144, 100, 100) for name in ("astronaut", "chelsea", "coffee")]
+    originals = [crop(name, 160, 144, 100, 100) for name in ("astronaut", "coffee")]
     efforts, qualities = (0, 1, 2, 3, 5), (15.0, 60.0)
     total = lambda effort, quality: sum(objective(looks, rgb, quality, effort) for rgb in originals)
     totals = np.array([[total(effort, quality) for quality in qualities] for effort in efforts])
