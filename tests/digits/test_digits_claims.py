@@ -59,6 +59,7 @@ def model_3_in_10(seed: int = 0) -> LinearGaussian:
     return LinearGaussian(torch.randn(10, 3).double(), torch.randn(10).double(), 0.3)
 
 
+@pytest.mark.slow
 # 0
 def test_black_and_white_are_drawn_as_the_grey_says() -> None:
     torch.manual_seed(0)

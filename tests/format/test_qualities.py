@@ -98,6 +98,7 @@ def test_pillow_tells_the_quality_of_files_whose_model_is_known(two_models: Path
     assert "quality" not in Image.open("a.vae").info
 
 
+@pytest.mark.slow
 def test_resume_compares_what_a_quality_means(two_models: Path, format_2: Path, monkeypatch) -> None:
     again = ["compress", "a.png", "-o", "out", "--resume"]
     assert run(*again, "-q", 70).exit_code == 0

@@ -86,6 +86,7 @@ def cluster(monkeypatch):
     cluster.shutdown()
 
 
+@pytest.mark.slow
 def test_a_machine_that_dies_costs_no_row(cluster, tmp_path: Path) -> None:
     """Folder in, parquet out, as in docs/scale.md, one file no picture; one of two nodes is killed half-way."""
     import pyarrow.parquet as parquet
