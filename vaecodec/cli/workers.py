@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from vaecodec.errors import VaecodecError
 from vaecodec.format import files
@@ -99,8 +99,7 @@ def _in_processes(task: Task[Result], jobs: dict[str, str], processes: int) -> D
         for _ in range(processes):
             hire()
         while crew:
-            ready = wait(list(crew))
-            for connection in [each for each in crew if each in ready]:
+            for connection in cast(list[Connection], wait(list(crew))):
                 process, source = crew.pop(connection)
                 try:
                     result: Result | VaecodecError = connection.recv()

@@ -23,6 +23,9 @@ from vaecodec.pictures import images, metrics
 from vaecodec.pictures.images import ImageLike, Planes
 from vaecodec.pictures.region import Region, reduction_of, squares
 
+Measure = Callable[[np.ndarray, np.ndarray], float]
+"""Of an original and what a decoder shows, `[H, W, 3]` uint8."""
+
 
 class BaseCodec(ABC):
     """What all kinds of models have in common: files, chunks, targets, and whose file it is.
@@ -126,38 +129,26 @@ class BaseCodec(ABC):
             latents = self.encode(planes.rgb, code, effort=effort, coding=coding, progress=progress)
             return latents, self._pack(planes, latents)
 
-        if (size, psnr, ssimulacra2) == (None, None, None):
-            _, data = make(self.stored.qualities.code(quality))
+        def reach(goal: Goal, measure: Measure | None = None, start: int = QUALITY_MAX // 2) -> bytes:
+            def attempt(code: int) -> tuple[float, bytes]:
+                latents, data = make(code)
+                return measure(planes.rgb, self.synthesize(latents)) if measure else len(data), data
+
+            return search(attempt, goal, start).result
+
+        scale = self.stored.qualities
+        if size is not None:
+            data = reach(Goal.size(size))
+        elif psnr is not None:
+            data = reach(Goal.psnr(psnr), metrics.psnr_db)
+        elif ssimulacra2 is not None:
+            goal = Goal.ssimulacra2(ssimulacra2)
+            data = reach(goal, distortion.ssimulacra2, scale.code(max(ssimulacra2, QUALITIES[0])))
         else:
-            data = self._reach(make, planes.rgb, size, psnr, ssimulacra2)
+            _, data = make(scale.code(quality))
         if effort:
             self._check(data)
         return data
-
-    def _reach(
-        self,
-        make: Callable[[int], tuple[Latents, bytes]],
-        rgb: np.ndarray,
-        size: float | None,
-        psnr: float | None,
-        ssimulacra2: float | None,
-    ) -> bytes:
-        """The file for the one of these that is asked for, by a search over the quality codes that `make` takes."""
-        start = QUALITY_MAX // 2
-        measure: Callable[[np.ndarray, np.ndarray], float] | None = None
-        if size is not None:
-            goal = Goal.size(size)
-        elif psnr is not None:
-            goal, measure = Goal.psnr(psnr), metrics.psnr_db
-        elif ssimulacra2 is not None:
-            goal, measure = Goal.ssimulacra2(ssimulacra2), distortion.ssimulacra2
-            start = self.stored.qualities.code(max(ssimulacra2, QUALITIES[0]))
-
-        def attempt(code: int) -> tuple[float, bytes]:
-            latents, data = make(code)
-            return measure(rgb, self.synthesize(latents)) if measure else len(data), data
-
-        return search(attempt, goal, start).result
 
     def _check(self, data: bytes) -> None:
         """Decodes a file to its symbols, so that none is handed out which cannot be read again."""
