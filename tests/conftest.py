@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vaecodec.cli.workers import cores
 from vaecodec.format.qualities import QualityScale
 
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # before torch comes: workers, and what they start, share the cores
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))))
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell; tests send interrupts
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,11 +1,7 @@
-"""What tests of the benchmark programs share: the programs, and pictures for them.
-
-Import this before a program, or before what programs share: here they become importable.
-"""
+"""What tests of the benchmark programs share: the programs, pictures for them, and what they need installed."""
 
 from __future__ import annotations
 
-import sys
 import zlib
 from pathlib import Path
 
@@ -20,7 +16,6 @@ for package in ("matplotlib", "bjontegaard", "pytorch_msssim"):
 
 BENCHMARKS = ROOT / "benchmarks"
 PROGRAMS = sorted(path.stem for path in BENCHMARKS.glob("*.py"))
-sys.path.insert(0, str(BENCHMARKS))
 
 
 def run(program: str, *arguments: object) -> Result:

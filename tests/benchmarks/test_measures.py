@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import bench_support  # noqa: F401 - makes `shared` importable
+import bench_support  # noqa: F401 - skips where a library is missing
 import numpy as np
 import pytest
 from conftest import picture

@@ -6,20 +6,16 @@ import json
 import sys
 from dataclasses import replace
 
+import exactness
 import numpy as np
 import pytest
+import soak
 from click.testing import CliRunner
 from conftest import TINY, TINY_BITS_BACK, picture
 from PIL import Image
-from support import ROOT
 
 from vaecodec.codec.codec import Codec
 from vaecodec.format.container import unpack
-
-sys.path.append(str(ROOT / "benchmarks"))
-
-import exactness
-import soak
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,6 @@ from vaecodec.digits.studies.linear import LinearGaussian, fit_linear_autoencode
 from vaecodec.errors import ModelError
 from vaecodec.objective.bound import gaussian_kl_bits, gaussian_observation_bits
 
-sys.path.insert(0, str(ROOT / "benchmarks"))
 pytest.importorskip("matplotlib")
 import lecture
 from shared.lecture import bounds, codes, posteriors
