@@ -6,7 +6,8 @@ import zlib
 from dataclasses import dataclass
 
 MODES = ("L", "RGB", "LA", "RGBA", "1", "CMYK", "YCbCr", "HSV", "I;16", "P", "I", "F", "PA")
-CHUNKS = (b"ALPH", b"ICCP", b"EXIF", b"XMP ")
+CHUNKS = (b"ALPH", b"ALPC", b"EXAC", b"ICCP", b"COLR", b"EXIF", b"XMP ", b"iptc", b"reso")
+DEFLATED = {b"ICCZ": b"ICCP", b"EXIZ": b"EXIF", b"XMPZ": b"XMP ", b"iptz": b"iptc"}
 
 
 class Refused(ValueError):
@@ -21,6 +22,20 @@ def require(condition: bool, message: str) -> None:
 
 def number(data: bytes, offset: int, size: int) -> int:
     return int.from_bytes(data[offset : offset + size], "little")
+
+
+def inflated(content: bytes) -> bytes:
+    """A chunk that is stored as a length and a zlib stream."""
+    require(len(content) >= 4, "deflated chunk cut")
+    size, inflater = number(content, 0, 4), zlib.decompressobj()
+    require(size <= 2**26, "length of a deflated chunk")
+    try:
+        data = inflater.decompress(content[4:], size + 1)
+    except zlib.error:
+        data = None
+    require(data is not None and len(data) == size, "deflated chunk")
+    require(inflater.eof and not inflater.unused_data, "end of a deflated chunk")
+    return data
 
 
 @dataclass(frozen=True)
@@ -61,10 +76,14 @@ def parse(data: bytes, max_pixels: int = 2**28) -> File:
         require(len(data) - at - 12 >= length, "chunk cut")
         content = data[at + 12 : at + 12 + length]
         require(zlib.crc32(kind + content) == crc, "CRC of a chunk")
+        at += 12 + length
+        if kind not in CHUNKS and kind not in DEFLATED and 97 <= kind[0] <= 122:
+            continue
+        if kind in DEFLATED:
+            kind, content = DEFLATED[kind], inflated(content)
         require(kind in CHUNKS, "type of a chunk")
         require(all(CHUNKS.index(kind) > CHUNKS.index(other) for other in chunks), "order of chunks")
         chunks[kind] = content
-        at += 12 + length
     require((b"ALPH" in chunks) == (mode in ("LA", "RGBA", "PA")), "alpha chunk")
     payload = data[at:]
     require(len(payload) == size, "length of the file")

@@ -37,11 +37,19 @@ ROUNDED, BITS_BACK = CODINGS = (0, 1)
 """How the hyperlatents are coded: rounded, or in part sampled and coded with bits-back (see `coding.bits_back`)."""
 CODING_NAMES = {"rounded": ROUNDED, "bits-back": BITS_BACK}
 
-ALPHA, ICC, EXIF, XMP = b"ALPH", b"ICCP", b"EXIF", b"XMP "
-CHUNK_TYPES = (ALPHA, ICC, EXIF, XMP)
+ALPHA, SOFT_ALPHA, EXACT = b"ALPH", b"ALPC", b"EXAC"
+ICC, COLOUR, EXIF, XMP, IPTC, RESOLUTION = b"ICCP", b"COLR", b"EXIF", b"XMP ", b"iptc", b"reso"
+CHUNK_TYPES = (ALPHA, SOFT_ALPHA, EXACT, ICC, COLOUR, EXIF, XMP, IPTC, RESOLUTION)
 """Chunks that this version knows, each at most once and in this order."""
+PACKED = {ICC: b"ICCZ", EXIF: b"EXIZ", XMP: b"XMPZ", IPTC: b"iptz"}
+"""Those that may be deflated, in whose place stands a chunk of this type: its length, then a zlib stream."""
+PACKED_LENGTH = struct.Struct("<I")
+MAX_UNPACKED = 2**26
+"""Most bytes that a deflated chunk may unpack to."""
 METADATA = {"icc": (ICC, "icc_profile"), "exif": (EXIF, "exif"), "xmp": (XMP, "xmp")}
 """Kinds of metadata, by what users call them: chunk type, and key of Pillow's `image.info`."""
+SKIPPABLE = range(ord("a"), ord("z") + 1)
+"""First bytes of the types that a reader leaves out where it does not know them: small letters."""
 
 
 def quality_code(quality: float) -> int:
@@ -115,7 +123,7 @@ def pack(
     chunks: dict[bytes, bytes] | None = None,
 ) -> bytes:
     """The bytes of a `.vae` file. Arguments as in `Header`; `chunks` by type."""
-    ordered = [(kind, (chunks or {})[kind]) for kind in CHUNK_TYPES if kind in (chunks or {})]
+    ordered = [_packed(kind, (chunks or {})[kind]) for kind in CHUNK_TYPES if kind in (chunks or {})]
     header = HEADER.pack(
         MAGIC, VERSION, coding, MODES.index(mode), len(ordered), model_id,
         width.to_bytes(3, "little"), height.to_bytes(3, "little"), quality,
@@ -125,6 +133,37 @@ def pack(
     for kind, data in ordered:
         parts += [CHUNK.pack(kind, len(data), zlib.crc32(kind + data)), data]
     return b"".join([*parts, payload])
+
+
+def _packed(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
+    """A chunk as it is written: deflated where it may be, and that is smaller."""
+    if kind in PACKED and len(content) <= MAX_UNPACKED:
+        deflated = PACKED_LENGTH.pack(len(content)) + zlib.compress(content, 9)
+        if len(deflated) < len(content):
+            return PACKED[kind], deflated
+    return kind, content
+
+
+def _unpacked(number: int, content: bytes) -> bytes:
+    """What a deflated chunk holds.
+
+    Raises:
+        Corrupt: that is not whole, or not what its length says.
+        LimitError: it is more than `MAX_UNPACKED`.
+    """
+    if len(content) < PACKED_LENGTH.size:
+        raise Corrupt(f"chunk {number} is too short to be a deflated one")
+    (size,) = PACKED_LENGTH.unpack_from(content)
+    if size > MAX_UNPACKED:
+        raise LimitError(f"chunk {number} would unpack to {size} bytes, more than the limit of {MAX_UNPACKED}")
+    inflater = zlib.decompressobj()
+    try:
+        data = inflater.decompress(content[PACKED_LENGTH.size :], size + 1)
+    except zlib.error as error:
+        raise Corrupt(f"chunk {number} does not unpack ({error})") from error
+    if len(data) != size or not inflater.eof or inflater.unused_data:
+        raise Corrupt(f"chunk {number} does not unpack to the {size} bytes that it states")
+    return data
 
 
 def read_header(data: bytes) -> Header:
@@ -166,27 +205,35 @@ def read_header(data: bytes) -> Header:
 def read_chunks(file: IO[bytes], count: int) -> dict[bytes, bytes]:
     """Reads and checks the chunks that follow a header; leaves the file at the payload.
 
+    Returns:
+        Content by type; what was deflated is unpacked, and what may be skipped and is not known is left out.
+
     Raises:
         Truncated, Corrupt, Unsupported: as their names say.
+        LimitError: see `MAX_UNPACKED`.
     """
     chunks: dict[bytes, bytes] = {}
     order = -1
+    plain = {packed: kind for kind, packed in PACKED.items()}
     for number in range(count):
         head = file.read(CHUNK.size)
         if len(head) < CHUNK.size:
             raise Truncated(f"the file ends within the head of chunk {number}")
-        kind, size, crc = CHUNK.unpack(head)
+        name, size, crc = CHUNK.unpack(head)
         content = file.read(size)
         if len(content) < size:
             raise Truncated(f"the file ends within chunk {number}: {len(content)} of {size} bytes are there")
-        if zlib.crc32(kind + content) != crc:
+        if zlib.crc32(name + content) != crc:
             raise Corrupt(f"chunk {number} is damaged: its checksum does not fit")
+        kind = plain.get(name, name)
         if kind not in CHUNK_TYPES:
-            raise Unsupported(f"chunk {number} has the unknown type {kind!r}")
+            if name[0] in SKIPPABLE:
+                continue
+            raise Unsupported(f"chunk {number} has the unknown type {name!r}")
         if CHUNK_TYPES.index(kind) <= order:
-            raise Corrupt(f"chunk {number} ({kind.decode()}) stands twice or in the wrong place")
+            raise Corrupt(f"chunk {number} ({name.decode()}) stands twice or in the wrong place")
         order = CHUNK_TYPES.index(kind)
-        chunks[kind] = content
+        chunks[kind] = _unpacked(number, content) if name in plain else content
     return chunks
 
 
