@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vaecodec.codec.kinds import Codecs
+from vaecodec.errors import enough_memory
 from vaecodec.format.catalog import find_model, model_for
-from vaecodec.format.container import DEFAULT_MAX_PIXELS, HEADER_BYTES, Header, read_header, unpack
+from vaecodec.format.container import DEFAULT_MAX_PIXELS, HEADER_BYTES, Header, VaeFile, read_header, unpack
 from vaecodec.inference.effort import DEFAULT_EFFORT, Progress
 from vaecodec.pictures.region import Region, reduction_of, squares
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from vaecodec.pictures.images import ImageLike
+    from vaecodec.pictures.images import ImageLike, Planes
 
 codecs = Codecs()
 """The codecs of this process, by model."""
@@ -34,6 +35,9 @@ def compress(
     effort: int = DEFAULT_EFFORT,
     coding: int | None = None,
     progress: Progress | None = None,
+    graphics: bool = True,
+    lossless: bool = False,
+    keep_invisible: bool = False,
     tune: Literal["looks", "psnr"] | None = None,
     model: str | Path | None = None,
 ) -> bytes:
@@ -53,6 +57,10 @@ def compress(
             what gives the smaller file, from effort 3 on, and 0 below.
         progress: called after each step of the levels from 4 on with how many of how many are done; if it returns
             `False`, the best so far is taken.
+        graphics: hold what looks drawn (text, screens, icons), all of the picture or tiles of it, without loss where
+            that is the better bargain.
+        lossless: hold all of it without loss; takes no model, and excludes what else can be asked for.
+        keep_invisible: keep the colours of what is fully transparent, and alpha without loss.
         tune: for what the model was trained: "looks" (the default), or "psnr", least squared error.
         model: instead of a tune: a name from `list_models` or a path.
 
@@ -62,10 +70,22 @@ def compress(
         TargetError: no quality gives what is asked for; the message names the nearest.
         ValueError: quality or effort is out of range, more than one thing is asked for, or both a model and a tune.
     """
+    if lossless:
+        if any(asked is not None for asked in (quality, size, bpp, psnr, ssimulacra2)):
+            raise ValueError("ask for lossless, or for one of quality, size, bpp, psnr and ssimulacra2")
+        return compress_lossless(image, keep_invisible=keep_invisible)
     return codecs(model_for(model, tune, psnr=psnr)).compress(
         image, quality=quality, size=size, bpp=bpp, psnr=psnr, ssimulacra2=ssimulacra2,
-        effort=effort, coding=coding, progress=progress,
+        effort=effort, coding=coding, progress=progress, graphics=graphics, keep_invisible=keep_invisible,
     )  # fmt: skip
+
+
+@enough_memory()
+def compress_lossless(image: ImageLike | Planes, *, keep_invisible: bool = False) -> bytes:
+    """A picture as the bytes of a `.vae` file that holds all of it without loss; see `compress`. Imports no torch."""
+    from vaecodec.pictures import exact, images
+
+    return exact.pack_file(images.planes_of(image), keep_invisible=keep_invisible)
 
 
 def decompress(
@@ -91,10 +111,21 @@ def decompress(
         ModelError: the model that made the file is not installed.
         ValueError: the region is not within the picture, or there is no such scale.
     """
-    header = unpack(data, max_pixels=max_pixels).header
+    file = unpack(data, max_pixels=max_pixels)
+    header = file.header
     squares((header.width, header.height), region, reduction_of(scale))
+    if header.exact:
+        return restore(file, region, scale)
     codec = codecs(model or find_model(header).path)
     return codec.decompress(data, region=region, scale=scale, max_pixels=max_pixels)
+
+
+@enough_memory()
+def restore(file: VaeFile, region: Region | None = None, scale: float = 1) -> Image.Image:
+    """The picture of a file that is exact as a whole; see `decompress`. Imports no torch."""
+    from vaecodec.pictures import exact
+
+    return exact.restore(file, region, scale)
 
 
 def read_info(data: bytes | str | Path) -> Header:

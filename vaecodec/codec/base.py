@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vaecodec.codec import alpha as alpha_plane
+from vaecodec.codec.descriptions import Describer, Description, Options, on_backgrounds
 from vaecodec.codec.kinds import Codecs
 from vaecodec.coding.latents import Latents
-from vaecodec.errors import BitstreamError, ModelError, VaecodecError, enough_memory
+from vaecodec.errors import BitstreamError, ModelError, TargetError, Unsupported, VaecodecError, enough_memory
 from vaecodec.format import container
 from vaecodec.format.catalog import find_model, model_for
 from vaecodec.format.container import QUALITIES, QUALITY_MAX
@@ -19,12 +21,15 @@ from vaecodec.inference.effort import DEFAULT_EFFORT, Progress, check_effort
 from vaecodec.inference.targets import Goal, search
 from vaecodec.networks.weights import Stored
 from vaecodec.objective import distortion
-from vaecodec.pictures import images, metrics
+from vaecodec.pictures import exact, images, metrics
 from vaecodec.pictures.images import ImageLike, Planes
 from vaecodec.pictures.region import Region, reduction_of, squares
+from vaecodec.pictures.tiles import Area
 
 Measure = Callable[[np.ndarray, np.ndarray], float]
 """Of an original and what a decoder shows, `[H, W, 3]` uint8."""
+BEST_PSNR, BEST_SSIMULACRA2 = 100.0, 100.0
+"""What pictures without error are taken to have in a search."""
 
 
 class BaseCodec(ABC):
@@ -87,6 +92,8 @@ class BaseCodec(ABC):
         effort: int = DEFAULT_EFFORT,
         coding: int | None = None,
         progress: Progress | None = None,
+        graphics: bool = True,
+        keep_invisible: bool = False,
     ) -> bytes:
         """A picture as the bytes of a `.vae` file.
 
@@ -107,6 +114,9 @@ class BaseCodec(ABC):
             coding: of the hyperlatents, one of `container.CODINGS`: 0 rounds them, 1 codes them with bits-back where
                 that is possible; `None` takes what gives the smaller file; below effort 3 and above
                 `encoder.LARGE_PIXELS` that is not tried, and it is 0.
+            graphics: hold what looks drawn, all of the picture or tiles of it, without loss where that has the lesser
+                λ·d + R.
+            keep_invisible: code the colours of what is fully transparent too, and alpha without loss.
 
         Raises:
             ImageError: the picture cannot be used.
@@ -119,59 +129,69 @@ class BaseCodec(ABC):
         if sum(asked is not None for asked in (quality, size, bpp, psnr, ssimulacra2)) > 1:
             raise ValueError("ask for one of quality, size, bpp, psnr and ssimulacra2")
         planes = images.planes_of(image)
+        options = Options(effort, coding, progress, graphics, keep_invisible)
         if psnr is not None and self.unspecified:
-            other = self.others(model_for(psnr=psnr))
-            return other.compress(planes, psnr=psnr, effort=effort, coding=coding, progress=progress)
+            return self.others(model_for(psnr=psnr)).compress(planes, psnr=psnr, **vars(options))
         if bpp is not None:
             size = bpp * planes.rgb[..., 0].size / 8
-
-        def make(code: int) -> tuple[Latents, bytes]:
-            latents = self.encode(planes.rgb, code, effort=effort, coding=coding, progress=progress)
-            return latents, self._pack(planes, latents)
-
-        def reach(goal: Goal, measure: Measure | None = None, start: int = QUALITY_MAX // 2) -> bytes:
-            def attempt(code: int) -> tuple[float, bytes]:
-                latents, data = make(code)
-                return measure(planes.rgb, self.synthesize(latents)) if measure else len(data), data
-
-            return search(attempt, goal, start).result
-
-        scale = self.stored.qualities
+        describer, scale = self.describer(planes, options), self.stored.qualities
         if size is not None:
-            data = reach(Goal.size(size))
+            data = self._of_size(describer, size)
         elif psnr is not None:
-            data = reach(Goal.psnr(psnr), metrics.psnr_db)
+            data = self._as_good(describer, Goal.psnr(psnr), lambda a, b: min(metrics.psnr_db(a, b), BEST_PSNR))
         elif ssimulacra2 is not None:
-            goal = Goal.ssimulacra2(ssimulacra2)
-            data = reach(goal, distortion.ssimulacra2, scale.code(max(ssimulacra2, QUALITIES[0])))
+            start = scale.code(max(ssimulacra2, QUALITIES[0]))
+            data = self._as_good(describer, Goal.ssimulacra2(ssimulacra2), distortion.ssimulacra2, start)
         else:
-            _, data = make(scale.code(quality))
+            data = describer.at(scale.code(quality)).data
         if effort:
             self._check(data)
         return data
 
+    def describer(self, planes: Planes, options: Options) -> Describer:
+        """What describes a picture with this model."""
+        return Describer(self, planes, options)
+
+    @staticmethod
+    def _of_size(describer: Describer, size: float) -> bytes:
+        """The best file of at most so many bytes."""
+        goal = Goal.size(size)
+        if describer.whole and len(describer.whole.data) <= size:
+            return describer.whole.data
+
+        def attempt(code: int) -> tuple[float, bytes]:
+            data = describer.at(code, size).data
+            return len(data), data
+
+        return search(attempt, goal).result
+
+    @staticmethod
+    def _as_good(describer: Describer, goal: Goal, measure: Measure, start: int = QUALITY_MAX // 2) -> bytes:
+        """The smallest file that is at least so good, on black and on white if it has alpha."""
+        seen = list(on_backgrounds(describer.planes.rgb, describer.planes.alpha))
+
+        def attempt(code: int) -> tuple[float, Description]:
+            description = describer.at(code)
+            pairs = zip(seen, on_backgrounds(*description.decoded), strict=True)
+            return min(measure(*pair) for pair in pairs), description
+
+        whole = describer.whole
+        try:
+            best = search(attempt, goal, start).result
+        except TargetError:
+            if whole is None:
+                raise
+            best = whole
+        return min((best, *([whole] if whole else [])), key=lambda description: len(description.data)).data
+
     def _check(self, data: bytes) -> None:
         """Decodes a file to its symbols, so that none is handed out which cannot be read again."""
         try:
-            self.decode(container.unpack(data, max_pixels=None))
+            file = container.unpack(data, max_pixels=None)
+            if not file.header.exact:
+                self.decode(file)
         except BitstreamError as error:
             raise VaecodecError(f"what was made does not decode ({error}), so it is thrown away") from error
-
-    def _pack(self, planes: Planes, latents: Latents) -> bytes:
-        chunks = dict(planes.metadata)
-        if planes.alpha is not None:
-            chunks[container.ALPHA] = images.pack_alpha(planes.alpha)
-        return container.pack(
-            width=latents.size[0],
-            height=latents.size[1],
-            mode=planes.mode,
-            quality=latents.quality,
-            coding=latents.coding,
-            model_id=self.stored.info.file_id(latents.coding),
-            symbols_crc=latents.symbols_crc,
-            payload=latents.payload,
-            chunks=chunks,
-        )
 
     @enough_memory()
     def decompress(
@@ -197,15 +217,28 @@ class BaseCodec(ABC):
             ModelError: a model made it that is neither this one nor installed.
         """
         file = container.unpack(data, max_pixels=max_pixels)
+        if file.header.exact:
+            return exact.restore(file, region, scale)
         if (codec := self.codec_of(file.header)) is not self:
             return codec.decompress(data, region=region, scale=scale, max_pixels=max_pixels)
-        size, reduction = (file.header.width, file.header.height), reduction_of(scale)
-        wanted = squares(size, region, reduction)
+        reduction = reduction_of(scale)
+        wanted = squares((file.header.width, file.header.height), region, reduction)
+        over, alpha = exact.of_file(file), self._alpha(file, region, reduction, wanted)
         rgb = self.synthesize(self.decode(file), region=region, reduction=reduction)
-        alpha = None
-        if container.ALPHA in file.chunks:
-            alpha = images.reduced(images.unpack_alpha(file.chunks[container.ALPHA], size), wanted, reduction)
+        if over:
+            rgb = over.lay_over(rgb, wanted, reduction)
         return images.put_together(rgb, alpha, file.header.mode, file.chunks)
+
+    def _alpha(self, file: container.VaeFile, region: Region | None, reduction: int, wanted: Area) -> np.ndarray | None:
+        """The plane of alpha that a file holds, or as much of it as is wanted."""
+        if part := alpha_plane.coded_part(file):
+            rgb = self.synthesize(self.decode_plane(part), region=region, reduction=reduction)
+            return alpha_plane.from_grey(rgb)
+        return alpha_plane.exact_part(file, wanted, reduction)
+
+    def decode_plane(self, part: container.VaeFile) -> Latents:
+        """The latents of a plane that a file holds beside its colours; arguments and errors as of `decode`."""
+        raise Unsupported(f"the file has a plane of alpha that its model {self.name} does not code")
 
     def codec_of(self, header: container.Header) -> BaseCodec:
         """What decodes the file with that header: this codec, or one of the installed model that made it.

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from vaecodec.codec.base import BaseCodec
+from vaecodec.codec.descriptions import Describer, Options, PictureDescriber
 from vaecodec.codec.encoder import PictureEncoder
 from vaecodec.codec.kinds import Codecs
 from vaecodec.codec.transforms import Transforms
@@ -23,6 +24,7 @@ from vaecodec.format import container
 from vaecodec.format.catalog import model_for
 from vaecodec.inference.effort import DEFAULT_EFFORT, Progress
 from vaecodec.networks.weights import StoredModel, load_model
+from vaecodec.pictures.images import Planes
 from vaecodec.pictures.region import Region
 from vaecodec.pictures.tiles import TILE_AREA
 
@@ -74,7 +76,11 @@ class Codec(BaseCodec):
         progress: Progress | None = None,
     ) -> Latents:
         """See `BaseCodec.encode`; bits-back is not possible for low pictures (`BitsBackCoder.encode`)."""
-        return self.encoder.encode(rgb, quality, effort=effort, coding=coding, progress=progress)
+        return self.encoder.encode(rgb, quality, effort=effort, coding=coding, progress=progress).latents
+
+    def describer(self, planes: Planes, options: Options) -> Describer:
+        """See `BaseCodec.describer`; with exact tiles and lossy alpha."""
+        return PictureDescriber(self, planes, options)
 
     def objective(self, rgb: np.ndarray, latents: Latents) -> float:
         """See `PictureEncoder.objective`."""
@@ -90,6 +96,10 @@ class Codec(BaseCodec):
                 raise Unsupported(f"the file is coded with bits-back, for which its model {self.name} has no posterior")
             return self.bits_back.decode(file.payload, header)
         return self.coder.decode(file.payload, header)
+
+    def decode_plane(self, part: container.VaeFile) -> Latents:
+        """See `BaseCodec.decode_plane`."""
+        return self.coder.decode(part.payload, part.header)
 
     def synthesize(self, latents: Latents, *, region: Region | None = None, reduction: int = 1) -> np.ndarray:
         """The picture that latents stand for, or a part of it, or a smaller one; see `Transforms.picture`."""

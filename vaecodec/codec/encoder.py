@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaecodec.codec.original import Original
 from vaecodec.codec.transforms import Transforms
 from vaecodec.coding.bits_back import BitsBackCoder
 from vaecodec.coding.latent_coder import LatentCoder
@@ -28,6 +29,7 @@ from vaecodec.inference.gradient_choice import PictureGradient, choose
 from vaecodec.objective import distortion
 from vaecodec.objective.bound import Bound
 from vaecodec.objective.rounding import rdo_weight
+from vaecodec.pictures import metrics
 
 LARGE_PIXELS = 2**24
 """Above this one description is held at a time, and bits-back is tried only where it is asked for."""
@@ -51,34 +53,61 @@ class PictureEncoder:
 
     @torch.no_grad()
     def encode(
-        self, rgb: np.ndarray, quality: int, *, effort: int, coding: int | None, progress: Progress | None
-    ) -> Latents:
-        """Infers, improves, rounds and codes the latents of `[H, W, 3]` uint8 at a quality code; see `Codec.encode`."""
-        level = EFFORTS[self.model.config.distortion][effort]
-        large = rgb.shape[0] * rgb.shape[1] > LARGE_PIXELS
+        self,
+        picture: np.ndarray | Original,
+        quality: int,
+        *,
+        effort: int,
+        coding: int | None = None,
+        progress: Progress | None = None,
+    ) -> Encoded:
+        """Infers, improves, rounds and codes the latents of a picture at a quality code; see `Codec.encode`."""
+        level, original = EFFORTS[self.model.config.distortion][effort], Original.of(picture)
+        large = original.pixels > LARGE_PIXELS
         if self.bits_back is None or (coding is None and (large or not level.both_codings)):
             coding = container.ROUNDED
-        picture = _Picture(self, rgb, quality)
-        best = picture.sparingly(level, progress) if large and level.improves else picture.best(level, progress)
-        return best.latents if coding == container.ROUNDED else picture.with_bits_back(best, coding)
+        at_work = _Picture(self, original, quality)
+        best = at_work.sparingly(level, progress) if large and level.improves else at_work.best(level, progress)
+        latents = best.latents if coding == container.ROUNDED else at_work.with_bits_back(best, coding)
+        return Encoded(latents, best.errors if best.is_measured else None)
 
     def infer(self, rgb: np.ndarray, quality: int) -> tuple[Tensor, Tensor]:
         """z and y, normalised, as the networks infer them of `[H, W, 3]` uint8 at a quality code; neither rounded."""
         y = self.transforms.analyse(rgb, quality)
         return self.transforms.hyper_analyse(y, quality), y
 
-    def objective(self, rgb: np.ndarray, latents: Latents) -> float:
+    def shown(self, latents: Latents) -> np.ndarray:
+        """The picture `[H, W, 3]` uint8 that a decoder makes of latents."""
+        return self.transforms.picture(latents, self.coder.prior.at(latents.quality).gain)
+
+    def objective(self, picture: np.ndarray | Original, latents: Latents) -> float:
         """λ·d + R in bits per pixel, of the bytes that are written and the 8-bit picture that a decoder shows."""
-        shown = self.transforms.picture(latents, self.coder.prior.at(latents.quality).gain)
-        d = self.model.distortion.of_pictures(rgb, shown)
-        rate = 8 * len(latents.payload) / (rgb.shape[0] * rgb.shape[1])
-        bound = Bound(torch.tensor([d]), {"payload": torch.tensor([rate], dtype=torch.float64)})
-        return float(bound.objective(self.model.config.lmbda(torch.tensor([latents.quality / QUALITY_MAX]))))
+        original = Original.of(picture)
+        d = self.model.distortion.of_pictures(original.rgb, original.shown(self.shown(latents)))
+        return self.trade(d, len(latents.payload), original.pixels, latents.quality)
+
+    def trade(self, distortion: float, size: int, pixels: int, quality: int) -> float:
+        """λ·d + R in bits per pixel, of a picture of so many pixels that takes so many bytes at a quality code."""
+        bound = Bound(torch.tensor([distortion]), {"bytes": torch.tensor([8 * size / pixels], dtype=torch.float64)})
+        return float(bound.objective(self.model.config.lmbda(torch.tensor([quality / QUALITY_MAX]))))
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the encoder made of a picture.
+
+    Attributes:
+        latents: coded.
+        errors: what they leave of it, as `metrics.tile_errors` has it; `None` where it was not looked at.
+    """
+
+    latents: Latents
+    errors: np.ndarray | None
 
 
 @dataclass
 class Description:
-    """A picture as a file would hold it, and what that was rounded from.
+    """A picture as latents would hold it, and what those were rounded from.
 
     Attributes:
         latents: coded.
@@ -93,25 +122,42 @@ class Description:
     choice: SymbolChoice
 
     @cached_property
+    def _measured(self) -> tuple[float, np.ndarray]:
+        return self.picture.measured(self.latents)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether objective and errors are known; to get to know them takes a synthesis."""
+        return "_measured" in vars(self)
+
+    @property
     def objective(self) -> float:
-        """λ·d + R, see `PictureEncoder.objective`; takes a synthesis."""
-        return self.picture.objective(self.latents)
+        """λ·d + R, see `PictureEncoder.objective`."""
+        return self._measured[0]
+
+    @property
+    def errors(self) -> np.ndarray:
+        """See `metrics.tile_errors`."""
+        return self._measured[1]
 
 
 class _Picture:
-    """A picture at a quality code, on its way to latents.
+    """A picture at a quality code, on its way to latents."""
 
-    Args:
-        rgb: `[H, W, 3]` uint8.
-    """
-
-    def __init__(self, encoder: PictureEncoder, rgb: np.ndarray, quality: int):
-        self.rgb, self.quality = rgb, quality
+    def __init__(self, encoder: PictureEncoder, original: Original, quality: int):
+        self.original, self.quality = original, quality
         self.encoder, self.coder, self.model = encoder, encoder.coder, encoder.model
+
+    def measured(self, latents: Latents) -> tuple[float, np.ndarray]:
+        """The objective, see `PictureEncoder.objective`, and the errors, see `metrics.tile_errors`."""
+        rgb, shown = self.original.rgb, self.original.shown(self.encoder.shown(latents))
+        d = self.model.distortion.of_pictures(rgb, shown)
+        objective = self.encoder.trade(d, len(latents.payload), self.original.pixels, self.quality)
+        return objective, metrics.tile_errors(rgb, shown)
 
     def objective(self, latents: Latents) -> float:
         """See `PictureEncoder.objective`."""
-        return self.encoder.objective(self.rgb, latents)
+        return self.encoder.objective(self.original, latents)
 
     # --- the policy of levels: what is compared with what
 
@@ -176,7 +222,7 @@ class _Picture:
 
     def infer(self) -> tuple[Tensor, Tensor]:
         """See `PictureEncoder.infer`."""
-        return self.encoder.infer(self.rgb, self.quality)
+        return self.encoder.infer(self.original.given, self.quality)
 
     def improve(
         self, z: Tensor, y: Tensor, level: Effort, progress: Progress | None
@@ -185,18 +231,18 @@ class _Picture:
         condition = torch.tensor([self.quality / QUALITY_MAX], dtype=torch.float32, device=self.encoder.device)
         choice = self.optimised_choice()
         if level.choices:
-            gradient = PictureGradient(self.model, self.target, self.rgb.shape[:2], condition)
+            gradient = PictureGradient(self.model, self.target, self.original.rgb.shape[:2], condition, self.seen)
             told = None if level.steps else progress
             choice = choose(self.coder, gradient, z, y, self.quality, choice, level.choices, told)
         if level.steps:
             y = self.halfway(z, y, choice)
-            z, y = latent_descent.refine(self.model, self.target, z, y, condition, level.steps, progress)
+            z, y = latent_descent.refine(self.model, self.target, z, y, condition, level.steps, progress, self.seen)
             choice = self.optimised_choice()
         return z, y, choice
 
     def code(self, z: Tensor, y: Tensor, choice: SymbolChoice) -> Description:
         """Latents rounded and coded."""
-        latents = self.coder.encode(z, y, self.rgb.shape[1::-1], self.quality, choice)
+        latents = self.coder.encode(z, y, self.original.rgb.shape[1::-1], self.quality, choice)
         return Description(self, latents, z, y, choice)
 
     def optimised_choice(self) -> RateDistortionChoice:
@@ -211,4 +257,11 @@ class _Picture:
 
     def target(self, rows: slice, columns: slice) -> Tensor:
         """A part of the picture, `[1, 3, h, w]` float32 in [0, 1]."""
-        return distortion.to_tensor(self.rgb[rows, columns]).to(self.encoder.device)
+        return distortion.to_tensor(self.original.rgb[rows, columns]).to(self.encoder.device)
+
+    def seen(self, rows: slice, columns: slice) -> Tensor | None:
+        """How much of an error shows in a part, `[1, 1, h, w]` float32 in [0, 1]; `None` if all of it does."""
+        if self.original.seen is None:
+            return None
+        part = np.array(self.original.seen[rows, columns])
+        return torch.from_numpy(part)[None, None].to(self.encoder.device).float() / 255

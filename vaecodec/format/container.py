@@ -41,6 +41,10 @@ ALPHA, SOFT_ALPHA, EXACT = b"ALPH", b"ALPC", b"EXAC"
 ICC, COLOUR, EXIF, XMP, IPTC, RESOLUTION = b"ICCP", b"COLR", b"EXIF", b"XMP ", b"iptc", b"reso"
 CHUNK_TYPES = (ALPHA, SOFT_ALPHA, EXACT, ICC, COLOUR, EXIF, XMP, IPTC, RESOLUTION)
 """Chunks that this version knows, each at most once and in this order."""
+NO_MODEL = bytes(4)
+"""In place of a model's id, in files that hold all of a picture without loss."""
+WHOLLY_EXACT = 1
+"""First byte of the `EXACT` chunk of such a file, see `pictures.exact`."""
 PACKED = {ICC: b"ICCZ", EXIF: b"EXIZ", XMP: b"XMPZ", IPTC: b"iptz"}
 """Those that may be deflated, in whose place stands a chunk of this type: its length, then a zlib stream."""
 PACKED_LENGTH = struct.Struct("<I")
@@ -99,6 +103,11 @@ class Header:
     @property
     def pixels(self) -> int:
         return self.width * self.height
+
+    @property
+    def exact(self) -> bool:
+        """Whether all of the picture is held without loss, and no model is needed."""
+        return self.model_id == NO_MODEL
 
 
 @dataclass(frozen=True)
@@ -237,6 +246,17 @@ def read_chunks(file: IO[bytes], count: int) -> dict[bytes, bytes]:
     return chunks
 
 
+def _check_parts(header: Header, chunks: dict[bytes, bytes]) -> None:
+    """Raises `Corrupt` unless header and chunks tell of the same parts of a picture."""
+    if header.exact != (chunks.get(EXACT, b"")[:1] == bytes([WHOLLY_EXACT])):
+        raise Corrupt("the file names no model, but is not exact" if header.exact else "an exact file names a model")
+    if header.exact and (header.payload_bytes or header.symbols_crc or header.quality or header.coding):
+        raise Corrupt("an exact file has a payload, symbols, a quality or a coding")
+    found, wanted = (ALPHA in chunks) + (SOFT_ALPHA in chunks), header.mode in ALPHA_MODES and not header.exact
+    if found != wanted:
+        raise Corrupt(f"a picture of mode {header.mode} {'has' if found > wanted else 'lacks'} an alpha chunk")
+
+
 def unpack(data: bytes, *, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> VaeFile:
     """Parses a whole file and checks every length and checksum in it.
 
@@ -250,8 +270,7 @@ def unpack(data: bytes, *, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> VaeFi
     body = io.BytesIO(data)
     body.seek(HEADER_BYTES)
     chunks = read_chunks(body, header.chunks)
-    if (ALPHA in chunks) != (header.mode in ALPHA_MODES):
-        raise Corrupt(f"a picture of mode {header.mode} {'has' if ALPHA in chunks else 'lacks'} an alpha chunk")
+    _check_parts(header, chunks)
     payload = body.read()
     if len(payload) < header.payload_bytes:
         raise Truncated(f"the file ends within the payload: {len(payload)} of {header.payload_bytes} bytes are there")

@@ -13,6 +13,7 @@ about as large everywhere, and where they have a steep gradient they are dear.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -59,10 +60,23 @@ STEPS = {"mse": Step(0.5, 20.0), "looks": Step(0.18, 20.0, 11.0, 2.0, 0.6)}
 """For each distortion; found on held-out pictures (docs/training-log.md)."""
 
 
-def synthesise(model: ImageVAE, y: Tensor, quality: Tensor, like: Tensor) -> Tensor:
-    """The picture in [0, 1] that normalised latents stand for, as large as another."""
+SeenPart = Callable[[slice, slice], Tensor | None]
+"""How much of an error is seen in a part of a picture, given its rows and columns: see `synthesise`."""
+
+
+def everything(rows: slice, columns: slice) -> None:
+    """A `SeenPart` of pictures in which all errors are seen."""
+
+
+def synthesise(model: ImageVAE, y: Tensor, quality: Tensor, like: Tensor, seen: Tensor | None = None) -> Tensor:
+    """The picture in [0, 1] that normalised latents stand for, as large as another.
+
+    Args:
+        seen: `[1, 1, h, w]` in [0, 1], the share of its difference from that one which is seen; all unless told.
+    """
     height, width = like.shape[-2:]
-    return model.synthesis(y, quality)[:, :, :height, :width].float() + 0.5
+    x_hat = model.synthesis(y, quality)[:, :, :height, :width].float() + 0.5
+    return x_hat if seen is None else like + seen * (x_hat - like)
 
 
 class PictureGradient:
@@ -73,18 +87,21 @@ class PictureGradient:
         target: parts of the picture.
         size: (rows, columns) of it.
         quality: `[1]` in [0, 1].
+        seen: for parts of it, how much of an error is seen, see `synthesise`.
     """
 
-    def __init__(self, model: ImageVAE, target: Part, size: tuple[int, int], quality: Tensor):
-        self.model, self.target, self.size, self.quality = model, target, size, quality
+    def __init__(
+        self, model: ImageVAE, target: Part, size: tuple[int, int], quality: Tensor, seen: SeenPart = everything
+    ):
+        self.model, self.target, self.size, self.quality, self.seen = model, target, size, quality, seen
         self.pixels = size[0] * size[1]
         self.weight = float(model.config.lmbda(quality)) * 255.0**2 * self.pixels
         with torch.no_grad():
             self.gain = model.prior.gain(quality)
 
-    def synthesise(self, y_hat: Tensor, like: Tensor) -> Tensor:
-        """The picture in [0, 1] that symbols `[1, M, h, w]` stand for, as large as another."""
-        return synthesise(self.model, y_hat / self.gain, self.quality, like)
+    def synthesise(self, y_hat: Tensor, like: Tensor, seen: Tensor | None) -> Tensor:
+        """The picture in [0, 1] that symbols `[1, M, h, w]` stand for, as large as another; see `synthesise`."""
+        return synthesise(self.model, y_hat / self.gain, self.quality, like, seen)
 
     def totals(self, coded: Coded) -> list[Sums] | None:
         """What d is pooled from over the whole picture, for `of_tile`; `None` for squared error."""
@@ -93,17 +110,19 @@ class PictureGradient:
 
         def decoded(rows: slice, columns: slice) -> Tensor:
             area = [slice(s.start // PATCH, -(-s.stop // PATCH)) for s in (rows, columns)]
-            return self.synthesise(_symbols(coded, (area[0], area[1])), self.target(rows, columns))
+            symbols = _symbols(coded, (area[0], area[1]))
+            return self.synthesise(symbols, self.target(rows, columns), self.seen(rows, columns))
 
         return structure_sums(self.target, decoded, self.size)
 
     def of_tile(self, coded: Coded, tile: Tile, totals: list[Sums] | None) -> Tensor:
         """`[1, M, h, w]` for the inner part of a tile of the positions of y."""
-        x = self.target(*cut(scaled(tile.outer, PATCH), self.size))
+        area = cut(scaled(tile.outer, PATCH), self.size)
+        x, seen = self.target(*area), self.seen(*area)
         symbols = _symbols(coded, tile.outer).requires_grad_()
         with torch.enable_grad():
             with autocast(x.device):
-                x_hat = self.synthesise(symbols, x)
+                x_hat = self.synthesise(symbols, x, seen)
             d = self.model.distortion.part(x_hat, x, self.pixels, totals)
             (gradient,) = torch.autograd.grad(self.weight * d, symbols)
         return window(gradient, tile.crop)

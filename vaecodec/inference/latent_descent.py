@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from vaecodec.inference.effort import Progress
-from vaecodec.inference.gradient_choice import gradient_tiles, synthesise
+from vaecodec.inference.gradient_choice import SeenPart, everything, gradient_tiles, synthesise
 from vaecodec.networks.model import HYPER, PATCH, ImageVAE
 from vaecodec.networks.precision import autocast
 from vaecodec.networks.prior import Cells
@@ -89,9 +89,13 @@ class _Part:
         target: `[1, 3, h, w]` in [0, 1]; at most 16 times the latents' sides, since what is padded does not count.
         z, y: of this part; y in symbols.
         tile: on the grid of z; what its inner part holds may move.
+        seen: how much of an error is seen, see `gradient_choice.synthesise`.
     """
 
-    def __init__(self, model: ImageVAE, target: Tensor, z: Tensor, y: Tensor, quality: Tensor, tile: Tile):
+    def __init__(
+        self, model: ImageVAE, target: Tensor, z: Tensor, y: Tensor, quality: Tensor, tile: Tile, seen: Tensor | None
+    ):
+        self.seen = seen
         self.model, self.target, self.quality = model, target, quality
         self.prior, self.like = model.prior, y
         self.weight = model.config.lmbda(quality) * 255**2 / 3
@@ -109,7 +113,7 @@ class _Part:
         self.curvature = [torch.full_like(z, Z_CURVATURE), *self._curvature()]
 
     def _picture(self, y: Tensor) -> Tensor:
-        return synthesise(self.model, y / self.gain, self.quality, self.target)
+        return synthesise(self.model, y / self.gain, self.quality, self.target, self.seen)
 
     def _curvature(self) -> list[Tensor]:
         """Half the Gauss-Newton diagonal of the distortion in bits for a squared symbol, in cells.
@@ -184,6 +188,7 @@ def refine(
     quality: Tensor,
     steps: int,
     progress: Progress | None = None,
+    seen: SeenPart = everything,
 ) -> tuple[Tensor, Tensor]:
     """Latents with a smaller bound than those that the encoder infers, tile by tile.
 
@@ -194,6 +199,7 @@ def refine(
         quality: `[1]` in [0, 1].
         steps: at most, a tile.
         progress: see `effort.Progress`; after an interruption, tiles that have not been reached stay as they are.
+        seen: how much of an error is seen in a part of the picture, as `target` is asked for it.
 
     Returns:
         z and y, unrounded; nearly all lie on symbols. This y is the one that was given, overwritten.
@@ -204,7 +210,8 @@ def refine(
     for number, z_tile in enumerate(z_tiles):
         tile = z_tile.scaled(HYPER)
         z_part, y_part = window(z, z_tile.outer), window(y, tile.outer)
-        part = _Part(model, target(*scaled(tile.outer, PATCH)), z_part, y_part, quality, z_tile)
+        area = scaled(tile.outer, PATCH)
+        part = _Part(model, target(*area), z_part, y_part, quality, z_tile, seen(*area))
         objectives: list[float] = []
         for step in range(steps):
             objectives.append(part.step(step / max(steps - 1, 1)))

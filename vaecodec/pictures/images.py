@@ -20,7 +20,6 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
-import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,12 +27,12 @@ from typing import IO, Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
-from PIL.PngImagePlugin import PngImageFile, PngInfo, putchunk
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from vaecodec.errors import Corrupt, ImageError, LimitError, enough_memory
 from vaecodec.format.container import ALPHA_MODES, MAX_SIDE, METADATA
+from vaecodec.pictures import lossless
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ImageLike = str | Path | Image.Image | np.ndarray
 
 _KEPT_BY_RGB = {"RGB": None, "RGBX": "the padding channel", "CMYK": "the black separation", "YCbCr": None, "HSV": None}
@@ -222,6 +221,11 @@ def save_options(image: Image.Image, format_name: str) -> dict[str, Any]:
     return options
 
 
+def luma(rgb: np.ndarray) -> np.ndarray:
+    """`[H, W, 3]` uint8 to grey `[H, W]`, as Pillow does."""
+    return np.asarray(Image.fromarray(rgb).convert("L"))
+
+
 def _in_mode(image: Image.Image, alpha: np.ndarray | None, mode: str) -> Image.Image:
     if mode in ALPHA_MODES:
         if alpha is None:
@@ -241,77 +245,22 @@ def _in_mode(image: Image.Image, alpha: np.ndarray | None, mode: str) -> Image.I
     return grey.convert(mode)
 
 
-def reduced(plane: np.ndarray, squares: tuple[slice, slice], reduction: int) -> np.ndarray:
-    """The same part, and as much smaller, of a plane `[H, W]` uint8 as `region.squares` tells."""
-    rows, columns = squares
-    height, width = plane.shape
-    box = [s * reduction for s in (columns.start, rows.start, columns.stop, rows.stop)]
-    box[2:] = min(box[2], width), min(box[3], height)
-    return np.asarray(Image.fromarray(plane).reduce(reduction, tuple(box)))
-
-
-def pack_alpha(alpha: np.ndarray) -> bytes:
-    """An alpha plane `[H, W]` uint8 as a PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(alpha).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
-
-
 def unpack_alpha(data: bytes, size: tuple[int, int]) -> np.ndarray:
-    """The inverse of `pack_alpha` for a picture of (width, height).
+    """An alpha plane `[H, W]` uint8 of a picture of (width, height), from a PNG; later files have `lossless` ones.
+
+    What else the PNG holds does not matter.
 
     Raises:
         Corrupt: it is not a whole grey PNG of that size, of eight bits a sample and not interlaced.
     """
     try:
-        with PngImageFile(io.BytesIO(_plain_png(data, size))) as image:  # not Image.open, which has a limit of its own
-            return np.array(image)
+        (kind, head), *others = lossless.png_chunks(data)
+        if (kind, head) != (b"IHDR", struct.pack(">II5B", *size, 8, lossless.GREY, 0, 0, 0)):
+            raise ValueError("it is not grey, 8 bits, {}x{}, not interlaced".format(*size))
+        stream = b"".join(content for kind, content in others if kind == b"IDAT")
+        with PngImageFile(io.BytesIO(lossless.png_file(size, 8, lossless.GREY, stream))) as image:
+            return np.array(image)  # not by Image.open, which has a limit of its own
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on hostile input
         raise Corrupt(f"the alpha plane cannot be read ({error})") from error
-
-
-def _plain_png(data: bytes, size: tuple[int, int]) -> bytes:
-    """A PNG's header, pixels and end alone, so that what else it holds cannot matter.
-
-    Raises:
-        ValueError: the header is another, a chunk is damaged, or the pixels do not inflate to the whole picture.
-    """
-    width, height = size
-    wanted = struct.pack(">II5B", width, height, 8, 0, 0, 0, 0)
-    if data[:8] != PNG_SIGNATURE:
-        raise ValueError("not a PNG")
-    header, pixels, kind, position = None, [], b"", 8
-    while kind != b"IEND":
-        length, kind = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
-        end = position + 12 + length
-        if end > len(data):
-            raise ValueError("it ends early")
-        content, checksum = data[position + 8 : end - 4], data[end - 4 : end]
-        if kind in (b"IHDR", b"IDAT", b"IEND") and zlib.crc32(kind + content) != int.from_bytes(checksum, "big"):
-            raise ValueError(f"checksum of {kind.decode()}")
-        header = header or (kind, content)
-        if kind == b"IDAT":
-            pixels.append(content)
-        position = end
-    if header != (b"IHDR", wanted):
-        raise ValueError(f"it is not grey, 8 bits, {width}x{height}, not interlaced")
-    joined = b"".join(pixels)
-    if _inflated_size(joined, limit := height * (1 + width)) != limit:
-        raise ValueError("its pixels are not those of the whole picture")
-    plain = io.BytesIO()
-    plain.write(PNG_SIGNATURE)
-    for kind, content in ((b"IHDR", wanted), (b"IDAT", joined), (b"IEND", b"")):
-        putchunk(plain, kind, content)
-    return plain.getvalue()
-
-
-def _inflated_size(data: bytes, limit: int) -> int | None:
-    """Bytes in a zlib stream, which takes no memory; `None` if they are more than a limit, or if it is not whole."""
-    inflater, size = zlib.decompressobj(), 0
-    for start in range(0, len(data), 2**14):
-        if inflater.eof or size > limit:
-            return None
-        size += len(inflater.decompress(data[start : start + 2**14]))
-    return size if inflater.eof and not inflater.unused_data else None

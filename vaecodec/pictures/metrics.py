@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+TILE = 64
+"""Pixels a side of the tiles of `tile_errors`."""
+
 
 def mse(a: np.ndarray, b: np.ndarray) -> float:
     """Squared error of two uint8 arrays, mean over all samples; a few rows at a time, so it takes no memory."""
@@ -17,6 +20,18 @@ def mse(a: np.ndarray, b: np.ndarray) -> float:
         difference = a[start : start + 64].astype(np.int32) - b[start : start + 64]
         total += int(np.square(difference).sum(dtype=np.int64))
     return total / a.size
+
+
+def tile_errors(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Squared error of two `[H, W, C]` uint8 arrays, mean over samples, in tiles of `TILE`: `[rows, columns]`."""
+    rows = []
+    for top in range(0, len(a), TILE):
+        difference = a[top : top + TILE].astype(np.int16) - b[top : top + TILE]
+        by_column = np.square(difference, dtype=np.int32).sum((0, 2), dtype=np.int64)
+        columns = range(0, a.shape[1], TILE)
+        counts = np.diff([*columns, a.shape[1]]) * len(difference) * a.shape[2]
+        rows.append(np.add.reduceat(by_column, columns) / counts)
+    return np.array(rows)
 
 
 def psnr_db(a: np.ndarray, b: np.ndarray) -> float:

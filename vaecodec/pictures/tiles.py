@@ -11,8 +11,10 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TILE_AREA = 2**11
 """Positions of y (16x16 pixels) in a tile, about: half a megapixel; what is no larger is done in one. Larger tiles take

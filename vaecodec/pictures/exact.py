@@ -1,0 +1,168 @@
+"""What of a picture a file holds without loss: all of it, or tiles that lie over what the generator draws.
+
+The content of an `EXAC` chunk; docs/format.md specifies it. Imports no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from vaecodec.errors import Corrupt, Unsupported
+from vaecodec.format.container import ALPHA_MODES, EXACT, NO_MODEL, WHOLLY_EXACT, VaeFile, pack
+from vaecodec.pictures import lossless
+from vaecodec.pictures.graphics import tile_grid
+from vaecodec.pictures.images import Planes, put_together
+from vaecodec.pictures.lossless import SIDE, Strips, strips
+from vaecodec.pictures.region import Region, reduction_of, squares
+from vaecodec.pictures.tiles import Area
+
+TILES, ALL = 0, WHOLLY_EXACT
+"""First byte of the chunk."""
+
+
+def pack_all(pixels: np.ndarray, *, keep_invisible: bool = False) -> bytes:
+    """The chunk for all of a picture `[H, W, C]` uint8, of 3 channels, or 4 with alpha.
+
+    Args:
+        keep_invisible: keep colours too where alpha is 0.
+    """
+    return bytes([ALL]) + lossless.pack(pixels, keep_invisible=keep_invisible)
+
+
+def pack_tiles(rgb: np.ndarray, mask: np.ndarray) -> bytes:
+    """The chunk for some tiles of a picture.
+
+    Args:
+        rgb: `[H, W, 3]` uint8.
+        mask: `[rows, columns]` bool, see `graphics.tile_grid`; one tile at least.
+    """
+    there = as_pixels(mask, rgb.shape[:2])
+    values, counts = np.unique(rgb[there][:: 1 + there.sum() // 2**16], axis=0, return_counts=True)
+    rest = values[counts.argmax()]  # what is not masked has the commonest colour of what is: that costs least
+    return b"".join(
+        [
+            bytes([TILES]),
+            np.packbits(mask).tobytes(),
+            lossless.pack(np.where(there[..., None], rgb, rest), _touched(mask, rgb.shape[:2])),
+        ]
+    )
+
+
+def pack_file(planes: Planes, *, keep_invisible: bool = False) -> bytes:
+    """A file that holds all of a picture without loss, as far as `images` keeps it; see `pack_all`."""
+    pixels = planes.rgb if planes.alpha is None else np.dstack([planes.rgb, planes.alpha])
+    height, width = planes.rgb.shape[:2]
+    return pack(
+        width=width, height=height, mode=planes.mode, quality=0, coding=0,
+        model_id=NO_MODEL, symbols_crc=0, payload=b"",
+        chunks=planes.metadata | {EXACT: pack_all(pixels, keep_invisible=keep_invisible)},
+    )  # fmt: skip
+
+
+def as_pixels(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A mask of tiles as one of pixels, `[H, W]` bool."""
+    return mask.repeat(SIDE, 0)[: shape[0]].repeat(SIDE, 1)[:, : shape[1]]
+
+
+@dataclass(frozen=True)
+class Exact:
+    """A chunk, parsed; pixels are unpacked when they are asked for.
+
+    Attributes:
+        size: (width, height) of the picture.
+        mask: tiles that are exact, `[rows, columns]` bool; `None` where all are.
+        strips: what holds their pixels.
+    """
+
+    size: tuple[int, int]
+    mask: np.ndarray | None
+    strips: Strips
+
+    @classmethod
+    def parse(cls, chunk: bytes, size: tuple[int, int], *, alpha: bool) -> Exact:
+        """Checks all but the pixels.
+
+        Args:
+            size: (width, height) of the picture.
+            alpha: whether it has such a plane, which is in the chunk if that holds all.
+
+        Raises:
+            Corrupt: the chunk is not as the format has it.
+            Unsupported: it is of a kind that this version does not know.
+        """
+        if not chunk:
+            raise Corrupt("the exact part is empty")
+        if chunk[0] not in (TILES, ALL):
+            raise Unsupported(f"the exact part is of kind {chunk[0]}, which this program does not know")
+        if chunk[0] == ALL:
+            return cls(size, None, Strips(chunk[1:], size, 4 if alpha else 3))
+        rows, columns = tile_grid(size[1], size[0])
+        end = 1 + -(-rows * columns // 8)
+        bits = np.unpackbits(np.frombuffer(chunk[1:end], np.uint8))
+        if len(chunk) < end or not bits.any() or bits[rows * columns :].any():
+            raise Corrupt("the mask of the exact part is not whole, empty, or larger than the picture")
+        mask = bits[: rows * columns].reshape(rows, columns).astype(bool)
+        return cls(size, mask, Strips(chunk[end:], size, 3, _touched(mask, (size[1], size[0]))))
+
+    @property
+    def share(self) -> float:
+        """Of the picture's pixels that are exact."""
+        if self.mask is None:
+            return 1.0
+        tall, wide = (np.diff([*range(0, side, SIDE), side]) for side in (self.size[1], self.size[0]))
+        return float((self.mask * tall[:, None] * wide).sum() / (self.size[0] * self.size[1]))
+
+    def picture(self, wanted: Area, reduction: int = 1) -> np.ndarray:
+        """Pixels `[h, w, C]` of a picture that is exact as a whole, or of a part; see `region.squares`."""
+        return self.strips.within(wanted, reduction)
+
+    def lay_over(self, pixels: np.ndarray, wanted: Area, reduction: int = 1) -> np.ndarray:
+        """Puts the exact tiles into what the generator drew.
+
+        Args:
+            pixels: `[h, w, 3]` uint8 of the wanted squares, which are overwritten.
+            wanted, reduction: rows and columns in the smaller picture, see `region.squares`.
+
+        Raises:
+            Corrupt: the pixels of the chunk cannot be read.
+        """
+        assert self.mask is not None
+        for area, part in self.strips.parts(wanted, reduction):
+            tiles = np.ix_(*((np.arange(s.start, s.stop) * reduction) // SIDE for s in area))
+            rows, columns = (slice(s.start - w.start, s.stop - w.start) for s, w in zip(area, wanted, strict=True))
+            np.copyto(pixels[rows, columns], part, where=self.mask[tiles][..., None])
+        return pixels
+
+
+def of_file(file: VaeFile) -> Exact | None:
+    """What a file holds without loss; `None` if nothing.
+
+    Raises:
+        Corrupt, Unsupported: see `Exact.parse`.
+    """
+    if EXACT not in file.chunks:
+        return None
+    size = (file.header.width, file.header.height)
+    return Exact.parse(file.chunks[EXACT], size, alpha=file.header.mode in ALPHA_MODES)
+
+
+def restore(file: VaeFile, region: Region | None = None, scale: float = 1) -> Image.Image:
+    """The picture of a file that is exact as a whole; see `codec.api.decompress`."""
+    exact, reduction = of_file(file), reduction_of(scale)
+    assert exact and exact.mask is None, "a file that names no model is exact"
+    pixels = exact.picture(squares(exact.size, region, reduction), reduction)
+    alpha = pixels[..., 3] if pixels.shape[2] == 4 else None
+    return put_together(np.ascontiguousarray(pixels[..., :3]), alpha, file.header.mode, file.chunks)
+
+
+def _touched(mask: np.ndarray, shape: tuple[int, ...]) -> set[int]:
+    """Numbers of the strips in which tiles are masked."""
+    as_tiles = lambda s: slice(s.start // SIDE, -(-s.stop // SIDE))
+    return {
+        number
+        for number, (rows, columns) in enumerate(strips(shape[0], shape[1]))
+        if mask[as_tiles(rows), as_tiles(columns)].any()
+    }
