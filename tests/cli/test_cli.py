@@ -22,6 +22,7 @@ from support import ROOT, alpha_plane, assert_no_torch, in_mode, run_python, wit
 from support import run_command as run
 
 import vaecodec
+from vaecodec.cli.console import human_ratio
 from vaecodec.cli.main import main
 from vaecodec.codec import api
 from vaecodec.codec.kinds import Codecs
@@ -288,6 +289,32 @@ def test_a_mode_that_the_format_cannot_hold_is_refused() -> None:
     run("compress", "c.tif", "c.vae", *MODEL)
     fails(1, "a picture of mode CMYK cannot be written as PNG", "decompress", "c.vae", "c.png", *MODEL)
 
+
+# --- what is said of sizes
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [(1000, 83, "12:1"), (340, 100, "3.4:1"), (9970, 1000, "10:1"), (5, 5, "1.0:1"), (5, 7, "1:1.40"), (0, 0, "–")],
+)
+def test_ratios_have_as_many_digits_as_they_need(before: int, after: int, says: str) -> None:
+    assert human_ratio(before, after) == says
+
+
+def test_a_file_that_is_larger_than_its_source_is_said_to_be() -> None:
+    for name in ("dot.pbm", "dots/1.pbm", "dots/2.pbm"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(b"P4\n1 1\n\0")
+    in_mode("RGB", 40, 30).save("dots/a.bmp")
+    line = run("compress", "dot.pbm", "dot.vae", *MODEL).stderr
+    times = Path("dot.vae").stat().st_size / Path("dot.pbm").stat().st_size
+    assert f"  larger than its source ({times:.2f} times its size)  " in line
+    assert ":1  " in run("compress", "dots/a.bmp", "bmp.vae", *MODEL).stderr
+    assert "  2 larger than their source" in run("compress", "dots", "-r", "-o", "out", *MODEL).stderr.splitlines()[-1]
+    assert "larger" not in run("decompress", "out", "-r", "-o", "back", *MODEL).stderr
+
+
+# --- usage
 
 USAGE = [
     ["compress"],

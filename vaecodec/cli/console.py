@@ -70,6 +70,14 @@ def human_size(count: int) -> str:
     return f"{count} bytes"
 
 
+def human_ratio(before: int, after: int) -> str:
+    """How many times smaller something has become, such as `12:1` and `3.4:1`; `1:1.40` if it is larger."""
+    if not (before and after):
+        return "–"
+    ratio = before / after
+    return f"1:{1 / ratio:.2f}" if ratio < 1 else f"{ratio:.1f}:1" if ratio < 9.95 else f"{ratio:.0f}:1"
+
+
 class Group(click.Group):
     """Ends interrupted runs as shells expect."""
 

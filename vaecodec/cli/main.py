@@ -25,6 +25,7 @@ from vaecodec.cli.console import (
     SizeType,
     chosen_model,
     human_size,
+    human_ratio,
     say,
     several,
 )
@@ -215,8 +216,11 @@ def compress(
 
     def facts(report: transcode.Report) -> list[str]:
         rate = 8 * report.written_bytes / (report.size[0] * report.size[1])
-        ratio = report.read_bytes / report.written_bytes
-        return [human_size(report.written_bytes), f"{rate:.3f} bpp", f"{ratio:.0f}:1"]
+        before, after = report.read_bytes, report.written_bytes
+        ratio = human_ratio(before, after)
+        if after > before:
+            ratio = f"larger than its source ({after / before:.2f} times its size)"
+        return [human_size(after), f"{rate:.3f} bpp", ratio]
 
     batch.run(task, plan, jobs, facts, "written")
 
