@@ -22,6 +22,7 @@ from support import ROOT, alpha_plane, assert_no_torch, in_mode, run_python, wit
 from support import run_command as run
 
 import vaecodec
+from vaecodec.cli.console import human_ratio
 from vaecodec.cli.main import main
 from vaecodec.codec import api
 from vaecodec.codec.kinds import Codecs
@@ -232,6 +233,25 @@ def test_a_full_device_behind_standard_output_is_one_sentence(command: list[str]
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", [["compress", "a.png", "b.vae"], ["decompress", "a.vae", "b.png"]])
+def test_times_are_those_of_the_source_where_that_is_asked_for(command: list[str]) -> None:
+    _, source, target = command
+    read, changed = 1_000_000_001_234_567_891, 987_654_321_123_456_789
+    for options, kept in ((["--preserve"], True), (["-f"], False)):
+        os.utime(source, ns=(read, changed))
+        assert run(*command, *options, *MODEL).exit_code == 0
+        found = os.stat(target)
+        assert ((found.st_atime_ns, found.st_mtime_ns) == (read, changed)) == kept
+
+
+def test_streams_have_no_times_to_preserve() -> None:
+    packed = run("compress", "-", "-", "--preserve", *MODEL, input=Path("a.png").read_bytes())
+    assert packed.stdout_bytes == Path("a.vae").read_bytes()
+    assert run("compress", "-", "b.vae", "--preserve", *MODEL, input=Path("a.png").read_bytes()).exit_code == 0
+    assert run("decompress", "a.vae", "-", "--preserve", *MODEL).exit_code == 0
+    fails(1, "missing.png: cannot be read: no such file", "compress", "missing.png", "m.vae", "--preserve", *MODEL)
+
+
 # --- sources
 
 UNUSABLE_PICTURES = [
@@ -283,11 +303,65 @@ def test_a_picture_above_the_limit_is_refused() -> None:
     )
 
 
-def test_a_mode_that_the_format_cannot_hold_is_refused() -> None:
+# --- what formats hold
+
+
+def test_a_mode_that_the_format_cannot_hold_is_converted_and_that_is_said() -> None:
     in_mode("CMYK", 8, 8).save("c.tif")
     run("compress", "c.tif", "c.vae", *MODEL)
-    fails(1, "a picture of mode CMYK cannot be written as PNG", "decompress", "c.vae", "c.png", *MODEL)
+    result = run("decompress", "c.vae", "c.png", *MODEL)
+    assert (result.exit_code, Image.open("c.png").mode) == (0, "RGB")
+    assert result.stderr.startswith("vaecodec: c.vae: not kept: mode CMYK (now RGB)\nc.vae → c.png  ")
 
+
+def test_transparency_gets_the_background_that_was_asked_for() -> None:
+    Image.new("RGBA", (16, 16), (0, 0, 0, 0)).save("clear.png")
+    run("compress", "clear.png", "clear.vae", *MODEL)
+    for background, colour in (((), (255, 255, 255)), (("--background", "#c80000"), (200, 0, 0))):
+        result = run("decompress", "clear.vae", "clear.bmp", "-f", *background, *MODEL)
+        assert Image.open("clear.bmp").getpixel((8, 8)) == colour
+        assert f"not kept: transparency (composed on {background[-1] if background else 'white'})" in result.stderr
+    assert "not kept" not in run("decompress", "clear.vae", "clear.webp", "--background", "red", *MODEL).stderr
+
+
+def test_a_format_that_cannot_hold_the_picture_is_refused_in_a_sentence() -> None:
+    in_mode("RGB", 300, 8).save("long.png")
+    run("compress", "long.png", "long.vae", *MODEL)
+    fails(1, "long.vae: ICO holds up to 256x256 pixels; these are 300x8", "decompress", "long.vae", "l.ico", *MODEL)
+    assert not Path("l.ico").exists()
+
+
+def test_the_quality_of_formats_with_loss_is_said() -> None:
+    assert "  JPEG quality 95  " in run("decompress", "a.vae", "b.jpg", *MODEL).stderr
+    assert "quality" not in run("decompress", "a.vae", "b.webp", *MODEL).stderr
+    assert np.array_equal(Image.open("b.webp"), vaecodec.decompress(Path("a.vae").read_bytes(), model=TINY))
+
+
+# --- what is said of sizes
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [(1000, 83, "12:1"), (340, 100, "3.4:1"), (9970, 1000, "10:1"), (5, 5, "1.0:1"), (5, 7, "1:1.40"), (0, 0, "–")],
+)
+def test_ratios_have_as_many_digits_as_they_need(before: int, after: int, says: str) -> None:
+    assert human_ratio(before, after) == says
+
+
+def test_a_file_that_is_larger_than_its_source_is_said_to_be() -> None:
+    for name in ("dot.pbm", "dots/1.pbm", "dots/2.pbm"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(b"P4\n1 1\n\0")
+    in_mode("RGB", 40, 30).save("dots/a.bmp")
+    line = run("compress", "dot.pbm", "dot.vae", *MODEL).stderr
+    times = Path("dot.vae").stat().st_size / Path("dot.pbm").stat().st_size
+    assert f"  larger than its source ({times:.2f} times its size)  " in line
+    assert ":1  " in run("compress", "dots/a.bmp", "bmp.vae", *MODEL).stderr
+    assert "  2 larger than their source" in run("compress", "dots", "-r", "-o", "out", *MODEL).stderr.splitlines()[-1]
+    assert "larger" not in run("decompress", "out", "-r", "-o", "back", *MODEL).stderr
+
+
+# --- usage
 
 USAGE = [
     ["compress"],
@@ -308,6 +382,8 @@ USAGE = [
     ["decompress", "a.vae", "b.text"],
     ["decompress", "a.vae", "b"],
     ["decompress", "a.vae", "b.png", "--max-pixels", "0"],
+    ["decompress", "a.vae", "b.jpg", "--background", "transparent"],
+    ["decompress", "a.vae", "b.jpg", "--background", "#ffffff80"],
     ["info"],
     ["evaluate", "missing"],
     ["evaluate", ".", "--qualities", "1,x"],

@@ -155,6 +155,19 @@ def test_resume_restores_what_is_missing_or_broken() -> None:
     assert tree("back") == whole
 
 
+def test_resume_takes_a_file_with_the_time_of_its_source_for_done() -> None:
+    for age, name in enumerate(("photos/a.png", "photos/b.jpg", "photos/deep/er/c.png")):
+        os.utime(name, ns=(0, 10**18 + age))
+    there = ("compress", "photos", "-o", "out", "-r", "--preserve", "--resume", *MODEL)
+    back = ("decompress", "out", "-o", "back", "-r", "--preserve", "--resume", *MODEL)
+    assert run(*there).exit_code == run(*back).exit_code == 0
+    assert [os.stat(f"back/{n}.png").st_mtime_ns - 10**18 for n in ("a", "b", "deep/er/c")] == [0, 1, 2]
+    assert all("3 done before" in run(*command).stderr for command in (there, back))
+    os.utime("photos/b.jpg", ns=(0, 10**18 + 2))
+    for command in (there, back):
+        assert "1 file  " in (said := run(*command).stderr) and "2 done before" in said
+
+
 def test_nothing_to_do_needs_no_torch() -> None:
     run("compress", "photos", "-o", "out", "-r", *MODEL)
     args = ["compress", "photos", "-o", "out", "-r", "--resume", *MODEL]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vaecodec.cli import workers
-from vaecodec.cli.console import EXIT_FAILED, exit_code, human_size, one_line, say
+from vaecodec.cli.console import EXIT_FAILED, exit_code, human_ratio, human_size, one_line, say
 from vaecodec.cli.output_plan import Plan
 from vaecodec.cli.transcode import Report
 from vaecodec.errors import VaecodecError
@@ -18,10 +18,11 @@ from vaecodec.errors import VaecodecError
 
 @dataclass
 class Tally:
-    """What has been done so far."""
+    """What has been done so far; `larger` are those that became larger than they had been."""
 
     done: int = 0
     skipped: int = 0
+    larger: int = 0
     read_bytes: int = 0
     written_bytes: int = 0
     pixels: int = 0
@@ -35,6 +36,7 @@ class Tally:
             self.skipped += 1
         else:
             self.done += 1
+            self.larger += result.written_bytes > result.read_bytes
             self.read_bytes += result.read_bytes
             self.written_bytes += result.written_bytes
             self.pixels += result.size[0] * result.size[1]
@@ -76,9 +78,8 @@ def run(
 
 
 def _ratio(tally: Tally, packed: str) -> str:
-    sizes = (tally.read_bytes, tally.written_bytes)
-    large, small = sizes if packed == "written" else reversed(sizes)
-    return f"{large / small:.1f}:1" if small else "–"
+    sizes = tally.read_bytes, tally.written_bytes
+    return human_ratio(*sizes if packed == "written" else sizes[::-1])
 
 
 def _summary(tally: Tally, plan: Plan, packed: str, seconds: float) -> str:
@@ -91,6 +92,8 @@ def _summary(tally: Tally, plan: Plan, packed: str, seconds: float) -> str:
             _ratio(tally, packed),
         ]
     parts.append(f"{seconds:.2f} s")
+    if tally.larger and packed == "written":
+        parts.append(f"{tally.larger} larger than {'its' if tally.larger == 1 else 'their'} source")
     if tally.skipped:
         parts.append(f"{tally.skipped} done before")
     if tally.failures:

@@ -70,6 +70,14 @@ def human_size(count: int) -> str:
     return f"{count} bytes"
 
 
+def human_ratio(before: int, after: int) -> str:
+    """How many times smaller something has become, such as `12:1` and `3.4:1`; `1:1.40` if it is larger."""
+    if not (before and after):
+        return "–"
+    ratio = before / after
+    return f"1:{1 / ratio:.2f}" if ratio < 1 else f"{ratio:.1f}:1" if ratio < 9.95 else f"{ratio:.0f}:1"
+
+
 class Group(click.Group):
     """Ends interrupted runs as shells expect."""
 
@@ -141,6 +149,18 @@ def parse_qualities(text: str) -> list[float]:
     return values
 
 
+class ColourType(click.ParamType):
+    name = "COLOUR"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from PIL import ImageColor
+
+        with contextlib.suppress(ValueError):
+            if len(ImageColor.getrgb(value)) == 3:
+                return str(value)
+        self.fail(f"{value!r} is not a colour such as white, '#f0f0f0' or rgb(240,240,240)", param, ctx)
+
+
 class RegionType(click.ParamType):
     name = "X,Y,W,H"
 
@@ -196,6 +216,10 @@ JOBS = click.option(
 )
 RESUME = click.option("--resume", is_flag=True, help="Skip what is done and whole; do, and overwrite, the rest.")
 
+PRESERVE = click.option(
+    "--preserve", is_flag=True, help="Give what is written the times of what it was made from, as `cp -p` does."
+)
+
 
 def chosen_model(model: str | None, tune: str | None, *, psnr: float | None = None) -> str | Path:
     """`catalog.model_for`.
@@ -211,6 +235,6 @@ def chosen_model(model: str | None, tune: str | None, *, psnr: float | None = No
 
 def several(command: Function) -> Function:
     """The options of commands that work on several files."""
-    for option in (FORCE, RESUME, JOBS, RECURSIVE, FOLDER):
+    for option in (FORCE, PRESERVE, RESUME, JOBS, RECURSIVE, FOLDER):
         command = option(command)
     return command

@@ -19,11 +19,13 @@ from vaecodec.cli.console import (
     MODEL,
     SUFFIX,
     TUNE,
+    ColourType,
     Group,
     MetadataType,
     RegionType,
     SizeType,
     chosen_model,
+    human_ratio,
     human_size,
     say,
     several,
@@ -178,6 +180,7 @@ def compress(
     recursive: bool,
     jobs: int,
     resume: bool,
+    preserve: bool,
     force: bool,
     **asked: float | None,
 ) -> None:
@@ -195,7 +198,7 @@ def compress(
       vaecodec compress photo.png photo.vae --tune psnr -q 50
       vaecodec compress photo.png photo.vae --ssimulacra2 80
       vaecodec compress *.jpg -o compressed/ --psnr 38
-      vaecodec compress photos/ -o compressed/ -r -j 4 --resume
+      vaecodec compress photos/ -o compressed/ -r -j 4 --preserve --resume
       cat photo.png | vaecodec compress - - > photo.vae
     """
     if sum(value is not None for value in asked.values()) > 1:
@@ -210,13 +213,16 @@ def compress(
     task = partial(
         transcode.compress_file,
         asked=asked, metadata=metadata, effort=effort, coding=container.CODING_NAMES.get(coding), model=chosen,
-        force=force, resume=resume,
+        force=force, resume=resume, preserve=preserve,
     )  # fmt: skip
 
     def facts(report: transcode.Report) -> list[str]:
         rate = 8 * report.written_bytes / (report.size[0] * report.size[1])
-        ratio = report.read_bytes / report.written_bytes
-        return [human_size(report.written_bytes), f"{rate:.3f} bpp", f"{ratio:.0f}:1"]
+        before, after = report.read_bytes, report.written_bytes
+        ratio = human_ratio(before, after)
+        if after > before:
+            ratio = f"larger than its source ({after / before:.2f} times its size)"
+        return [human_size(after), f"{rate:.3f} bpp", ratio]
 
     batch.run(task, plan, jobs, facts, "written")
 
@@ -241,6 +247,13 @@ def compress(
     show_default=True,
     help="Refuse larger pictures.",
 )
+@click.option(
+    "--background",
+    type=ColourType(),
+    default="white",
+    show_default=True,
+    help="Behind what is transparent, where a format cannot keep it: a name, #rrggbb, rgb(r,g,b) or hsl(h,s%,l%).",
+)
 @MODEL
 @several
 def decompress(
@@ -249,29 +262,36 @@ def decompress(
     region: Region | None,
     scale: str,
     max_pixels: int,
+    background: str,
     model: str | None,
     folder: Path | None,
     recursive: bool,
     jobs: int,
     resume: bool,
+    preserve: bool,
     force: bool,
 ) -> None:
     """Restore pictures from .vae files.
 
-    The output's suffix names its format. A folder (with -r) is mirrored: its .vae files go to the same places below
-    DIR. What --resume finds done can be read, has the right size and is not older than its .vae file.
+    The output's suffix names its format. What a format cannot hold is converted as far as it has to be, and that is
+    said: alpha is composed on --background, CMYK becomes sRGB, 16 bits become eight. JPEG and AVIF are written at
+    quality 95 with all samples of colour, WebP without loss.
+
+    A folder (with -r) is mirrored: its .vae files go to the same places below DIR. What --resume finds done can be
+    read, has the right size and is not older than its .vae file.
 
     \b
     Examples:
       vaecodec decompress photo.vae photo.png
       vaecodec decompress *.vae -o restored/ --format webp
-      vaecodec decompress compressed/ -o restored/ -r -j 4 --resume
+      vaecodec decompress compressed/ -o restored/ -r -j 4 --preserve --resume
+      vaecodec decompress logo.vae logo.jpg --background '#f0f0f0'
       vaecodec decompress photo.vae part.png --region 400,300,256,256
       vaecodec decompress compressed/*.vae -o previews/ --scale 1/8 --format jpg
       vaecodec decompress - - < photo.vae > photo.png
     """
     from vaecodec.cli import batch, transcode
-    from vaecodec.pictures import images
+    from vaecodec.pictures import images, output
 
     if suffix and folder is None and paths[1:] != (files.STREAM,):
         raise click.UsageError("--format is for -o DIR and for standard output; a file's own suffix names its format")
@@ -286,9 +306,11 @@ def decompress(
     task = partial(
         transcode.decompress_file,
         format_name=format_name, region=region, scale=SCALES[scale], model=model, max_pixels=max_pixels,
-        force=force, resume=resume,
+        background=background, force=force, resume=resume, preserve=preserve,
     )  # fmt: skip
-    batch.run(task, plan, jobs, lambda report: [human_size(report.written_bytes)], "read")
+    quality = output.held_by(format_name).quality
+    lossy = [f"{format_name} quality {quality}"] * bool(quality)
+    batch.run(task, plan, jobs, lambda report: [human_size(report.written_bytes), *lossy], "read")
 
 
 for command in (info, test, models, compare, evaluate, train, sample, interpolate, digits):

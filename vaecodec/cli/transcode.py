@@ -18,7 +18,7 @@ from vaecodec.codec import api
 from vaecodec.errors import BitstreamError, ImageError, TargetError, VaecodecError
 from vaecodec.format import catalog, container, files
 from vaecodec.inference.effort import DEFAULT_EFFORT
-from vaecodec.pictures import images
+from vaecodec.pictures import images, output
 from vaecodec.pictures.region import Region, reduction_of, squares
 
 
@@ -31,7 +31,7 @@ class Report:
         size: (width, height) in pixels.
         read_bytes, written_bytes: sizes of the two files.
         seconds: that it took.
-        lost: what the mode of the picture could not keep; `None` if nothing.
+        lost: what of the picture is not kept; `None` if all is.
         skipped: it had been done already.
     """
 
@@ -56,6 +56,7 @@ def compress_file(
     coding: int | None = None,
     force: bool = False,
     resume: bool = False,
+    preserve: bool = False,
 ) -> Report:
     """Compresses a picture to a `.vae` file.
 
@@ -69,6 +70,7 @@ def compress_file(
         resume: leave a target alone that is whole, not older than its source, and what would be made now as far as a
             header tells: of the same model, and of the same quality or within the size that is asked for. Any other is
             overwritten.
+        preserve: the target gets the times of the source, unless either is a stream.
 
     Raises:
         VaecodecError: with the reason; nothing has been written.
@@ -77,6 +79,7 @@ def compress_file(
     files.check_target(target, force=force or resume)
     if resume and (header := _compressed(source, target, asked, model)):
         return _skipped(source, target, (header.width, header.height), start)
+    times = files.times_of(source) if preserve else None
     data = files.read(source)
     with images.pixel_limit(container.DEFAULT_MAX_PIXELS):
         planes = images.take_apart(images.open_image(io.BytesIO(data)), metadata)
@@ -87,7 +90,7 @@ def compress_file(
         raise
     except ValueError as error:
         raise TargetError(str(error)) from error
-    files.write(target, packed)
+    files.write(target, packed, times)
     height, width = planes.rgb.shape[:2]
     return Report(source, target, (width, height), len(data), len(packed), time.perf_counter() - start, planes.lost)
 
@@ -101,16 +104,19 @@ def decompress_file(
     scale: float = 1,
     model: str | None = None,
     max_pixels: int | None = container.DEFAULT_MAX_PIXELS,
+    background: str = "white",
     force: bool = False,
     resume: bool = False,
+    preserve: bool = False,
 ) -> Report:
     """Restores a picture from a `.vae` file.
 
     Args:
         source, target: paths, or `-` for a standard stream.
         format_name: of the picture, as Pillow names formats.
+        background: see `output.written`, which converts what the format cannot hold.
         resume: leave a target alone that can be read, has the right size and is not older than its source.
-        region, scale, model, max_pixels, force: as elsewhere.
+        region, scale, model, max_pixels, force, preserve: as elsewhere.
 
     Raises:
         VaecodecError: with the reason; nothing has been written.
@@ -119,6 +125,7 @@ def decompress_file(
     files.check_target(target, force=force or resume)
     if resume and (size := _restored(source, target, region, scale)):
         return _skipped(source, target, size, start)
+    times = files.times_of(source) if preserve else None
     data = files.read(source)
     try:
         image = api.decompress(data, region=region, scale=scale, model=model, max_pixels=max_pixels)
@@ -126,13 +133,9 @@ def decompress_file(
         raise
     except ValueError as error:
         raise ImageError(str(error)) from error
-    buffer = io.BytesIO()
-    try:
-        image.save(buffer, format_name, **images.save_options(image, format_name))
-    except (OSError, KeyError, ValueError) as error:
-        raise ImageError(f"a picture of mode {image.mode} cannot be written as {format_name} ({error})") from error
-    files.write(target, buffer.getvalue())
-    return Report(source, target, image.size, len(data), buffer.tell(), time.perf_counter() - start)
+    picture, lost = output.written(image, format_name, background)
+    files.write(target, picture, times)
+    return Report(source, target, image.size, len(data), len(picture), time.perf_counter() - start, lost)
 
 
 def _is_newer(source: str, target: str) -> bool:

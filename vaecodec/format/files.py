@@ -85,8 +85,26 @@ def make_folder(path: Path) -> None:
         raise FileError(f"{path}: cannot be made: {reason(error)}") from error
 
 
-def write(path: str, data: bytes) -> None:
+def times_of(path: str) -> tuple[int, int] | None:
+    """When a file was last read and changed, in nanoseconds; `None` for `-`.
+
+    Raises:
+        FileError: it cannot be read.
+    """
+    if path == STREAM:
+        return None
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {reason(error)}") from error
+    return found.st_atime_ns, found.st_mtime_ns
+
+
+def write(path: str, data: bytes, times: tuple[int, int] | None = None) -> None:
     """Writes a file whole or not at all (a temporary file beside it, then a rename), or standard output for `-`.
+
+    Args:
+        times: of access and change, in nanoseconds, that it gets; see `times_of`.
 
     Raises:
         FileError: it cannot be written.
@@ -99,10 +117,10 @@ def write(path: str, data: bytes) -> None:
             raise FileError(f"standard output cannot be written: {reason(error)}") from error
         return
     with writing:
-        _write_whole(path, data)
+        _write_whole(path, data, times)
 
 
-def _write_whole(path: str, data: bytes) -> None:
+def _write_whole(path: str, data: bytes, times: tuple[int, int] | None) -> None:
     target = Path(path)
     temporary = None
     try:
@@ -112,6 +130,8 @@ def _write_whole(path: str, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, (target.stat().st_mode if target.exists() else 0o666 & ~_umask()) & 0o777)
+        if times:
+            os.utime(temporary, ns=times)
         os.replace(temporary, target)
         temporary = None
     except OSError as error:
