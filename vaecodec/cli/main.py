@@ -158,6 +158,18 @@ def main() -> None:
     metavar="SCORE",
     help="Smallest file of at least that SSIMULACRA2: 50 is medium quality, 70 high, 90 can hardly be told.",
 )
+@click.option(
+    "--graphics",
+    type=click.Choice(["auto", "off"]),
+    default="auto",
+    show_default=True,
+    help="Text, screens and drawings, as whole pictures or as parts of one, are held without loss where that is the "
+    "better bargain; off leaves all to the model.",
+)
+@click.option("--lossless", is_flag=True, help="Hold every picture without loss; takes no model.")
+@click.option(
+    "--keep-invisible", is_flag=True, help="Keep the colours of what is fully transparent, and alpha without loss."
+)
 @TUNE
 @EFFORT
 @click.option(
@@ -174,6 +186,9 @@ def compress(
     metadata: tuple[str, ...],
     effort: int,
     coding: str,
+    graphics: str,
+    lossless: bool,
+    keep_invisible: bool,
     tune: str | None,
     model: str | None,
     folder: Path | None,
@@ -197,14 +212,18 @@ def compress(
       vaecodec compress photo.png photo.vae --size 100k
       vaecodec compress photo.png photo.vae --tune psnr -q 50
       vaecodec compress photo.png photo.vae --ssimulacra2 80
+      vaecodec compress diagram.png diagram.vae --lossless
       vaecodec compress *.jpg -o compressed/ --psnr 38
       vaecodec compress photos/ -o compressed/ -r -j 4 --preserve --resume
       cat photo.png | vaecodec compress - - > photo.vae
     """
-    if sum(value is not None for value in asked.values()) > 1:
-        raise click.UsageError("ask for one of --quality, --size, --bpp, --psnr and --ssimulacra2")
+    if sum(value is not None for value in asked.values()) + lossless > 1:
+        raise click.UsageError("ask for one of --quality, --size, --bpp, --psnr, --ssimulacra2 and --lossless")
+    if lossless and (model or tune):
+        raise click.UsageError("--lossless takes no model")
     chosen = chosen_model(model, tune, psnr=asked["psnr"])
-    catalog.read_model_info(catalog.model_path(chosen))  # or no file could be compressed
+    if not lossless:
+        catalog.read_model_info(catalog.model_path(chosen))  # or no file could be compressed
     from vaecodec.cli import batch, transcode
     from vaecodec.pictures import images
 
@@ -213,6 +232,7 @@ def compress(
     task = partial(
         transcode.compress_file,
         asked=asked, metadata=metadata, effort=effort, coding=container.CODING_NAMES.get(coding), model=chosen,
+        graphics=graphics == "auto", lossless=lossless, keep_invisible=keep_invisible,
         force=force, resume=resume, preserve=preserve,
     )  # fmt: skip
 
@@ -222,7 +242,8 @@ def compress(
         ratio = human_ratio(before, after)
         if after > before:
             ratio = f"larger than its source ({after / before:.2f} times its size)"
-        return [human_size(after), f"{rate:.3f} bpp", ratio]
+        exact = ["without loss" if report.exact == 1 else f"{report.exact:.0%} without loss"] if report.exact else []
+        return [human_size(after), f"{rate:.3f} bpp", ratio, *exact]
 
     batch.run(task, plan, jobs, facts, "written")
 

@@ -12,13 +12,14 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vaecodec.cli import interruption
 from vaecodec.codec import api
 from vaecodec.errors import BitstreamError, ImageError, TargetError, VaecodecError
 from vaecodec.format import catalog, container, files
 from vaecodec.inference.effort import DEFAULT_EFFORT
-from vaecodec.pictures import images, output
+from vaecodec.pictures import exact, images, output
 from vaecodec.pictures.region import Region, reduction_of, squares
 
 
@@ -33,6 +34,7 @@ class Report:
         seconds: that it took.
         lost: what of the picture is not kept; `None` if all is.
         skipped: it had been done already.
+        exact: share of the picture that a `.vae` file holds without loss.
     """
 
     source: str
@@ -43,6 +45,7 @@ class Report:
     seconds: float
     lost: str | None = None
     skipped: bool = False
+    exact: float = 0.0
 
 
 def compress_file(
@@ -54,6 +57,9 @@ def compress_file(
     metadata: Collection[str] = tuple(container.METADATA),
     effort: int = DEFAULT_EFFORT,
     coding: int | None = None,
+    graphics: bool = True,
+    lossless: bool = False,
+    keep_invisible: bool = False,
     force: bool = False,
     resume: bool = False,
     preserve: bool = False,
@@ -65,11 +71,11 @@ def compress_file(
         asked: at most one of quality, size, bpp, psnr and ssimulacra2, as `vaecodec.compress` takes them.
         model: a name or a path, see `catalog.model_for`.
         metadata: kinds to keep.
-        effort, coding: see `vaecodec.compress`.
+        effort, coding, graphics, lossless, keep_invisible: see `vaecodec.compress`.
         force: overwrite a target that exists.
         resume: leave a target alone that is whole, not older than its source, and what would be made now as far as a
-            header tells: of the same model, and of the same quality or within the size that is asked for. Any other is
-            overwritten.
+            header tells: of the same model, and of the same quality or within the size that is asked for, or without
+            loss where that is asked for. Any other is overwritten.
         preserve: the target gets the times of the source, unless either is a stream.
 
     Raises:
@@ -77,22 +83,28 @@ def compress_file(
     """
     start = time.perf_counter()
     files.check_target(target, force=force or resume)
-    if resume and (header := _compressed(source, target, asked, model)):
+    if resume and (header := _compressed(source, target, asked, model, graphics=graphics, lossless=lossless)):
         return _skipped(source, target, (header.width, header.height), start)
     times = files.times_of(source) if preserve else None
     data = files.read(source)
     with images.pixel_limit(container.DEFAULT_MAX_PIXELS):
         planes = images.take_apart(images.open_image(io.BytesIO(data)), metadata)
     try:
-        with interruption.keeping_the_best(source, effort) as progress:
-            packed = api.codecs(model).compress(planes, **asked, effort=effort, coding=coding, progress=progress)
+        if lossless:
+            packed = api.compress_lossless(planes, keep_invisible=keep_invisible)
+        else:
+            with interruption.keeping_the_best(source, effort) as progress:
+                options: dict[str, Any] = {"effort": effort, "coding": coding, "progress": progress}
+                options |= {"graphics": graphics, "keep_invisible": keep_invisible, **asked}
+                packed = api.codecs(model).compress(planes, **options)
     except VaecodecError:
         raise
     except ValueError as error:
         raise TargetError(str(error)) from error
     files.write(target, packed, times)
     height, width = planes.rgb.shape[:2]
-    return Report(source, target, (width, height), len(data), len(packed), time.perf_counter() - start, planes.lost)
+    seconds, held = time.perf_counter() - start, exact.share(container.unpack(packed, max_pixels=None))
+    return Report(source, target, (width, height), len(data), len(packed), seconds, planes.lost, exact=held)
 
 
 def decompress_file(
@@ -145,17 +157,22 @@ def _is_newer(source: str, target: str) -> bool:
     return False
 
 
-def _compressed(source: str, target: str, asked: dict[str, float | None], model: str | Path) -> container.Header | None:
+def _compressed(
+    source: str, target: str, asked: dict[str, float | None], model: str | Path, *, graphics: bool, lossless: bool
+) -> container.Header | None:
     """The header of a target that is done; see `compress_file`."""
     if not _is_newer(source, target):
         return None
     try:
         data = files.read(target)
-        header = container.unpack(data, max_pixels=None).header
+        file = container.unpack(data, max_pixels=None)
     except (BitstreamError, files.FileError):
         return None
+    header = file.header
+    if lossless:
+        return header if header.exact else None
     wanted = catalog.read_model_info(catalog.model_path(model))
-    if not wanted.made(header):
+    if not (header.exact or wanted.made(header)) or (container.EXACT in file.chunks and not graphics):
         return None
     goals = {name: value for name, value in asked.items() if value is not None}
     limit = goals.get("size", goals.get("bpp", float("inf")) * header.pixels / 8)

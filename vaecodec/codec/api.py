@@ -85,7 +85,8 @@ def compress_lossless(image: ImageLike | Planes, *, keep_invisible: bool = False
     """A picture as the bytes of a `.vae` file that holds all of it without loss; see `compress`. Imports no torch."""
     from vaecodec.pictures import exact, images
 
-    return exact.pack_file(images.planes_of(image), keep_invisible=keep_invisible)
+    planes = images.planes_of(image)
+    return exact.file_of(planes, exact.pack_all(planes, keep_invisible=keep_invisible))
 
 
 def decompress(

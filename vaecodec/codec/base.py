@@ -156,8 +156,8 @@ class BaseCodec(ABC):
     def _of_size(describer: Describer, size: float) -> bytes:
         """The best file of at most so many bytes."""
         goal = Goal.size(size)
-        if describer.whole and len(describer.whole.data) <= size:
-            return describer.whole.data
+        if (whole := describer.whole()) and len(whole.data) <= size:
+            return whole.data
 
         def attempt(code: int) -> tuple[float, bytes]:
             data = describer.at(code, size).data
@@ -175,7 +175,7 @@ class BaseCodec(ABC):
             pairs = zip(seen, on_backgrounds(*description.decoded), strict=True)
             return min(measure(*pair) for pair in pairs), description
 
-        whole = describer.whole
+        whole = describer.whole()
         try:
             best = search(attempt, goal, start).result
         except TargetError:

@@ -64,12 +64,14 @@ class Description:
         data: the file.
         decode: gives `[H, W, 3]` uint8 and alpha, `[H, W]` uint8 or `None`.
         mask: its exact tiles, `[rows, columns]` bool; `None` without.
+        exact: all of it is.
         errors: see `metrics.tile_errors`; `None` where they are not known.
     """
 
     data: bytes
     decode: Callable[[], tuple[np.ndarray, np.ndarray | None]]
     mask: np.ndarray | None = None
+    exact: bool = False
     errors: np.ndarray | None = None
 
     @cached_property
@@ -103,9 +105,8 @@ class Describer:
         chunks = {} if self.planes.alpha is None else {SOFT_ALPHA: self.exact_alpha}
         return Description(self.file(latents, chunks), lambda: (self.codec.synthesize(latents), self.planes.alpha))
 
-    @property
-    def whole(self) -> Description | None:
-        """The picture without loss, if that is worth a trial."""
+    def whole(self, quality: int = QUALITY_MAX) -> Description | None:
+        """The picture without loss, if that is worth a trial; for a quality code at which it is held to be best."""
         return None
 
     def file(self, latents: Latents, chunks: dict[bytes, bytes]) -> bytes:
@@ -146,10 +147,10 @@ class PictureDescriber(Describer):
         candidates = [self._described(quality, 0)]
         if mask is not None:
             candidates.append(self._described(quality, 0, mask))
-        if self.whole:
-            candidates.append(self.whole)
+        if whole := self.whole(quality):
+            candidates.append(whole)
         best = self._best(candidates, quality, limit)
-        if best is self.whole or not effort:
+        if best is whole or not effort:
             return best
         return self._best([self._described(quality, effort, best.mask), best], quality, limit)
 
@@ -157,7 +158,7 @@ class PictureDescriber(Describer):
         """With tiles that come out much worse than any of a photograph made exact."""
         if plain.errors is None or not (bad := self._bad(plain, quality)).any():
             return plain
-        made = self.whole if bad.all() else self._described(quality, self.options.effort, bad)
+        made = self.whole(quality) if bad.all() else self._described(quality, self.options.effort, bad)
         return made if made and len(made.data) <= limit else plain
 
     def _best(self, candidates: list[Description], quality: int, limit: float) -> Description:
@@ -165,7 +166,8 @@ class PictureDescriber(Describer):
         if not fitting:
             return min(candidates, key=lambda c: len(c.data))
         sound = [c for c in fitting if not self._bad(c, quality).any()]
-        return min(sound or fitting, key=lambda c: self.objective(c, quality) / (EXACT_BONUS if c is self.whole else 1))
+        cost = lambda c: self.objective(c, quality) / (EXACT_BONUS if c.exact else 1)
+        return min(sound or fitting, key=cost)
 
     def _bad(self, description: Description, quality: int) -> np.ndarray:
         """Tiles that come out much worse than any of a photograph."""
@@ -204,13 +206,17 @@ class PictureDescriber(Describer):
             return Proposal()
         return propose(rgb if alpha is None else np.dstack([np.where(alpha[..., None] > 0, rgb, 0), alpha]))
 
-    @cached_property
-    def whole(self) -> Description | None:
+    def whole(self, quality: int = QUALITY_MAX) -> Description | None:
         """See `Describer.whole`."""
         if not self.proposal.whole:
             return None
-        data = exact.pack_file(self.planes, keep_invisible=self.options.keep_invisible)
-        return Description(data, lambda: (self.planes.rgb, self.planes.alpha), errors=np.zeros(1))
+        data = exact.file_of(self.planes, self._exact_whole, quality)
+        return Description(data, lambda: (self.planes.rgb, self.planes.alpha), exact=True, errors=np.zeros(1))
+
+    @cached_property
+    def _exact_whole(self) -> bytes:
+        """The chunk of all of the picture."""
+        return exact.pack_all(self.planes, keep_invisible=self.options.keep_invisible)
 
     def _described(self, quality: int, effort: int, mask: np.ndarray | None = None) -> Description:
         """The model's description, with exact tiles over it where there is a mask."""
@@ -229,7 +235,7 @@ class PictureDescriber(Describer):
             return decoded
 
         if planes.alpha is None:
-            return Description(self.file(latents, chunks), lambda: (rgb(), None), mask, encoded.errors)
+            return Description(self.file(latents, chunks), lambda: (rgb(), None), mask, errors=encoded.errors)
         shown = rgb()
         chunk, alpha = self._alpha(shown, latents, chunks)
         return Description(self.file(latents, chunks | {SOFT_ALPHA: chunk}), lambda: (shown, alpha), mask)

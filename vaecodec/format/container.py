@@ -81,7 +81,7 @@ class Header:
     Attributes:
         width, height: of the picture, in pixels.
         mode: Pillow mode of the picture that was compressed.
-        quality: code from 0 to `QUALITY_MAX`.
+        quality: code from 0 to `QUALITY_MAX`; of exact files that at which they were found to be best.
         coding: how the hyperlatents are coded, see `CODINGS`.
         model_id: the first four bytes of the model's id for this coding, see `catalog.ModelInfo`.
         symbols_crc: CRC-32 of the symbols.
@@ -250,8 +250,8 @@ def _check_parts(header: Header, chunks: dict[bytes, bytes]) -> None:
     """Raises `Corrupt` unless header and chunks tell of the same parts of a picture."""
     if header.exact != (chunks.get(EXACT, b"")[:1] == bytes([WHOLLY_EXACT])):
         raise Corrupt("the file names no model, but is not exact" if header.exact else "an exact file names a model")
-    if header.exact and (header.payload_bytes or header.symbols_crc or header.quality or header.coding):
-        raise Corrupt("an exact file has a payload, symbols, a quality or a coding")
+    if header.exact and (header.payload_bytes or header.symbols_crc or header.coding):
+        raise Corrupt("an exact file has a payload, symbols or a coding of them")
     found, wanted = (ALPHA in chunks) + (SOFT_ALPHA in chunks), header.mode in ALPHA_MODES and not header.exact
     if found != wanted:
         raise Corrupt(f"a picture of mode {header.mode} {'has' if found > wanted else 'lacks'} an alpha chunk")

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from vaecodec.errors import Corrupt, Unsupported
-from vaecodec.format.container import ALPHA_MODES, EXACT, NO_MODEL, WHOLLY_EXACT, VaeFile, pack
+from vaecodec.format.container import ALPHA_MODES, EXACT, NO_MODEL, QUALITY_MAX, WHOLLY_EXACT, VaeFile, pack
 from vaecodec.pictures import lossless
 from vaecodec.pictures.graphics import tile_grid
 from vaecodec.pictures.images import Planes, put_together
@@ -21,15 +21,6 @@ from vaecodec.pictures.tiles import Area
 
 TILES, ALL = 0, WHOLLY_EXACT
 """First byte of the chunk."""
-
-
-def pack_all(pixels: np.ndarray, *, keep_invisible: bool = False) -> bytes:
-    """The chunk for all of a picture `[H, W, C]` uint8, of 3 channels, or 4 with alpha.
-
-    Args:
-        keep_invisible: keep colours too where alpha is 0.
-    """
-    return bytes([ALL]) + lossless.pack(pixels, keep_invisible=keep_invisible)
 
 
 def pack_tiles(rgb: np.ndarray, mask: np.ndarray) -> bytes:
@@ -51,14 +42,27 @@ def pack_tiles(rgb: np.ndarray, mask: np.ndarray) -> bytes:
     )
 
 
-def pack_file(planes: Planes, *, keep_invisible: bool = False) -> bytes:
-    """A file that holds all of a picture without loss, as far as `images` keeps it; see `pack_all`."""
+def pack_all(planes: Planes, *, keep_invisible: bool = False) -> bytes:
+    """The chunk for all of a picture, as far as `images` keeps it.
+
+    Args:
+        keep_invisible: keep colours too where alpha is 0.
+    """
     pixels = planes.rgb if planes.alpha is None else np.dstack([planes.rgb, planes.alpha])
+    return bytes([ALL]) + lossless.pack(pixels, keep_invisible=keep_invisible)
+
+
+def file_of(planes: Planes, chunk: bytes, quality: int = QUALITY_MAX) -> bytes:
+    """The file of a picture with the chunk of all of it.
+
+    Args:
+        quality: code at which this was found to be best; the highest where it was asked for.
+    """
     height, width = planes.rgb.shape[:2]
     return pack(
-        width=width, height=height, mode=planes.mode, quality=0, coding=0,
+        width=width, height=height, mode=planes.mode, quality=quality, coding=0,
         model_id=NO_MODEL, symbols_crc=0, payload=b"",
-        chunks=planes.metadata | {EXACT: pack_all(pixels, keep_invisible=keep_invisible)},
+        chunks=planes.metadata | {EXACT: chunk},
     )  # fmt: skip
 
 
@@ -115,6 +119,19 @@ class Exact:
         tall, wide = (np.diff([*range(0, side, SIDE), side]) for side in (self.size[1], self.size[0]))
         return float((self.mask * tall[:, None] * wide).sum() / (self.size[0] * self.size[1]))
 
+    def bits_per_pixel(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which tiles are exact, and what they took: each the mean of its strip's. `[rows, columns]` bool and float64."""
+        there = np.ones(tile_grid(self.size[1], self.size[0]), bool) if self.mask is None else self.mask
+        spent = np.zeros(there.shape)
+        for (rows, columns), size in zip(self.strips.areas, self.strips.sizes, strict=True):
+            tiles = (
+                slice(rows.start // SIDE, -(-rows.stop // SIDE)),
+                slice(columns.start // SIDE, -(-columns.stop // SIDE)),
+            )
+            pixels = as_pixels(there, (self.size[1], self.size[0]))[rows, columns].sum()
+            spent[tiles] = np.where(there[tiles], 8 * size / pixels, 0)
+        return there, spent
+
     def picture(self, wanted: Area, reduction: int = 1) -> np.ndarray:
         """Pixels `[h, w, C]` of a picture that is exact as a whole, or of a part; see `region.squares`."""
         return self.strips.within(wanted, reduction)
@@ -147,6 +164,12 @@ def of_file(file: VaeFile) -> Exact | None:
         return None
     size = (file.header.width, file.header.height)
     return Exact.parse(file.chunks[EXACT], size, alpha=file.header.mode in ALPHA_MODES)
+
+
+def share(file: VaeFile) -> float:
+    """Of a file's pixels that it holds without loss."""
+    exact = of_file(file)
+    return exact.share if exact else 0.0
 
 
 def restore(file: VaeFile, region: Region | None = None, scale: float = 1) -> Image.Image:

@@ -96,6 +96,11 @@ class Strips:
         if at != len(data):
             raise Corrupt(f"{len(data) - at} bytes follow the end of a lossless part")
 
+    @property
+    def sizes(self) -> list[int]:
+        """Bytes of each strip's stream."""
+        return [len(stream) for _, stream in self._streams]
+
     def read(self, number: int) -> np.ndarray:
         """Pixels `[h, w, C]` uint8 of the strip whose area is that of the number.
 

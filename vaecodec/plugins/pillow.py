@@ -22,7 +22,19 @@ if TYPE_CHECKING:
 
 FORMAT = "VAE"
 _OPENS_AS = {"P": "RGB", "PA": "RGBA"}
-_OPTIONS = ("quality", "size", "bpp", "psnr", "ssimulacra2", "effort", "tune", "model")
+_OPTIONS = (
+    "quality",
+    "size",
+    "bpp",
+    "psnr",
+    "ssimulacra2",
+    "effort",
+    "tune",
+    "model",
+    "graphics",
+    "lossless",
+    "keep_invisible",
+)
 
 
 def _accept(prefix: bytes) -> bool:

@@ -6,10 +6,12 @@ Imports neither ray nor torch: what is here is sent to Ray's workers, and each o
 from __future__ import annotations
 
 import io
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vaecodec.codec import api
 from vaecodec.format.catalog import model_for
 from vaecodec.format.container import DEFAULT_MAX_PIXELS, METADATA
 from vaecodec.inference.effort import DEFAULT_EFFORT
@@ -38,6 +40,7 @@ class Compress:
         metadata: which of "icc", "exif" and "xmp" to keep.
         max_pixels: larger pictures fail before they are read.
         threads: for each actor; ask Ray for as many CPUs.
+        graphics, lossless, keep_invisible: as for `compress`.
         asked: at most one of `quality`, `size`, `bpp`, `psnr` and `ssimulacra2`, as for `compress`.
     """
 
@@ -50,16 +53,27 @@ class Compress:
         metadata: Collection[str] = tuple(METADATA),
         max_pixels: int = DEFAULT_MAX_PIXELS,
         threads: int = 1,
+        graphics: bool = True,
+        lossless: bool = False,
+        keep_invisible: bool = False,
         **asked: float,
     ):
+        self._metadata, self._max_pixels = metadata, max_pixels
+        if lossless:
+            if asked or model or tune:
+                raise ValueError("lossless takes no model, and nothing else can be asked for")
+            self._compress: Callable[[images.Planes], bytes] = partial(
+                api.compress_lossless, keep_invisible=keep_invisible
+            )
+            return
         import torch
 
         from vaecodec.codec.codec import Codec
 
         torch.set_num_threads(threads)
-        chosen = model_for(model, tune, psnr=asked.get("psnr"))
-        self._codec, self._metadata, self._max_pixels = Codec(chosen), metadata, max_pixels
-        self._options: dict[str, Any] = {**asked, "effort": effort}
+        codec = Codec(model_for(model, tune, psnr=asked.get("psnr")))
+        options: dict[str, Any] = {**asked, "effort": effort, "graphics": graphics, "keep_invisible": keep_invisible}
+        self._compress = partial(codec.compress, **options)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """A batch.
@@ -84,7 +98,7 @@ class Compress:
             data = Path(source).read_bytes() if isinstance(source, str) else source
             image = images.open_image(io.BytesIO(data or b""), max_pixels=self._max_pixels)
             planes = images.take_apart(image, self._metadata)
-            compressed = self._codec.compress(planes, **self._options)
+            compressed = self._compress(planes)
         except Exception as error:  # whatever it is, the job goes on
             return None, None, f"{type(error).__name__}: {error}"
         return compressed, 8 * len(compressed) / planes.rgb[..., 0].size, None

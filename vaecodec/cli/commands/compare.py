@@ -59,7 +59,7 @@ def compare(
     for path in paths:
         try:
             with files.naming(path):
-                decoded, size, bits = _file(path, model)
+                decoded, size, where = _file(path, model)
                 if decoded.shape != rgb.shape:
                     sizes = [f"{shape[1]}×{shape[0]}" for shape in (decoded.shape, rgb.shape)]
                     raise ImageError("has {} pixels, the original {}".format(*sizes))
@@ -72,7 +72,7 @@ def compare(
             click.echo(header)
         click.echo(f"{path:{width}}  {_row(measures)}")
         label = Path(path).name if names.count(Path(path).name) == 1 else path
-        entries.append(measured_entry(label, decoded, measures, bits))
+        entries.append(measured_entry(label, decoded, measures, *where))
     if len(entries) > 1 and html_path:
         from vaecodec.cli.pages.compare_page import page
 
@@ -92,21 +92,21 @@ def _picture(path: str) -> np.ndarray:
         return images.planes_of(path).rgb
 
 
-def _file(path: str, model: str | None) -> tuple[np.ndarray, int, np.ndarray | None]:
-    """Pixels, bytes, and for `.vae` files the bits a pixel of each position."""
+def _file(path: str, model: str | None) -> tuple[np.ndarray, int, tuple[np.ndarray | None, np.ndarray | None]]:
+    """Pixels, bytes, and for `.vae` files where the bits went, see `gallery.bit_map`."""
     import numpy as np
 
     if not path.endswith(SUFFIX):
-        return _picture(path), len(files.read(path)), None
+        return _picture(path), len(files.read(path)), (None, None)
     from vaecodec.format.catalog import find_model
 
     data = files.read(path)
     decoded = api.decompress(data, model=model)
     header = api.read_info(data)
-    codec = api.codecs(model or find_model(header).path).codec_of(header)
-    from vaecodec.cli.pages.gallery import bits_per_pixel
+    codec = None if header.exact else api.codecs(model or find_model(header).path).codec_of(header)
+    from vaecodec.cli.pages.gallery import bit_map
 
-    return np.asarray(decoded.convert("RGB")), len(data), bits_per_pixel(codec, data)
+    return np.asarray(decoded.convert("RGB")), len(data), bit_map(codec, data)
 
 
 def _row(measures: Measures) -> str:

@@ -9,10 +9,10 @@ import click
 
 from vaecodec.cli.console import MODEL, human_size, one_line, run
 from vaecodec.codec import api
-from vaecodec.errors import BitstreamError
+from vaecodec.errors import BitstreamError, VaecodecError
 from vaecodec.format import catalog, files
 from vaecodec.format.catalog import list_models
-from vaecodec.format.container import HEADER_BYTES, METADATA, QUALITY_MAX, Header, read_chunks
+from vaecodec.format.container import EXACT, HEADER_BYTES, METADATA, QUALITY_MAX, Header, VaeFile, read_chunks
 
 
 @click.command()
@@ -21,7 +21,8 @@ from vaecodec.format.container import HEADER_BYTES, METADATA, QUALITY_MAX, Heade
 def info(paths: tuple[str, ...], as_json: bool) -> None:
     """Show what .vae files say of themselves.
 
-    That is what stands in the header, and which metadata there are; nothing is decoded. The quality is the one that was
+    That is what stands in the header, how much of the picture is held without loss, and which metadata there are;
+    nothing is decoded. The quality is the one that was
     asked for, as far as the file's model is installed; otherwise the place within that model's range.
 
     \b
@@ -36,41 +37,59 @@ def info(paths: tuple[str, ...], as_json: bool) -> None:
         header = api.read_info(data)
         model = next((model for model in installed if model.made(header)), None)
         meaning = model and model.qualities.meaning(header.quality)
-        metadata = _metadata(data, header)
+        chunks = _chunks(data, header)
+        metadata = {name: len(chunks[kind]) for name, (kind, _) in METADATA.items() if kind in chunks}
+        exact = _exact_share(header, chunks)
         fields = {
             "file": path, "width": header.width, "height": header.height, "mode": header.mode,
             "quality": model and round(model.qualities.quality(header.quality), 2), "meaning": meaning,
             "range_share": round(header.quality / QUALITY_MAX, 4), "bytes": len(data),
             "bpp": round(8 * len(data) / header.pixels, 4), "payload_bytes": header.payload_bytes,
             "chunks": header.chunks, "coding": header.coding, "model_id": header.model_id.hex(),
-            "model": model and model.name, "metadata": metadata,
+            "model": model and model.name, "exact": round(exact, 4), "metadata": metadata,
         }  # fmt: skip
         if as_json:
             click.echo(json.dumps(fields))
         else:
             quality = (
-                f"quality {fields['quality']:g}{f': {meaning}' if meaning else ''}"
+                "without loss"
+                if header.exact
+                else f"quality {fields['quality']:g}{f': {meaning}' if meaning else ''}"
                 if model
                 else f"quality at {fields['range_share']:.0%} of its model's range"
             )
+            if 0 < exact < 1:
+                quality += f", {exact:.0%} without loss"
             kept = "".join(f"  {kind} {human_size(size)}" for kind, size in metadata.items())
+            name = "" if header.exact else f"  model {fields['model'] or 'not installed'} ({header.model_id.hex()})"
             click.echo(
                 f"{path}: {header.width}×{header.height} {header.mode}  {quality}  {human_size(len(data))}  "
-                f"{fields['bpp']:.3f} bpp  model {fields['model'] or 'not installed'} ({header.model_id.hex()}){kept}"
+                f"{fields['bpp']:.3f} bpp{name}{kept}"
             )
 
     run(list(paths), work)
 
 
-def _metadata(data: bytes, header: Header) -> dict[str, int]:
-    """Bytes of each kind of metadata; of a file that is damaged there, none."""
+def _chunks(data: bytes, header: Header) -> dict[bytes, bytes]:
+    """The chunks of a file; of one that is damaged there, none."""
     body = io.BytesIO(data)
     body.seek(HEADER_BYTES)
     try:
-        chunks = read_chunks(body, header.chunks)
-    except BitstreamError:
+        return read_chunks(body, header.chunks)
+    except VaecodecError:
         return {}
-    return {name: len(chunks[kind]) for name, (kind, _) in METADATA.items() if kind in chunks}
+
+
+def _exact_share(header: Header, chunks: dict[bytes, bytes]) -> float:
+    """The share of the picture that is held without loss; of a file that is damaged there, none."""
+    if EXACT not in chunks:
+        return 0.0
+    from vaecodec.pictures import exact
+
+    try:
+        return exact.share(VaeFile(header, b"", chunks))
+    except BitstreamError:
+        return 0.0
 
 
 @click.command()

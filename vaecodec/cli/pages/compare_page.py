@@ -53,4 +53,4 @@ def _bits(entry: Entry, most: float) -> dict[str, Any]:
         return {}
     rows, columns = entry.bits.shape
     size = [columns * entry.cell, rows * entry.cell]
-    return {"bits": _data_url(heat(entry.bits, most)), "bits_size": size}
+    return {"bits": _data_url(heat(entry.bits, most, entry.exact)), "bits_size": size}

@@ -30,13 +30,15 @@ class Entry:
         detail: rate, error and setting, in words.
         image: `[H, W, 3]` uint8.
         bits: `[rows, columns]` bits a pixel that each square of `cell` pixels a side cost, if that is known.
-        cell: its side; squares begin at the upper left.
+        exact: `[rows, columns]` bool, which of those are held without loss; `None` where none are.
+        cell: their side; squares begin at the upper left.
     """
 
     label: str
     detail: str
     image: np.ndarray
     bits: np.ndarray | None = None
+    exact: np.ndarray | None = None
     cell: int = 16
 
 
@@ -71,12 +73,18 @@ def original_entry(image: np.ndarray) -> Entry:
     return Entry("Original", f"{image.shape[1]}x{image.shape[0]} pixels", image)
 
 
-def measured_entry(label: str, image: np.ndarray, measures: metrics.Measures, bits: np.ndarray | None = None) -> Entry:
+def measured_entry(
+    label: str,
+    image: np.ndarray,
+    measures: metrics.Measures,
+    bits: np.ndarray | None = None,
+    exact: np.ndarray | None = None,
+) -> Entry:
     """A decoded file with its figures in words; those that are not known are left out."""
     parts = [f"{measures.bytes} bytes", f"{measures.bpp:.3f} bpp", f"{measures.psnr_db:.2f} dB"]
     parts += [f"MS-SSIM {measures.ms_ssim:.4f}"] if math.isfinite(measures.ms_ssim) else []
     parts += [f"SSIMULACRA2 {measures.ssimulacra2:.1f}"] if math.isfinite(measures.ssimulacra2) else []
-    return Entry(label, ", ".join(parts), image, bits)
+    return Entry(label, ", ".join(parts), image, bits, exact)
 
 
 # --- where the bits went
@@ -85,23 +93,32 @@ HEAT = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
 """Colours from no bits to the most, evenly spaced; darkest to brightest, so that they can be told apart in grey."""
 
 
+EXACT_GREEN = np.array([0.0, 110.0, 60.0])
+"""Of what is held without loss; lighter where it took more bits."""
+
+
 def most_bits(entries: Iterable[Entry]) -> float:
     """Bits a pixel of the brightest colour: all but one in a hundred squares are below it."""
     known = [entry.bits.ravel() for entry in entries if entry.bits is not None]
     return max(float(np.percentile(np.concatenate(known), 99)), 0.01) if known else 1.0
 
 
-def heat(bits: np.ndarray, most: float) -> np.ndarray:
-    """`[rows, columns]` bits to colours `[rows, columns, 3]` uint8."""
+def heat(bits: np.ndarray, most: float, exact: np.ndarray | None = None) -> np.ndarray:
+    """`[rows, columns]` bits to colours `[rows, columns, 3]` uint8; green where squares are held without loss."""
     where = np.clip(bits / most, 0, 1) * (len(HEAT) - 1)
     channels = [np.interp(where, range(len(HEAT)), values) for values in zip(*HEAT, strict=True)]
-    return np.stack(channels, 2).round().astype(np.uint8)
+    colours = np.stack(channels, 2)
+    if exact is not None:
+        colours[exact] = EXACT_GREEN + (255 - EXACT_GREEN) * (where[exact] / len(HEAT))[:, None]
+    return colours.round().astype(np.uint8)
 
 
 def _map_entry(entry: Entry, bits: np.ndarray, most: float) -> Entry:
     height, width = entry.image.shape[:2]
-    colours = heat(bits, most).repeat(entry.cell, 0).repeat(entry.cell, 1)[:height, :width]
-    detail = f"bits a pixel, black 0 to yellow {most:.2g}"
+    colours = heat(bits, most, entry.exact).repeat(entry.cell, 0).repeat(entry.cell, 1)[:height, :width]
+    detail = f"bits a pixel, black 0 to yellow {most:.2g}" + (
+        "; green: without loss" if entry.exact is not None else ""
+    )
     return replace(entry, label=f"{entry.label}: bits", detail=detail, image=colours, bits=None)
 
 

@@ -12,17 +12,32 @@ from vaecodec.codec.bit_map import position_bits
 from vaecodec.codec.codec import Codec
 from vaecodec.format.container import unpack
 from vaecodec.networks.model import PATCH
-from vaecodec.pictures import metrics
+from vaecodec.pictures import exact, metrics
+from vaecodec.pictures.lossless import SIDE
 
 
-def bits_per_pixel(codec: BaseCodec, data: bytes) -> np.ndarray | None:
-    """`[rows, columns]` bits a pixel in squares of `PATCH` pixels a side, for the bytes of a file.
+def bit_map(codec: BaseCodec | None, data: bytes) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Bits a pixel in squares of `PATCH` pixels a side, for the bytes of a file, and which are held without loss.
 
-    `None` for a codec whose latents lie nowhere in the picture, such as that of the digits.
+    Args:
+        codec: of the file; one that is exact as a whole needs none.
+
+    Returns:
+        `[rows, columns]` float64, and bool. The first is `None` for a codec whose latents lie nowhere in the picture,
+        such as that of the digits, the second where nothing is exact.
     """
-    if not isinstance(codec, Codec):
-        return None
-    return position_bits(codec, codec.decode(unpack(data, max_pixels=None))) / PATCH**2
+    file = unpack(data, max_pixels=None)
+    bits = np.zeros((-(-file.header.height // PATCH), -(-file.header.width // PATCH)))
+    if not file.header.exact:
+        if not isinstance(codec, Codec):
+            return None, None
+        bits += position_bits(codec, codec.decode(file)) / PATCH**2
+    held = exact.of_file(file)
+    if held is None:
+        return bits, None
+    there, spent = held.bits_per_pixel()
+    fine = lambda tiles: tiles.repeat(SIDE // PATCH, 0).repeat(SIDE // PATCH, 1)[: len(bits), : bits.shape[1]]
+    return bits + fine(spent), fine(there)
 
 
 class Gallery:
@@ -41,7 +56,5 @@ class Gallery:
         if quality not in self.qualities:
             return
         entries = self.pictures.setdefault(path.name, [original_entry(original)])
-        bits = bits_per_pixel(self.codec, data)
-        entries.append(
-            measured_entry(f"quality {quality:g}", decoded, metrics.measure(original, decoded, len(data)), bits)
-        )
+        measures = metrics.measure(original, decoded, len(data))
+        entries.append(measured_entry(f"quality {quality:g}", decoded, measures, *bit_map(self.codec, data)))
