@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from conftest import TINY, TINY_BITS_BACK
-from support import alpha_plane, chunk, in_mode, trusting, with_body, with_fields
+from support import alpha_plane, chunk, in_mode, png_alpha, trusting, with_body, with_fields
 
 import vaecodec
 from vaecodec.codec.codec import Codec
@@ -73,7 +73,7 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
             ]
             fields[name] = int(rng.integers(0, limit))
         else:
-            content = bytearray(alpha or images.pack_alpha(alpha_plane(24, 17)))
+            content = bytearray(alpha or png_alpha(alpha_plane(24, 17)))
             for place in rng.integers(0, len(content), rng.integers(0, 6)):
                 content[place] = rng.integers(0, 256)
             alpha = bytes(content[: rng.integers(0, len(content) + 1)]) if rng.random() < 0.3 else bytes(content)

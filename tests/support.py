@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import struct
 import subprocess
@@ -68,6 +69,13 @@ def png(chunks: list[tuple[bytes, bytes]], wrong_crc: bytes = b"") -> bytes:
         crc = zlib.crc32(kind + content) ^ (kind == wrong_crc)
         parts += [struct.pack(">I", len(content)), kind, content, struct.pack(">I", crc)]
     return b"".join(parts)
+
+
+def png_alpha(alpha: np.ndarray) -> bytes:
+    """A plane `[H, W]` uint8 as the PNG that an `ALPH` chunk holds."""
+    buffer = io.BytesIO()
+    Image.fromarray(alpha).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def alpha_plane(width: int, height: int) -> np.ndarray:

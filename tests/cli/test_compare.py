@@ -43,7 +43,7 @@ def folder(tmp_path: Path, monkeypatch) -> Path:
 )
 def test_the_bits_of_all_positions_are_those_of_the_payload(model: Path, coding: int, size: tuple[int, int]) -> None:
     codec = Codec(model)
-    latents = codec.decode(unpack(codec.compress(picture(*size), quality=70, coding=coding)))
+    latents = codec.decode(unpack(codec.compress(picture(*size), quality=70, coding=coding, graphics=False)))
     bits = position_bits(codec, latents)
     assert (latents.coding, bits.shape) == (coding, (-(-size[1] // 16), -(-size[0] // 16)))
     assert bits.sum() == pytest.approx(8 * len(latents.payload), abs=80, rel=0.005)

@@ -146,7 +146,7 @@ def test_low_levels_do_not_try(tiny_bits_back) -> None:
 def test_the_command_codes_as_it_is_told(tmp_path: Path, name: str, coding: int) -> None:
     source, target = tmp_path / "a.png", tmp_path / "a.vae"
     Image.fromarray(picture(70, 150)).save(source)
-    arguments = ["compress", str(source), str(target), "-m", str(TINY_BITS_BACK), "--coding", name]
+    arguments = ["compress", str(source), str(target), "-m", str(TINY_BITS_BACK), "--coding", name, "--graphics", "off"]
     assert CliRunner().invoke(main, arguments).exit_code == 0
     assert vaecodec.read_info(target).coding == coding
 

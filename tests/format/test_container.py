@@ -30,7 +30,7 @@ def fields(draw) -> dict:
         "mode": mode,
         "quality": draw(st.integers(0, QUALITY_MAX)),
         "coding": 0,
-        "model_id": draw(st.binary(min_size=4, max_size=4)),
+        "model_id": draw(st.binary(min_size=4, max_size=4).filter(any)),
         "symbols_crc": draw(st.integers(0, 2**32 - 1)),
         "payload": draw(st.binary(max_size=15)) * 4,
         "chunks": {kind: draw(st.binary(max_size=20)) for kind in sorted(kinds)},

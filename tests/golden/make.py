@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent
 sys.path[:0] = [str(FOLDER.parent), str(FOLDER.parents[1])]
 
 from conftest import TINY, TINY_BITS_BACK  # noqa: E402
-from support import chunk, in_mode, with_body, with_fields  # noqa: E402
+from support import chunk, in_mode, png_alpha, with_body, with_fields  # noqa: E402
 
 from vaecodec.codec.codec import Codec  # noqa: E402
 from vaecodec.format.container import ALPHA, BITS_BACK, ROUNDED, unpack  # noqa: E402
@@ -115,7 +115,7 @@ def bad_files(rgb: bytes, rgba: bytes) -> dict[str, tuple[bytes, str]]:
         "chunk-twice": (with_body(rgba, [chunk(ALPHA, alpha)] * 2, body.payload), "Corrupt"),
         "alpha-missing": (with_body(rgba, [], body.payload), "Corrupt"),
         "alpha-size": (
-            with_body(rgba, [chunk(ALPHA, images.pack_alpha(np.zeros((3, 3), np.uint8)))], body.payload),
+            with_body(rgba, [chunk(ALPHA, png_alpha(np.zeros((3, 3), np.uint8)))], body.payload),
             "Corrupt",
         ),
         "alpha-text": (with_body(rgba, [chunk(ALPHA, b"no PNG")], body.payload), "Corrupt"),

@@ -95,9 +95,9 @@ def test_the_first_level_is_not_worse_where_choosing_symbols_is(light) -> None:
 
 def compared(codec: Codec, monkeypatch, rgb: np.ndarray, quality: float, effort: int) -> int:
     """How many codings of a picture an encoder decodes to compare them."""
-    calls, original = [], PictureEncoder.objective
+    calls, original = [], PictureEncoder.shown
     with monkeypatch.context() as patch:
-        patch.setattr(PictureEncoder, "objective", lambda *args: calls.append(args) or original(*args))
+        patch.setattr(PictureEncoder, "shown", lambda *args: calls.append(args) or original(*args))
         codec.encode(rgb, quality_code(quality), effort=effort, coding=0)
     return len(calls)
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from conftest import picture
 from PIL import Image, ImageCms
-from support import alpha_plane, in_mode
+from support import alpha_plane, in_mode, png_alpha
 from support import png as png_of
 
 from vaecodec.errors import Corrupt, ImageError
 from vaecodec.format.container import MODES
-from vaecodec.pictures.images import open_image, pack_alpha, put_together, save_options, take_apart, unpack_alpha
+from vaecodec.pictures.images import open_image, put_together, save_options, take_apart, unpack_alpha
 
 WIDTH, HEIGHT = 20, 12
 BLACK, PALETTE, LOW_BITS = "the black separation", "the palette", "bits below the eighth"
@@ -292,12 +292,12 @@ def test_damaged_pictures_are_read_or_refused(name: str) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (97, 41)])
 def test_alpha_is_lossless(size: tuple[int, int]) -> None:
     alpha = np.random.default_rng(0).integers(0, 256, size[::-1], np.uint8)
-    assert np.array_equal(unpack_alpha(pack_alpha(alpha), size), alpha)
+    assert np.array_equal(unpack_alpha(png_alpha(alpha), size), alpha)
 
 
 def test_alpha_beyond_pillows_own_limit_is_read(monkeypatch) -> None:
     """The size is the header's, which has met the caller's limit."""
-    data = pack_alpha(alpha_plane(64, 64))
+    data = png_alpha(alpha_plane(64, 64))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     assert unpack_alpha(data, (64, 64)).shape == (64, 64)
 
@@ -369,7 +369,7 @@ def test_what_else_an_alpha_plane_holds_does_not_matter() -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_damaged_alpha_is_read_or_corrupt() -> None:
-    data = pack_alpha(alpha_plane(24, 16))
+    data = png_alpha(alpha_plane(24, 16))
     rng = np.random.default_rng(2)
     refused = 0
     for _ in range(1000):

@@ -96,11 +96,17 @@ class Distortion:
         return (1 - self.structure_share) * squares + self.structure_share * STRUCTURE_UNIT * structure
 
 
+_MSE_USUAL = (
+    (0.0008, 574.0), (0.00146, 417.0), (0.00358, 238.0), (0.00879, 132.0),
+    (0.02159, 78.1), (0.05303, 51.1), (0.13027, 38.4), (0.32, 33.5),
+)  # fmt: skip
+_LOOKS_USUAL = (
+    (0.0008, 861.0), (0.00146, 709.0), (0.00358, 492.0), (0.00879, 307.0),
+    (0.02159, 175.0), (0.05303, 99.4), (0.13027, 63.9), (0.32, 48.0),
+)  # fmt: skip
 DISTORTIONS = {
-    "mse": Distortion(usual=((0.0008, 800.0), (0.18, 20.0))),
-    "looks": Distortion(
-        structure_share=0.85, usual=((0.0008, 861.0), (0.0015, 709.0), (0.0036, 492.0), (0.0088, 307.0))
-    ),
+    "mse": Distortion(usual=_MSE_USUAL),
+    "looks": Distortion(structure_share=0.85, usual=_LOOKS_USUAL),
 }
 """By the name that configurations carry."""
 
