@@ -26,6 +26,7 @@ from vaecodec.cli.main import main
 from vaecodec.codec import api
 from vaecodec.codec.kinds import Codecs
 from vaecodec.format import catalog, files
+from vaecodec.pictures.colour import Colour
 
 MODEL = ("-m", str(TINY))
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -358,11 +359,14 @@ def test_info_speaks_json() -> None:
 def test_info_names_the_metadata() -> None:
     exif = Image.Exif()
     exif[0x010E] = "a description"
-    in_mode("RGB", 40, 30).save("m.jpg", exif=exif, icc_profile=b"p" * 1500)
+    profile = Colour(srgb=0).icc_profile()
+    in_mode("RGB", 40, 30).save("m.jpg", exif=exif, icc_profile=profile, dpi=(300, 300))
     run("compress", "m.jpg", "m.vae", *MODEL)
-    assert run("info", "m.vae").stdout.endswith(f"({TINY_ID})  icc 1.5 kB  exif {len(exif.tobytes())} bytes\n")
+    assert run("info", "m.vae").stdout.endswith(
+        f"({TINY_ID})  icc {len(profile) / 1000:.1f} kB  exif {len(exif.tobytes())} bytes  dpi 2 bytes\n"
+    )
     run("compress", "m.jpg", "m.vae", "-f", "--metadata", "icc", *MODEL)
-    assert json.loads(run("info", "--json", "m.vae").stdout)["metadata"] == {"icc": 1500}
+    assert json.loads(run("info", "--json", "m.vae").stdout)["metadata"] == {"icc": len(profile)}
 
 
 def test_info_reads_files_of_unknown_models() -> None:

@@ -142,7 +142,13 @@ def main() -> None:
     metavar="KINDS",
     default="all",
     show_default=True,
-    help="What to keep: all, none, or some of icc,exif,xmp.",
+    help="What to keep: all, none, or some of icc,exif,xmp,iptc,dpi; icc is all about colours.",
+)
+@click.option(
+    "--frame",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Of animations and files of several pages the Nth, from 1; by default the first, and it is said.",
 )
 @click.option(
     "--psnr",
@@ -170,6 +176,7 @@ def main() -> None:
 def compress(
     paths: tuple[str, ...],
     metadata: tuple[str, ...],
+    frame: int | None,
     effort: int,
     coding: str,
     tune: str | None,
@@ -209,8 +216,8 @@ def compress(
     plan = _plan(paths, folder, recursive, resume, SUFFIX, is_target, SUFFIX, images.PICTURE_SUFFIXES)
     task = partial(
         transcode.compress_file,
-        asked=asked, metadata=metadata, effort=effort, coding=container.CODING_NAMES.get(coding), model=chosen,
-        force=force, resume=resume,
+        asked=asked, metadata=metadata, frame=frame, effort=effort, coding=container.CODING_NAMES.get(coding),
+        model=chosen, force=force, resume=resume,
     )  # fmt: skip
 
     def facts(report: transcode.Report) -> list[str]:

@@ -19,6 +19,7 @@ from vaecodec.errors import BitstreamError, ImageError, TargetError, VaecodecErr
 from vaecodec.format import catalog, container, files
 from vaecodec.inference.effort import DEFAULT_EFFORT
 from vaecodec.pictures import images
+from vaecodec.pictures import metadata as beside
 from vaecodec.pictures.region import Region, reduction_of, squares
 
 
@@ -31,7 +32,7 @@ class Report:
         size: (width, height) in pixels.
         read_bytes, written_bytes: sizes of the two files.
         seconds: that it took.
-        lost: what the mode of the picture could not keep; `None` if nothing.
+        lost: what could not be kept; `None` if nothing.
         skipped: it had been done already.
     """
 
@@ -52,6 +53,7 @@ def compress_file(
     asked: dict[str, float | None],
     model: str | Path,
     metadata: Collection[str] = tuple(container.METADATA),
+    frame: int | None = None,
     effort: int = DEFAULT_EFFORT,
     coding: int | None = None,
     force: bool = False,
@@ -64,6 +66,7 @@ def compress_file(
         asked: at most one of quality, size, bpp, psnr and ssimulacra2, as `vaecodec.compress` takes them.
         model: a name or a path, see `catalog.model_for`.
         metadata: kinds to keep.
+        frame: see `images.open_image`.
         effort, coding: see `vaecodec.compress`.
         force: overwrite a target that exists.
         resume: leave a target alone that is whole, not older than its source, and what would be made now as far as a
@@ -79,7 +82,7 @@ def compress_file(
         return _skipped(source, target, (header.width, header.height), start)
     data = files.read(source)
     with images.pixel_limit(container.DEFAULT_MAX_PIXELS):
-        planes = images.take_apart(images.open_image(io.BytesIO(data)), metadata)
+        planes = images.take_apart(images.open_image(io.BytesIO(data), frame=frame), metadata)
     try:
         with interruption.keeping_the_best(source, effort) as progress:
             packed = api.codecs(model).compress(planes, **asked, effort=effort, coding=coding, progress=progress)
@@ -127,12 +130,14 @@ def decompress_file(
     except ValueError as error:
         raise ImageError(str(error)) from error
     buffer = io.BytesIO()
+    image, options, lost = beside.saving(image, format_name)
     try:
-        image.save(buffer, format_name, **images.save_options(image, format_name))
+        image.save(buffer, format_name, **options)
     except (OSError, KeyError, ValueError) as error:
         raise ImageError(f"a picture of mode {image.mode} cannot be written as {format_name} ({error})") from error
     files.write(target, buffer.getvalue())
-    return Report(source, target, image.size, len(data), buffer.tell(), time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return Report(source, target, image.size, len(data), buffer.tell(), seconds, ", ".join(lost) or None)
 
 
 def _is_newer(source: str, target: str) -> bool:

@@ -36,6 +36,7 @@ def compress(
     progress: Progress | None = None,
     tune: Literal["looks", "psnr"] | None = None,
     model: str | Path | None = None,
+    frame: int | None = None,
 ) -> bytes:
     """A picture as the bytes of a `.vae` file.
 
@@ -55,14 +56,20 @@ def compress(
             `False`, the best so far is taken.
         tune: for what the model was trained: "looks" (the default), or "psnr", least squared error.
         model: instead of a tune: a name from `list_models` or a path.
+        frame: of an animation or a file of several pages, from 1; by default the first, or where the picture stands.
 
     Raises:
-        ImageError: the picture cannot be used.
+        ImageError: the picture cannot be used, or has no such frame.
         ModelError: the model is unknown or damaged.
         TargetError: no quality gives what is asked for; the message names the nearest.
         ValueError: quality or effort is out of range, more than one thing is asked for, or both a model and a tune.
     """
-    return codecs(model_for(model, tune, psnr=psnr)).compress(
+    codec = codecs(model_for(model, tune, psnr=psnr))
+    if frame is not None:
+        from vaecodec.pictures import images  # numpy and Pillow take their time
+
+        image = images.open_image(image, frame=frame)
+    return codec.compress(
         image, quality=quality, size=size, bpp=bpp, psnr=psnr, ssimulacra2=ssimulacra2,
         effort=effort, coding=coding, progress=progress,
     )  # fmt: skip

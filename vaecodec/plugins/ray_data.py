@@ -35,7 +35,8 @@ class Compress:
         model: a name from `list_models` or a path that every machine has; `None` for the default.
         tune: instead of a model, as for `compress`.
         effort: as for `compress`.
-        metadata: which of "icc", "exif" and "xmp" to keep.
+        metadata: which of "icc", "exif", "xmp", "iptc" and "dpi" to keep.
+        frame: of animations and files of several pages, from 1; by default the first.
         max_pixels: larger pictures fail before they are read.
         threads: for each actor; ask Ray for as many CPUs.
         asked: at most one of `quality`, `size`, `bpp`, `psnr` and `ssimulacra2`, as for `compress`.
@@ -48,6 +49,7 @@ class Compress:
         tune: str | None = None,
         effort: int = DEFAULT_EFFORT,
         metadata: Collection[str] = tuple(METADATA),
+        frame: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         threads: int = 1,
         **asked: float,
@@ -58,7 +60,8 @@ class Compress:
 
         torch.set_num_threads(threads)
         chosen = model_for(model, tune, psnr=asked.get("psnr"))
-        self._codec, self._metadata, self._max_pixels = Codec(chosen), metadata, max_pixels
+        self._codec, self._metadata = Codec(chosen), metadata
+        self._opening: dict[str, Any] = {"frame": frame, "max_pixels": max_pixels}
         self._options: dict[str, Any] = {**asked, "effort": effort}
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -82,7 +85,7 @@ class Compress:
     def _row(self, source: bytes | str | None) -> tuple[bytes | None, float | None, str | None]:
         try:
             data = Path(source).read_bytes() if isinstance(source, str) else source
-            image = images.open_image(io.BytesIO(data or b""), max_pixels=self._max_pixels)
+            image = images.open_image(io.BytesIO(data or b""), **self._opening)
             planes = images.take_apart(image, self._metadata)
             compressed = self._codec.compress(planes, **self._options)
         except Exception as error:  # whatever it is, the job goes on

@@ -70,7 +70,8 @@ def _metadata(data: bytes, header: Header) -> dict[str, int]:
         chunks = read_chunks(body, header.chunks)
     except BitstreamError:
         return {}
-    return {name: len(chunks[kind]) for name, (kind, _) in METADATA.items() if kind in chunks}
+    sizes = {name: sum(len(chunks.get(kind, b"")) for kind in kinds) for name, kinds in METADATA.items()}
+    return {name: size for name, size in sizes.items() if size}
 
 
 @click.command()
