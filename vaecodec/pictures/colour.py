@@ -243,7 +243,8 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
         return None
     try:
         source, destination = (ImageCms.ImageCmsProfile(io.BytesIO(data)) for data in (profile, target))
-        return ImageCms.profileToProfile(image, source, destination)
+        exactly = ImageCms.Flags.NOOPTIMIZE if image.mode == "L" else ImageCms.Flags.NONE  # its grey is 10 levels off
+        return ImageCms.profileToProfile(image, source, destination, flags=exactly)
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
 

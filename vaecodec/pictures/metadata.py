@@ -238,13 +238,11 @@ def _only(exif: Image.Exif, tags: Collection[int]) -> Image.Exif:
 
 def _tags(exif: bytes) -> Image.Exif:
     """Exif for a TIFF file, whose own tags it must not touch; what cannot be read is left out."""
+    parsed, tags = Image.Exif(), Image.Exif()
     with contextlib.suppress(Exception):
-        parsed = Image.Exif()
         parsed.load(exif)
-        chosen = _only(parsed, _DESCRIPTIVE_TAGS)
-        chosen.tobytes()
-        return chosen
-    return Image.Exif()
+        tags.load(_written(_only(parsed, _DESCRIPTIVE_TAGS)))
+    return tags
 
 
 def _iptc(image: Image.Image, info: Info) -> bytes:
@@ -252,12 +250,8 @@ def _iptc(image: Image.Image, info: Info) -> bytes:
     resources = info.get("photoshop")
     if isinstance(resources, dict) and (record := _as_bytes(resources.get(IPTC_RESOURCE))):
         return record
-    tags: Any = getattr(image, "tag_v2", None)
-    value = tags.get(_IPTC_TAG) if tags else None
-    if isinstance(value, tuple) and all(isinstance(word, int) for word in value):  # as some programs write it
-        with contextlib.suppress(struct.error):
-            return struct.pack(f"{'>' if tags.prefix == b'MM' else '<'}{len(value)}I", *value)
-    return _as_bytes(value)
+    raw = getattr(getattr(image, "tag_v2", None), "_tagdata", {})  # some programs call bytes words, which Pillow cuts
+    return _as_bytes(raw.get(_IPTC_TAG))
 
 
 def _photoshop_segment(record: bytes) -> bytes:

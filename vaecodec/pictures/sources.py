@@ -43,7 +43,8 @@ def choose_frame(image: Image.Image, frame: int) -> None:
     Raises:
         ImageError: there is none of that number.
     """
-    if not 1 <= frame <= (count := frames(image)):
+    count = frames(image)
+    if not 1 <= frame <= count:
         raise ImageError(f"there is no frame {frame}: the picture has {count}")
     try:
         image.seek(getattr(image, "_min_frame", 0) + frame - 1)
