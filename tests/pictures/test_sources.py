@@ -135,24 +135,25 @@ def test_a_gain_map_by_iso_21496_is_said() -> None:
 # --- bits
 
 
-def deep_tiff(order: str) -> bytes:
-    """RGB of 16 bits."""
-    samples = HUGE.astype(f"{order}u2").tobytes()
-    height, width = HUGE.shape[:2]
+def deep_tiff(order: str, samples: np.ndarray = HUGE, bits: int = 16) -> bytes:
+    """RGB of 16 bits, or grey of other bits in bytes that are full of them."""
+    height, width, channels = samples.shape if samples.ndim == 3 else (*samples.shape, 1)
+    data = samples.astype(f"{order}u2").tobytes() if bits == 16 else samples.tobytes()
+    width = width if bits == 16 else 8 * width // bits
+    short, long = 3, 4
     tags = [
-        (256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, 8), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 14),
-        (277, 3, 1, 3), (278, 3, 1, height), (279, 4, 1, len(samples)),
+        (256, short, width), (257, short, height), (259, short, 1), (262, short, 2 if channels == 3 else 1),
+        (273, long, 14), (277, short, channels), (278, short, height), (279, long, len(data)),
     ]  # fmt: skip
-    at = 14 + len(samples)
-    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I3H", at, 16, 16, 16)
-    entries = b"".join(
-        struct.pack(f"{order}HHI", *tag[:3])
-        + struct.pack(
-            f"{order}HH" if tag[1:3] == (3, 1) else f"{order}I", *([tag[3], 0] if tag[1:3] == (3, 1) else [tag[3]])
-        )
-        for tag in tags
-    )
-    return head + samples + struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
+    entries = [
+        struct.pack(f"{order}HHI", tag, kind, 1) + struct.pack(f"{order}HH" if kind == short else f"{order}I", *value)
+        for tag, kind, *number in tags
+        for value in [[*number, 0] if kind == short else number]
+    ]
+    depth = (bits, 0) if channels == 1 else (8,)
+    entries.insert(2, struct.pack(f"{order}HHI{'HH' if channels == 1 else 'I'}", 258, short, channels, *depth))
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I3H", 14 + len(data), bits, bits, bits)
+    return head + data + struct.pack(f"{order}H", len(entries)) + b"".join(entries) + bytes(4)
 
 
 ALPHA = np.concatenate([HUGE, HUGE[..., :1]], -1)
@@ -201,6 +202,19 @@ def test_grey_of_sixteen_bits_is_that_in_pgm_too() -> None:
     planes = take_apart(open_image(io.BytesIO(b"P5 4 1 65535\n" + values.tobytes())))
     assert (planes.mode, planes.lost) == ("I;16", "bits below the eighth")
     assert planes.rgb[0, :, 0].tolist() == [0, 1, 1, 255]
+
+
+def test_grey_of_twelve_bits_goes_from_black_to_white() -> None:
+    data = deep_tiff("<", np.array([[0x00, 0x08, 0x00, 0xFF, 0xF0, 0x00]], np.uint8), 12)  # 0, 0x800, 0xFFF, 0
+    planes = take_apart(open_image(io.BytesIO(data)))
+    assert (planes.mode, planes.lost) == ("I;16", "bits below the eighth")
+    assert planes.rgb[0, :, 0].tolist() == [0, 128, 255, 0]
+
+
+def test_sizes_of_an_icon_that_are_not_kept_are_counted() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(picture(64, 64)).save(buffer, "ICO", sizes=[(16, 16), (32, 32), (64, 64)])
+    assert "2 of 3 sizes" in take_apart(open_image(buffer)).lost
 
 
 # --- values

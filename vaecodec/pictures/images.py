@@ -214,6 +214,8 @@ def _take_apart(image: Image.Image) -> Planes:
         return Planes(_grey(np.asarray(image.convert("L"))), None, mode, None)
     if image.mode.startswith("I;16") or (image.mode == "I" and sources.BITS in image.info):
         values = np.clip(np.asarray(image.convert("I")), 0, 65535)
+        if image.info.get(sources.BITS) == 12:
+            values = values * 65535 // 4095
         hidden = image.info.get("transparency") if transparent else None
         alpha = None if hidden is None else np.where(values == hidden, 0, 255).astype(np.uint8)
         return Planes(_grey((values + 128) // 257), alpha, "I;16" if alpha is None else "LA", _LOW_BITS)

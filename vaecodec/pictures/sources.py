@@ -13,7 +13,8 @@ from vaecodec.errors import ImageError
 Info = dict[str | tuple[int, int], Any]
 """`image.info`, as Pillow has it."""
 BITS = "sample_bits"
-"""Key in `image.info`: bits of a sample in the file, where Pillow makes eight of more, or an `I` picture of sixteen."""
+"""Key in `image.info`: bits of a sample in the file, where they are more than eight and the mode does not say so: Pillow
+made eight of them, or mode `I` of sixteen, or has twelve in mode `I;16`, as they are."""
 _MAX_CHUNKS = 2**12
 _HEAD_BYTES = 2**16
 
@@ -74,7 +75,9 @@ def untold(image: Image.Image) -> Info:
     if ";16" in rawmode or (tile[0].codec_name.startswith("ppm") and tile[0].args[1] > 255):
         depth = 16
     depth = max(depth, image.info.get("bit_depth", 8))  # as a plug-in for HEIF has it
-    if depth > 8 and not image.mode.startswith("I;16"):
+    if rawmode == "I;12":
+        found[BITS] = 12
+    elif depth > 8 and not image.mode.startswith("I;16"):
         found[BITS] = depth
     return found
 
@@ -88,6 +91,8 @@ def beside(image: Image.Image, xmp: bytes) -> list[str]:
     claimed = list(dict.fromkeys(thing for word, thing in _CLAIMS.items() if word in xmp))[:1]
     if any(content.startswith(_GAIN_MAP) for _, content in getattr(image, "applist", ())):
         claimed = ["a gain map"]
+    if (sizes := len(image.info.get("sizes", ()))) > 1 and image.format in ("ICO", "ICNS"):
+        return [f"{sizes - 1} of {sizes} sizes"]
     count = frames(image)
     if count == 1 or (claimed and image.format == "MPO"):
         return claimed
