@@ -13,8 +13,8 @@ from vaecodec.errors import ImageError
 Info = dict[str | tuple[int, int], Any]
 """`image.info`, as Pillow has it."""
 BITS = "sample_bits"
-"""Key in `image.info`: bits of a sample in the file, where they are more than eight and the mode does not say so: Pillow
-made eight of them, or mode `I` of sixteen, or has twelve in mode `I;16`, as they are."""
+"""Key in `image.info`: bits of a sample in the file, where there are more than eight and the mode does not say so:
+Pillow made eight of them, or mode `I` of sixteen, or has twelve in mode `I;16`, as they are."""
 _MAX_CHUNKS = 2**12
 _HEAD_BYTES = 2**16
 
@@ -64,22 +64,28 @@ def untold(image: Image.Image) -> Info:
         return {}
     found: Info = {}
     with _rewound(getattr(image, "fp", None)) as file:
-        rawmode, depth = _rawmode(tile[0].args), 8
+        head = file.read(_HEAD_BYTES) if file and image.format in ("JPEG2000", "AVIF") else b""
         if file and image.format == "PNG":
             found |= _cicp(_png_chunk(file, b"cICP"))
-            found |= _transparency(image.info.get("transparency"), rawmode)
-        elif file and image.format in ("JPEG2000", "AVIF"):
-            head = file.read(_HEAD_BYTES)
-            depth = _codestream_bits(head) if image.format == "JPEG2000" else _av1_bits(head)
-            found |= _cicp(_nclx(head)) if image.format == "AVIF" else {}
-    if ";16" in rawmode or (tile[0].codec_name.startswith("ppm") and tile[0].args[1] > 255):
-        depth = 16
-    depth = max(depth, image.info.get("bit_depth", 8))  # as a plug-in for HEIF has it
-    if rawmode == "I;12":
-        found[BITS] = 12
-    elif depth > 8 and not image.mode.startswith("I;16"):
-        found[BITS] = depth
+            found |= _transparency(image.info.get("transparency"), _rawmode(tile[0].args))
+    if image.format == "AVIF":
+        found |= _cicp(_nclx(head))
+    bits = _bits(image, tile[0], head)
+    if bits > 8 and (_rawmode(tile[0].args) == "I;12" or not image.mode.startswith("I;16")):
+        found[BITS] = bits
     return found
+
+
+def _bits(image: Image.Image, tile: Any, head: bytes) -> int:
+    """Bits of a sample in a file, as far as can be told; `head` is where JPEG 2000 and AVIF say it."""
+    rawmode, said = _rawmode(tile.args), image.info.get("bit_depth")  # as a plug-in for HEIF has it
+    if ";16" in rawmode or tile.codec_name == "SGI16" or (tile.codec_name.startswith("ppm") and tile.args[1] > 255):
+        return 16
+    if rawmode == "I;12":
+        return 12
+    if image.format == "JPEG2000" and not image.mode.startswith("I;16"):
+        return _codestream_bits(head)
+    return _av1_bits(head) if image.format == "AVIF" else said if isinstance(said, int) else 8
 
 
 def beside(image: Image.Image, xmp: bytes) -> list[str]:
