@@ -107,6 +107,15 @@ def test_second_pictures_are_said(data: bytes, says: str) -> None:
     assert (planes.lost, planes.metadata) == (says, {})
 
 
+def test_a_second_picture_can_be_taken() -> None:
+    planes = take_apart(open_image(io.BytesIO(mpo(2)), frame=2))
+    assert planes.lost == "1 of 2 pictures"
+    assert (
+        np.abs(planes.rgb.astype(int) - picture(24, 16, 1)).mean()
+        < np.abs(planes.rgb.astype(int) - picture(24, 16, 0)).mean()
+    )
+
+
 @pytest.mark.parametrize(
     ("xmp", "says"),
     [

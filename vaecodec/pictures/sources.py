@@ -100,10 +100,11 @@ def beside(image: Image.Image, xmp: bytes) -> list[str]:
     if (sizes := len(image.info.get("sizes", ()))) > 1 and image.format in ("ICO", "ICNS"):
         return [f"{sizes - 1} of {sizes} sizes"]
     count = frames(image)
-    if count == 1 or (claimed and image.format == "MPO"):
+    first = image.format == "MPO" and image.tell() == 0
+    if count == 1 or (claimed and first):
         return claimed
     if image.format == "MPO":
-        return ["a second picture" if count == 2 else f"{count - 1} of {count} pictures"]
+        return ["a second picture" if first and count == 2 else f"{count - 1} of {count} pictures"]
     return ["the layers" if image.format == "PSD" else f"{count - 1} of {count} frames", *claimed]
 
 
