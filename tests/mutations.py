@@ -25,7 +25,6 @@ import vaecodec
 from vaecodec.codec.codec import Codec
 from vaecodec.errors import VaecodecError
 from vaecodec.format.container import ALPHA, BITS_BACK, unpack
-from vaecodec.pictures import images
 
 SMALL = {
     "rgb": ("RGB", 24, 17, 50),

@@ -27,6 +27,7 @@ from vaecodec.cli.main import main
 from vaecodec.codec import api
 from vaecodec.codec.kinds import Codecs
 from vaecodec.format import catalog, files
+from vaecodec.pictures.exchange.colour import Colour
 
 MODEL = ("-m", str(TINY))
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -434,11 +435,14 @@ def test_info_speaks_json() -> None:
 def test_info_names_the_metadata() -> None:
     exif = Image.Exif()
     exif[0x010E] = "a description"
-    in_mode("RGB", 40, 30).save("m.jpg", exif=exif, icc_profile=b"p" * 1500)
+    profile = Colour(srgb=0).icc_profile()
+    in_mode("RGB", 40, 30).save("m.jpg", exif=exif, icc_profile=profile, dpi=(300, 300))
     run("compress", "m.jpg", "m.vae", *MODEL)
-    assert run("info", "m.vae").stdout.endswith(f"({TINY_ID})  icc 1.5 kB  exif {len(exif.tobytes())} bytes\n")
+    assert run("info", "m.vae").stdout.endswith(
+        f"({TINY_ID})  icc {len(profile) / 1000:.1f} kB  exif {len(exif.tobytes())} bytes  dpi 2 bytes\n"
+    )
     run("compress", "m.jpg", "m.vae", "-f", "--metadata", "icc", *MODEL)
-    assert json.loads(run("info", "--json", "m.vae").stdout)["metadata"] == {"icc": 1500}
+    assert json.loads(run("info", "--json", "m.vae").stdout)["metadata"] == {"icc": len(profile)}
 
 
 def test_info_reads_files_of_unknown_models() -> None:
@@ -638,3 +642,31 @@ def test_a_process_ends_with_the_exit_code(args: list[str], code: int) -> None:
     result = run_python(COMMAND, *args, text=True)
     assert result.returncode == code
     assert "Traceback" not in result.stderr
+
+
+def test_another_frame_is_taken_and_what_is_left_is_said() -> None:
+    frames = [Image.new("L", (16, 16), level) for level in (0, 120, 250)]
+    frames[0].save("f.tif", save_all=True, append_images=frames[1:])
+    assert "f.tif: not kept: 2 of 3 frames" in run("compress", "f.tif", "f.vae", *MODEL).stderr
+    assert run("compress", "f.tif", "f3.vae", "--frame", "3", *MODEL).exit_code == 0
+    run("decompress", "f3.vae", "f3.png", *MODEL)
+    assert np.asarray(Image.open("f3.png")).mean() > 200
+    refused = run("compress", "f.tif", "f4.vae", "--frame", "4", *MODEL)
+    assert (refused.exit_code, refused.stderr) == (1, "vaecodec: f.tif: there is no frame 4: the picture has 3\n")
+    assert run("compress", "f.tif", "f4.vae", "--frame", "0", *MODEL).exit_code == 2
+
+
+def test_colours_that_a_format_cannot_hold_are_converted_and_that_is_said() -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    chunks = PngInfo()
+    for name, content in Colour(gamma=100000).png_chunks():
+        chunks.add(name, content)
+    in_mode("RGB", 40, 30).save("linear.png", pnginfo=chunks)
+    assert "not kept" not in run("compress", "linear.png", "linear.vae", *MODEL).stderr
+    assert "not kept" not in run("decompress", "linear.vae", "again.png", *MODEL).stderr
+    assert Image.open("again.png").info["gamma"] == 1
+    said = run("decompress", "linear.vae", "linear.bmp", *MODEL).stderr
+    assert "linear.vae: not kept: the description of colours (colours are those of sRGB now)" in said
+    brighter = np.asarray(Image.open("linear.bmp")).mean() - np.asarray(Image.open("again.png")).mean()
+    assert brighter > 20

@@ -12,7 +12,14 @@ from conftest import GOLDEN
 from reference import container as reference
 from support import pack, sealed
 
-METADATA = {b"ICCP": b"profile", b"EXIF": b"Exif\0\0", b"XMP ": b"<x/>"}
+METADATA = {
+    b"ICCP": b"profile",
+    b"EXIF": b"Exif\0\0",
+    b"XMP ": b"<x/>",
+    b"COLR": b"\4\0",
+    b"iptc": bytes(99),
+    b"reso": b"\1\0",
+}
 SEEDS = [path.read_bytes() for path in sorted(GOLDEN.glob("*.vae")) if path.stat().st_size < 600]
 SEEDS += [pack(chunks=METADATA), pack(mode="LA", chunks=METADATA | {b"ALPH": b"alpha"})]
 

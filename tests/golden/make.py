@@ -28,7 +28,6 @@ from vaecodec.codec.codec import Codec  # noqa: E402
 from vaecodec.format.container import ALPHA, BITS_BACK, ROUNDED, unpack  # noqa: E402
 from vaecodec.networks.model import ImageVAE, ModelConfig  # noqa: E402
 from vaecodec.networks.weights import load_model, save_model  # noqa: E402
-from vaecodec.pictures import images  # noqa: E402
 
 # name: mode, width, height, seed, quality
 GOOD = {

@@ -32,7 +32,9 @@ ORIGINAL = picture(70, 140)
 def files(format_2: Path) -> dict[int, bytes]:
     """A file of it in each coding."""
     codec = Codec(format_2)
-    return {coding: codec.compress(ORIGINAL, quality=70, coding=coding, graphics=False) for coding in (ROUNDED, BITS_BACK)}
+    return {
+        coding: codec.compress(ORIGINAL, quality=70, coding=coding, graphics=False) for coding in (ROUNDED, BITS_BACK)
+    }
 
 
 def other(path: Path, target: Path, change: Callable[[ImageVAE], object]) -> Path:
@@ -171,7 +173,11 @@ def test_another_map_changes_no_id_and_leaves_files_readable(format_2: Path, fil
     assert codec.stored.info.ids == before.info.ids and mark != before.fingerprint
     for data in files.values():
         assert np.array_equal(np.asarray(codec.decompress(data)), np.asarray(Codec(format_2).decompress(data)))
-    assert read_header(codec.compress(ORIGINAL, graphics=False)).quality == scale.code(70) != read_header(files[ROUNDED]).quality
+    assert (
+        read_header(codec.compress(ORIGINAL, graphics=False)).quality
+        == scale.code(70)
+        != read_header(files[ROUNDED]).quality
+    )
     with pytest.raises(ModelError, match="format 1"):
         write_quality_map(TINY, tmp_path / "b.safetensors", scale)
 

@@ -14,7 +14,8 @@ from support import png as png_of
 
 from vaecodec.errors import Corrupt, ImageError
 from vaecodec.format.container import MODES
-from vaecodec.pictures.images import open_image, put_together, save_options, take_apart, unpack_alpha
+from vaecodec.pictures.exchange.metadata import saving
+from vaecodec.pictures.images import open_image, put_together, take_apart, unpack_alpha
 
 WIDTH, HEIGHT = 20, 12
 BLACK, PALETTE, LOW_BITS = "the black separation", "the palette", "bits below the eighth"
@@ -400,7 +401,9 @@ def test_metadata_is_written_where_a_format_can_hold_it(name: str) -> None:
     chunks = {b"XMP ": b"<xmp/>", b"ICCP": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()}
     image = put_together(np.zeros((8, 8, 3), np.uint8), None, "RGB", chunks)
     buffer = io.BytesIO()
-    image.save(buffer, name, **save_options(image, name))
+    image, options, lost = saving(image, name)
+    image.save(buffer, name, **options)
+    assert not lost
     again = Image.open(buffer)
     again.load()
     assert again.info["icc_profile"] == chunks[b"ICCP"]

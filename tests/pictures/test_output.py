@@ -11,8 +11,8 @@ from PIL import Image, ImageCms
 from support import MODES, in_mode
 
 from vaecodec.errors import ImageError
+from vaecodec.pictures.exchange.output import FORMATS, Format, fitted, held_by, written
 from vaecodec.pictures.images import put_together, take_apart
-from vaecodec.pictures.output import FORMATS, Format, fitted, held_by, written
 
 Image.init()
 PILLOWS = {name for name in Image.EXTENSION.values() if name in Image.SAVE and "PIL." in Image.SAVE[name].__module__}

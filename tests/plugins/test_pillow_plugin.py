@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pytest
 from conftest import TINY, picture
-from PIL import Image
+from PIL import Image, ImageCms
 from support import assert_no_torch, in_mode
 
 import vaecodec
@@ -44,12 +44,13 @@ def test_options_and_metadata_reach_the_encoder(tmp_path) -> None:
     small, large = (saved(image, quality=q, graphics=False).getbuffer().nbytes for q in (5, 95))
     assert small < large
     assert saved(image, size=large).getbuffer().nbytes <= large
-    image.save(tmp_path / "x.vae", model=TINY, graphics=False, exif=exif, icc_profile=b"profile")
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image.save(tmp_path / "x.vae", model=TINY, graphics=False, exif=exif, icc_profile=profile)
     again = Image.open(tmp_path / "x.vae")
     assert again.getexif()[0x010E] == "a description"
-    assert (again.info["icc_profile"], again.info["quality"]) == (b"profile", pytest.approx(50, abs=0.01))
+    assert (again.info["icc_profile"], again.info["quality"]) == (profile, pytest.approx(50, abs=0.01))
     again.load()
-    assert (again.info["icc_profile"], again.getexif()[0x010E]) == (b"profile", "a description")
+    assert (again.info["icc_profile"], again.getexif()[0x010E]) == (profile, "a description")
 
 
 def test_thumbnails_and_conversions_work() -> None:

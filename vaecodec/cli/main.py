@@ -144,7 +144,13 @@ def main() -> None:
     metavar="KINDS",
     default="all",
     show_default=True,
-    help="What to keep: all, none, or some of icc,exif,xmp.",
+    help="What to keep: all, none, or some of icc,exif,xmp,iptc,dpi; icc is all about colours.",
+)
+@click.option(
+    "--frame",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Of animations and files of several pages the Nth, from 1; by default the first, and it is said.",
 )
 @click.option(
     "--psnr",
@@ -184,6 +190,7 @@ def main() -> None:
 def compress(
     paths: tuple[str, ...],
     metadata: tuple[str, ...],
+    frame: int | None,
     effort: int,
     coding: str,
     graphics: str,
@@ -231,8 +238,8 @@ def compress(
     plan = _plan(paths, folder, recursive, resume, SUFFIX, is_target, SUFFIX, images.PICTURE_SUFFIXES)
     task = partial(
         transcode.compress_file,
-        asked=asked, metadata=metadata, effort=effort, coding=container.CODING_NAMES.get(coding), model=chosen,
-        graphics=graphics == "auto", lossless=lossless, keep_invisible=keep_invisible,
+        asked=asked, metadata=metadata, frame=frame, effort=effort, coding=container.CODING_NAMES.get(coding),
+        model=chosen, graphics=graphics == "auto", lossless=lossless, keep_invisible=keep_invisible,
         force=force, resume=resume, preserve=preserve,
     )  # fmt: skip
 
@@ -312,7 +319,8 @@ def decompress(
       vaecodec decompress - - < photo.vae > photo.png
     """
     from vaecodec.cli import batch, transcode
-    from vaecodec.pictures import images, output
+    from vaecodec.pictures import images
+    from vaecodec.pictures.exchange import output
 
     if suffix and folder is None and paths[1:] != (files.STREAM,):
         raise click.UsageError("--format is for -o DIR and for standard output; a file's own suffix names its format")

@@ -19,7 +19,8 @@ from vaecodec.codec import api
 from vaecodec.errors import BitstreamError, ImageError, TargetError, VaecodecError
 from vaecodec.format import catalog, container, files
 from vaecodec.inference.effort import DEFAULT_EFFORT
-from vaecodec.pictures import exact, images, output
+from vaecodec.pictures import exact, images
+from vaecodec.pictures.exchange import output
 from vaecodec.pictures.region import Region, reduction_of, squares
 
 
@@ -55,6 +56,7 @@ def compress_file(
     asked: dict[str, float | None],
     model: str | Path,
     metadata: Collection[str] = tuple(container.METADATA),
+    frame: int | None = None,
     effort: int = DEFAULT_EFFORT,
     coding: int | None = None,
     graphics: bool = True,
@@ -71,6 +73,7 @@ def compress_file(
         asked: at most one of quality, size, bpp, psnr and ssimulacra2, as `vaecodec.compress` takes them.
         model: a name or a path, see `catalog.model_for`.
         metadata: kinds to keep.
+        frame: see `images.open_image`.
         effort, coding, graphics, lossless, keep_invisible: see `vaecodec.compress`.
         force: overwrite a target that exists.
         resume: leave a target alone that is whole, not older than its source, and what would be made now as far as a
@@ -88,7 +91,7 @@ def compress_file(
     times = files.times_of(source) if preserve else None
     data = files.read(source)
     with images.pixel_limit(container.DEFAULT_MAX_PIXELS):
-        planes = images.take_apart(images.open_image(io.BytesIO(data)), metadata)
+        planes = images.take_apart(images.open_image(io.BytesIO(data), frame=frame), metadata)
     try:
         if lossless:
             packed = api.compress_lossless(planes, keep_invisible=keep_invisible)

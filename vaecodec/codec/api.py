@@ -40,6 +40,7 @@ def compress(
     keep_invisible: bool = False,
     tune: Literal["looks", "psnr"] | None = None,
     model: str | Path | None = None,
+    frame: int | None = None,
 ) -> bytes:
     """A picture as the bytes of a `.vae` file.
 
@@ -63,13 +64,18 @@ def compress(
         keep_invisible: keep the colours of what is fully transparent, and alpha without loss.
         tune: for what the model was trained: "looks" (the default), or "psnr", least squared error.
         model: instead of a tune: a name from `list_models` or a path.
+        frame: of an animation or a file of several pages, from 1; by default the first, or where the picture stands.
 
     Raises:
-        ImageError: the picture cannot be used.
+        ImageError: the picture cannot be used, or has no such frame.
         ModelError: the model is unknown or damaged.
         TargetError: no quality gives what is asked for; the message names the nearest.
         ValueError: quality or effort is out of range, more than one thing is asked for, or both a model and a tune.
     """
+    if frame is not None:
+        from vaecodec.pictures import images  # numpy and Pillow take their time
+
+        image = images.open_image(image, frame=frame)
     if lossless:
         if any(asked is not None for asked in (quality, size, bpp, psnr, ssimulacra2)):
             raise ValueError("ask for lossless, or for one of quality, size, bpp, psnr and ssimulacra2")

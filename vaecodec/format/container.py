@@ -50,8 +50,8 @@ PACKED = {ICC: b"ICCZ", EXIF: b"EXIZ", XMP: b"XMPZ", IPTC: b"iptz"}
 PACKED_LENGTH = struct.Struct("<I")
 MAX_UNPACKED = 2**26
 """Most bytes that a deflated chunk may unpack to."""
-METADATA = {"icc": (ICC, "icc_profile"), "exif": (EXIF, "exif"), "xmp": (XMP, "xmp")}
-"""Kinds of metadata, by what users call them: chunk type, and key of Pillow's `image.info`."""
+METADATA = {"icc": (ICC, COLOUR), "exif": (EXIF,), "xmp": (XMP,), "iptc": (IPTC,), "dpi": (RESOLUTION,)}
+"""Kinds of metadata, by what users call them: the types of their chunks."""
 SKIPPABLE = range(ord("a"), ord("z") + 1)
 """First bytes of the types that a reader leaves out where it does not know them: small letters."""
 

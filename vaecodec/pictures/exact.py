@@ -120,7 +120,7 @@ class Exact:
         return float((self.mask * tall[:, None] * wide).sum() / (self.size[0] * self.size[1]))
 
     def bits_per_pixel(self) -> tuple[np.ndarray, np.ndarray]:
-        """Which tiles are exact, and what they took: each the mean of its strip's. `[rows, columns]` bool and float64."""
+        """Which tiles are exact, and what they took, the mean of their strip: `[rows, columns]` bool and float64."""
         there = np.ones(tile_grid(self.size[1], self.size[0]), bool) if self.mask is None else self.mask
         spent = np.zeros(there.shape)
         for (rows, columns), size in zip(self.strips.areas, self.strips.sizes, strict=True):

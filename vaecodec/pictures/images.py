@@ -9,10 +9,13 @@
 | P, PA, P + transparency | RGB or RGBA             | RGB, RGBA     | the palette                       |
 | CMYK, YCbCr, HSV        | RGB, by Pillow's rules  | the same      | (CMYK) the black separation       |
 | I;16 (any byte order)   | L, the upper eight bits | I;16          | bits below the eighth             |
+| I;16 + transparency     | the same, with alpha    | LA            | bits below the eighth             |
 | I, F with 0 to 255      | L                       | I, F          | fractions                         |
+| F with 0 to 1           | L, 255 times as large   | F, 0 to 255   | fractions, the scale              |
 
-Anything else is refused with the reason. Exif orientation is applied, so the picture that comes back stands upright.
-ICC profile, Exif and XMP are kept beside the picture, as Pillow has them in `image.info`.
+Anything else is refused with the reason. Of more than eight bits a sample in a file the upper eight are kept, and of
+several frames or pages the one at which the picture stands, which is said. Exif orientation is applied, so the picture
+that comes back stands upright. What is kept beside the pixels is in `pictures.metadata`.
 """
 
 from __future__ import annotations
@@ -23,20 +26,28 @@ import struct
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
-from PIL.PngImagePlugin import PngImageFile, PngInfo
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
 
 from vaecodec.errors import Corrupt, ImageError, LimitError, enough_memory
 from vaecodec.format.container import ALPHA_MODES, MAX_SIDE, METADATA
 from vaecodec.pictures import lossless
+from vaecodec.pictures.exchange import metadata as beside
+from vaecodec.pictures.exchange import sources
 
 ImageLike = str | Path | Image.Image | np.ndarray
 
 _KEPT_BY_RGB = {"RGB": None, "RGBX": "the padding channel", "CMYK": "the black separation", "YCbCr": None, "HSV": None}
 _STORED_AS = {"RGBX": "RGB", "RGBa": "RGBA", "La": "LA", "I;16B": "I;16", "I;16L": "I;16", "I;16N": "I;16"}
+_LOW_BITS = "bits below the eighth"
+_UPRIGHT = dict(zip(range(2, 9), (
+    Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM,
+    Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90,
+), strict=True))  # fmt: skip
+"""What makes a picture upright, by Exif's orientation."""
 
 
 PICTURE_SUFFIXES = (
@@ -79,36 +90,47 @@ def pixel_limit(pixels: int) -> Iterator[None]:
 
 
 @enough_memory()
-def open_image(source: ImageLike | IO[bytes], *, max_pixels: int | None = None) -> Image.Image:
+def open_image(
+    source: ImageLike | IO[bytes], *, max_pixels: int | None = None, frame: int | None = None
+) -> Image.Image:
     """A Pillow image from a path, a file, a Pillow image or a uint8 array `[H, W]`, `[H, W, 2]` to `[H, W, 4]`.
 
     Args:
         max_pixels: refuse larger files before they are read; Pillow has a limit of its own.
+        frame: which frame or page, from 1; by default that at which the picture stands, in nearly all files the first.
 
     Raises:
-        ImageError: it is none of these or cannot be read.
+        ImageError: it is none of these, cannot be read, or has no such frame.
         LimitError: it is larger than `max_pixels`, or there is not enough memory for it.
     """
     if isinstance(source, Image.Image):
+        if frame is not None:
+            sources.choose_frame(source, frame)
         return source
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8:
             raise ImageError(f"the array has dtype {source.dtype}; uint8 is needed")
         if source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] not in (2, 3, 4)) or 0 in source.shape:
             raise ImageError(f"the array has shape {source.shape}; [H, W] or [H, W, 2 to 4] is needed")
-        return Image.fromarray(np.ascontiguousarray(source))
+        return open_image(Image.fromarray(np.ascontiguousarray(source)), frame=frame)
     name = f"{source}: " if isinstance(source, (str, Path)) else ""
     try:
         image = Image.open(source)
         if max_pixels is not None and image.width * image.height > max_pixels:
             raise LimitError(f"{name}{image.width}x{image.height} pixels are more than the limit of {max_pixels}")
+        if frame is not None:
+            sources.choose_frame(image, frame)
+        told = sources.untold(image)
         image.load()
+        image.info |= told
     except FileNotFoundError as error:
         raise ImageError(f"{name}no such file") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}not an image that Pillow can read") from error
     except (LimitError, MemoryError):
         raise
+    except ImageError as error:
+        raise ImageError(f"{name}{error}") from error
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
         raise ImageError(f"{name}cannot be read as an image ({error})") from error
     return image
@@ -134,7 +156,7 @@ def take_apart(image: Image.Image, metadata: Collection[str] = tuple(METADATA)) 
     """Applies the Exif orientation and splits a picture by the table above.
 
     Args:
-        metadata: which of "icc", "exif" and "xmp" to keep.
+        metadata: which of the kinds in `container.METADATA` to keep.
 
     Raises:
         ImageError: the mode, the values or the size cannot be coded.
@@ -145,15 +167,30 @@ def take_apart(image: Image.Image, metadata: Collection[str] = tuple(METADATA)) 
     if min(image.size) == 0:
         raise ImageError("the picture has no pixels")
     try:
-        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # otherwise it would only copy
-            image = ImageOps.exif_transpose(image)
-        found = {METADATA[kind][0]: image.info.get(METADATA[kind][1]) for kind in metadata}
-        found = {chunk: value.encode() if isinstance(value, str) else value for chunk, value in found.items()}
-        return replace(_take_apart(image), metadata={k: bytes(v) for k, v in found.items() if v})
+        told = sources.untold(image)
+        image.load()
+        turn, info = _UPRIGHT.get(_orientation(image)), image.info | told
+        upright = image if turn is None else image.transpose(turn)
+        if told:
+            upright = upright.copy()
+            upright.info |= told
+        planes = _take_apart(upright)
+        kept = beside.read(image, info, planes.mode, turned=turn is not None, kinds=metadata)
     except (ImageError, MemoryError):
         raise
-    except Exception as error:  # as above; and Exif that Pillow reads but cannot write again
+    except Exception as error:  # as above
         raise ImageError(f"the picture cannot be read ({error})") from error
+    shallow = _LOW_BITS if sources.BITS in info and planes.mode != "I;16" else None
+    lost = ", ".join(filter(None, [planes.lost, shallow, *kept.lost]))
+    return replace(planes, lost=lost or None, metadata=kept.chunks)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Exif's, or XMP's; 1 where neither can be read."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # Pillow raises many kinds on damaged Exif
+        return 1
 
 
 def _take_apart(image: Image.Image) -> Planes:
@@ -174,16 +211,26 @@ def _take_apart(image: Image.Image) -> Planes:
         return Planes(pixels[..., :3], pixels[..., 3], mode, lost)
     if image.mode in ("L", "1"):
         return Planes(_grey(np.asarray(image.convert("L"))), None, mode, None)
-    if image.mode.startswith("I;16"):
-        values = np.asarray(image.convert("I"))
-        lost = "bits below the eighth" + (", the transparent value" if transparent else "")
-        return Planes(_grey((np.clip(values, 0, 65535) + 128) // 257), None, mode, lost)
+    if image.mode.startswith("I;16") or (image.mode == "I" and sources.BITS in image.info):
+        values = np.clip(np.asarray(image.convert("I")), 0, 65535)
+        if image.info.get(sources.BITS) == 12:
+            values = values * 65535 // 4095
+        hidden = image.info.get("transparency") if transparent else None
+        alpha = None if hidden is None else np.where(values == hidden, 0, 255).astype(np.uint8)
+        return Planes(_grey((values + 128) // 257), alpha, "I;16" if alpha is None else "LA", _LOW_BITS)
     if image.mode in ("I", "F"):
-        values = np.asarray(image)
-        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 255:
-            raise ImageError(f"a picture of mode {image.mode} needs values from 0 to 255 to be coded as 8-bit grey")
-        return Planes(_grey(np.rint(values)), None, mode, "fractions" if image.mode == "F" else None)
+        return _numbers(np.asarray(image), mode)
     raise ImageError(f"pictures of mode {image.mode} are not supported; convert to RGB first")
+
+
+def _numbers(values: np.ndarray, mode: str) -> Planes:
+    """A picture of whole numbers or fractions `[H, W]`."""
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 255:
+        raise ImageError(f"a picture of mode {mode} needs values from 0 to 255 to be coded as 8-bit grey")
+    lost = "fractions" if mode == "F" else None
+    if mode == "F" and 0 < values.max() <= 1:
+        values, lost = values * 255, "fractions (values scaled from 0–1 to 0–255)"
+    return Planes(_grey(np.rint(values)), None, mode, lost)
 
 
 def _grey(values: np.ndarray) -> np.ndarray:
@@ -197,9 +244,12 @@ def put_together(
 
     Args:
         chunks: by type; metadata among them goes into `image.info`.
+
+    Raises:
+        Corrupt: a chunk of metadata is not as the format has it.
     """
     image = _in_mode(Image.fromarray(rgb), alpha, mode)
-    image.info |= {key: chunks[chunk] for chunk, key in METADATA.values() if chunks and chunk in chunks}
+    image.info |= beside.to_info(chunks or {})
     return image
 
 
@@ -210,15 +260,6 @@ def writes(suffix: str) -> str | None:
         Image.init()
     name = Image.EXTENSION.get(suffix.lower())
     return name if name in Image.SAVE else None
-
-
-def save_options(image: Image.Image, format_name: str) -> dict[str, Any]:
-    """Arguments of `image.save` that write the metadata in `image.info` where a format can hold it."""
-    options = {key: image.info[key] for _, key in METADATA.values() if key in image.info}
-    if format_name == "PNG" and "xmp" in options:
-        options["pnginfo"] = PngInfo()
-        options["pnginfo"].add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
-    return options
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:

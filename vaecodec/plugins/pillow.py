@@ -1,7 +1,7 @@
 """`.vae` as a Pillow format: `import vaecodec.pillow_plugin` registers it.
 
 `Image.open` reads the header and the metadata; pixels are decoded, and torch is imported, when they are asked for.
-`image.save("x.vae", quality=70)` takes what `vaecodec.compress` takes, and `exif=`, `icc_profile=`, `xmp=`.
+`image.save("x.vae", quality=70)` takes what `vaecodec.compress` takes, and `exif=`, `icc_profile=`, `xmp=`, `dpi=`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from PIL import Image, ImageFile
 from vaecodec.codec import api
 from vaecodec.errors import ModelError, NotAVaeFile, VaecodecError
 from vaecodec.format.catalog import find_model
-from vaecodec.format.container import HEADER_BYTES, MAGIC, METADATA, read_chunks
+from vaecodec.format.container import HEADER_BYTES, MAGIC, read_chunks
+from vaecodec.pictures.exchange import metadata
 from vaecodec.pictures.region import REDUCTIONS
 
 if TYPE_CHECKING:
@@ -23,18 +24,9 @@ if TYPE_CHECKING:
 FORMAT = "VAE"
 _OPENS_AS = {"P": "RGB", "PA": "RGBA"}
 _OPTIONS = (
-    "quality",
-    "size",
-    "bpp",
-    "psnr",
-    "ssimulacra2",
-    "effort",
-    "tune",
-    "model",
-    "graphics",
-    "lossless",
-    "keep_invisible",
-)
+    "quality", "size", "bpp", "psnr", "ssimulacra2", "effort", "tune", "model", "graphics", "lossless", "keep_invisible",
+)  # fmt: skip
+_METADATA = ("icc_profile", "exif", "xmp", "dpi")
 
 
 def _accept(prefix: bytes) -> bool:
@@ -51,7 +43,7 @@ class VaeImageFile(ImageFile.ImageFile):
         file = self._opened()
         try:
             header = api.read_info(file.read(HEADER_BYTES))
-            chunks = read_chunks(file, header.chunks)
+            info = metadata.to_info(read_chunks(file, header.chunks))
         except NotAVaeFile as error:
             raise SyntaxError(str(error)) from error
         except VaecodecError as error:
@@ -60,7 +52,7 @@ class VaeImageFile(ImageFile.ImageFile):
         self._mode = _OPENS_AS.get(header.mode, header.mode)
         with contextlib.suppress(ModelError):  # only its model knows what the code in the header means
             self.info["quality"] = find_model(header).qualities.quality(header.quality)
-        self.info |= {key: chunks[kind] for kind, key in METADATA.values() if kind in chunks}
+        self.info |= info
         self.tile = [ImageFile._Tile("vae", (0, 0, *self._size), 0, None)]
         self._reduction = 1
 
@@ -109,7 +101,7 @@ class VaeImageFile(ImageFile.ImageFile):
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     given = image.encoderinfo
     image = image.copy()
-    for _, key in METADATA.values():
+    for key in _METADATA:
         if given.get(key) is not None:
             value = given[key]
             image.info[key] = value.tobytes() if isinstance(value, Image.Exif) else value

@@ -37,7 +37,8 @@ class Compress:
         model: a name from `list_models` or a path that every machine has; `None` for the default.
         tune: instead of a model, as for `compress`.
         effort: as for `compress`.
-        metadata: which of "icc", "exif" and "xmp" to keep.
+        metadata: which of "icc", "exif", "xmp", "iptc" and "dpi" to keep.
+        frame: of animations and files of several pages, from 1; by default the first.
         max_pixels: larger pictures fail before they are read.
         threads: for each actor; ask Ray for as many CPUs.
         graphics, lossless, keep_invisible: as for `compress`.
@@ -51,6 +52,7 @@ class Compress:
         tune: str | None = None,
         effort: int = DEFAULT_EFFORT,
         metadata: Collection[str] = tuple(METADATA),
+        frame: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         threads: int = 1,
         graphics: bool = True,
@@ -58,7 +60,8 @@ class Compress:
         keep_invisible: bool = False,
         **asked: float,
     ):
-        self._metadata, self._max_pixels = metadata, max_pixels
+        self._metadata = metadata
+        self._opening: dict[str, Any] = {"frame": frame, "max_pixels": max_pixels}
         if lossless:
             if asked or model or tune:
                 raise ValueError("lossless takes no model, and nothing else can be asked for")
@@ -96,7 +99,7 @@ class Compress:
     def _row(self, source: bytes | str | None) -> tuple[bytes | None, float | None, str | None]:
         try:
             data = Path(source).read_bytes() if isinstance(source, str) else source
-            image = images.open_image(io.BytesIO(data or b""), max_pixels=self._max_pixels)
+            image = images.open_image(io.BytesIO(data or b""), **self._opening)
             planes = images.take_apart(image, self._metadata)
             compressed = self._compress(planes)
         except Exception as error:  # whatever it is, the job goes on

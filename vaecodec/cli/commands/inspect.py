@@ -22,8 +22,8 @@ def info(paths: tuple[str, ...], as_json: bool) -> None:
     """Show what .vae files say of themselves.
 
     That is what stands in the header, how much of the picture is held without loss, and which metadata there are;
-    nothing is decoded. The quality is the one that was
-    asked for, as far as the file's model is installed; otherwise the place within that model's range.
+    nothing is decoded. The quality is the one that was asked for, as far as the file's model is installed; otherwise
+    the place within that model's range.
 
     \b
     Examples:
@@ -38,7 +38,8 @@ def info(paths: tuple[str, ...], as_json: bool) -> None:
         model = next((model for model in installed if model.made(header)), None)
         meaning = model and model.qualities.meaning(header.quality)
         chunks = _chunks(data, header)
-        metadata = {name: len(chunks[kind]) for name, (kind, _) in METADATA.items() if kind in chunks}
+        sizes = {name: sum(len(chunks.get(kind, b"")) for kind in kinds) for name, kinds in METADATA.items()}
+        metadata = {name: size for name, size in sizes.items() if size}
         exact = _exact_share(header, chunks)
         fields = {
             "file": path, "width": header.width, "height": header.height, "mode": header.mode,

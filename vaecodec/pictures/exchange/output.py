@@ -7,7 +7,7 @@ A picture keeps its mode where `FORMATS` has it, and else takes the first of `_I
 | alpha                   | composed on a background; GIF keeps what is (nearly) transparent as that    |
 | more than eight bits    | 8-bit grey                                                                  |
 | CMYK, YCbCr, HSV        | RGB                                                                         |
-| the place for a profile | sRGB; so does a picture whose profile is not for the mode that is written   |
+| the place for a profile | sRGB (`metadata.saving`); so does a picture whose profile is not for its mode |
 | more than 256 colours   | a palette                                                                   |
 | more than two           | black and white, dithered                                                   |
 
@@ -21,11 +21,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms, ImageColor
+from PIL import Image, ImageColor
 
 from vaecodec.errors import ImageError, enough_memory
 from vaecodec.format.container import MAX_SIDE
-from vaecodec.pictures import images
+from vaecodec.pictures.exchange import colour, metadata
 
 QUALITY = 95
 """Of formats with loss, which get as many samples of colour as of lightness: a picture should not lose much twice."""
@@ -38,7 +38,6 @@ class Format:
     Attributes:
         modes: those that come back as the same picture.
         options: of `Image.save`.
-        profile: an ICC profile goes with the picture.
         cut_out: a colour of a palette may be transparent.
         side: the longest, in pixels.
         square: both sides have to be the same.
@@ -46,7 +45,6 @@ class Format:
 
     modes: tuple[str, ...]
     options: dict[str, Any] = field(default_factory=dict)
-    profile: bool = False
     cut_out: bool = False
     side: int = MAX_SIDE
     square: bool = False
@@ -60,9 +58,9 @@ class Format:
 _PLAIN = ("1", "L", "RGB")
 _WITH_ALPHA = ("L", "LA", "RGB", "RGBA")
 _LOSSY = {"quality": QUALITY, "subsampling": 0}
-_JPEG = Format(("L", "RGB", "CMYK", "YCbCr"), _LOSSY, profile=True, side=65500)
+_JPEG = Format(("L", "RGB", "CMYK", "YCbCr"), _LOSSY, side=65500)
 FORMATS = {
-    "AVIF": Format(_WITH_ALPHA, {"quality": QUALITY, "subsampling": "4:4:4"}, profile=True, side=65536),
+    "AVIF": Format(_WITH_ALPHA, {"quality": QUALITY, "subsampling": "4:4:4"}, side=65536),
     "BLP": Format(("P",)),
     "BMP": Format(_PLAIN),
     "DDS": Format(_WITH_ALPHA),
@@ -79,18 +77,18 @@ FORMATS = {
     "PALM": Format(("1",), side=65535),
     "PCX": Format(_PLAIN, side=65535),
     "PDF": Format(("1", *_WITH_ALPHA, "CMYK"), _LOSSY, side=65500),
-    "PNG": Format(("1", *_WITH_ALPHA, "I;16"), profile=True),
+    "PNG": Format(("1", *_WITH_ALPHA, "I;16")),
     "PPM": Format((*_PLAIN, "I;16", "F")),
     "QOI": Format(("RGB", "RGBA")),
     "SGI": Format(("L", "RGB", "RGBA"), side=65535),
     "TGA": Format(("1", *_WITH_ALPHA), side=65535),
-    "TIFF": Format(("1", *_WITH_ALPHA, "CMYK", "YCbCr", "I;16", "I", "F"), profile=True),
-    "WEBP": Format(("RGB", "RGBA"), {"lossless": True, "quality": 50}, profile=True, side=16383),  # 50: of the search
+    "TIFF": Format(("1", *_WITH_ALPHA, "CMYK", "YCbCr", "I;16", "I", "F")),
+    "WEBP": Format(("RGB", "RGBA"), {"lossless": True, "quality": 50}, side=16383),  # 50: of the search
     "XBM": Format(("1",)),
 }
 """By Pillow's names. Modes that Pillow writes are left out where it drops the alpha or reads another picture again."""
 
-_FROM_A_PLUGIN = Format(("RGB", "RGBA"), {"quality": QUALITY}, profile=True)
+_FROM_A_PLUGIN = Format(("RGB", "RGBA"), {"quality": QUALITY})
 
 _COLOUR = ("RGB", "P", "1")
 _INSTEAD = {
@@ -109,9 +107,6 @@ _SAID = {
     **dict.fromkeys(_DEEP, "more than 8 bits a sample"),
 }
 """What is lost with a mode, beside what else the conversion loses."""
-
-_PROFILES = {b"GRAY": ("1", "L", "LA", *_DEEP), b"RGB ": ("RGB", "RGBA", "P", "YCbCr", "HSV"), b"CMYK": ("CMYK",)}
-"""Modes by the colour space that is at bytes 16 to 20 of a profile."""
 
 
 def held_by(format_name: str) -> Format:
@@ -136,8 +131,11 @@ def written(image: Image.Image, format_name: str, background: str = "white") -> 
         raise ImageError(f"{format_name} holds up to {form.side}x{form.side} pixels; these are {_sides(image)}")
     if form.square and image.width != image.height:
         raise ImageError(f"{format_name} holds square pictures; this one has {_sides(image)} pixels")
-    image, lost = fitted(image, form, background)
-    options = ({} if image.mode == "1" else form.options) | images.save_options(image, format_name)
+    image, lost = _by_its_profile(image, _mode_in(form, _known(image).mode, background))
+    image, options, unsaved = metadata.saving(image, format_name)
+    image, changed = fitted(image, form, background)
+    lost += unsaved + changed
+    options = ({} if image.mode == "1" else form.options) | options
     if format_name == "ICO":
         options["sizes"] = [image.size]
     if format_name == "ICNS" and image.width != 1024:
@@ -157,22 +155,21 @@ def _sides(image: Image.Image) -> str:
 
 
 def fitted(image: Image.Image, form: Format, background: str = "white") -> tuple[Image.Image, list[str]]:
-    """A picture in a mode that a format holds, with no profile but one that may go with it; and what that loses."""
-    given, info, lost = image, dict(image.info), []
-    if image.mode not in _INSTEAD:
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    """A picture in a mode that a format holds, and what that loses."""
+    image, lost = _known(image), []
     mode = _mode_in(form, image.mode, background)
     if image.mode != mode and image.mode in _SAID:
         lost.append(_SAID[image.mode])
-    if "icc_profile" in info and not (form.profile and _is_for(info["icc_profile"], mode, image.mode)):
-        image = _without_profile(image, info.pop("icc_profile"), mode, lost)
     if image.mode in _ALPHA and mode not in _ALPHA:
         image = (_cut_out if form.cut_out else _composed)(image, background, lost)
-    if image.mode != mode:
-        image = _converted(image, mode, lost)
-    if image is not given:
-        image.info = info | {key: value for key, value in image.info.items() if key == "transparency"}
-    return image, lost
+    return (image if image.mode == mode else _converted(image, mode, lost)), lost
+
+
+def _known(image: Image.Image) -> Image.Image:
+    """A picture in a mode of the table above."""
+    if image.mode in _INSTEAD:
+        return image
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
 def _mode_in(form: Format, mode: str, background: str) -> str:
@@ -185,33 +182,17 @@ def _colour(name: str) -> tuple[int, ...]:
     return ImageColor.getrgb(name)[:3]
 
 
-def _is_for(profile: bytes, mode: str, before: str) -> bool:
-    """Whether a profile tells the colours of a mode; one of a kind that nobody knows is for that which it came with."""
-    return mode in _PROFILES.get(profile[16:20], (before,))
-
-
-def _without_profile(image: Image.Image, profile: bytes, mode: str, lost: list[str]) -> Image.Image:
-    """In sRGB, where the profile tells how to get there. What stays CMYK stays as it is: it is for some printer."""
-    converted = _in_srgb(image, profile) if mode != "CMYK" and image.mode not in ("1", *_DEEP) else None
-    lost.append("the ICC profile" + (" (colours are converted to sRGB)" if converted else ""))
-    return converted or image.copy()
-
-
-def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """Grey stays grey, and alpha as it is; `None` if the profile is damaged, or of pictures of another kind."""
-    plain = image.convert({"CMYK": "CMYK", "L": "L", "LA": "L"}.get(image.mode, "RGB"))
-    try:
-        converted = ImageCms.profileToProfile(
-            plain, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"),
-            ImageCms.Intent.RELATIVE_COLORIMETRIC, "RGB", flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )  # fmt: skip
-    except (ImageCms.PyCMSError, OSError, ImportError):  # the last: Pillow has been built without it
-        return None
-    if converted is not None and image.mode in ("L", *_ALPHA):
-        converted = converted.convert(image.mode)
-        if image.mode in _ALPHA:
-            converted.putalpha(image.getchannel("A"))
-    return converted
+def _by_its_profile(image: Image.Image, mode: str) -> tuple[Image.Image, list[str]]:
+    """A picture whose profile is not for the mode that it is written in: in sRGB, as far as the profile tells."""
+    profile = image.info.get("icc_profile")
+    if not profile or not colour.misfit(profile, mode):
+        return image, []
+    converted = colour.to_srgb(image, profile)
+    kept = {key: value for key, value in image.info.items() if key != "icc_profile"}
+    lost = [_SAID[image.mode]] if converted and converted.mode != image.mode else []
+    image = converted or image.copy()
+    image.info = kept
+    return image, [*lost, "the ICC profile" + " (colours are converted to sRGB)" * bool(converted)]
 
 
 def _composed(image: Image.Image, background: str, lost: list[str], what: str = "transparency") -> Image.Image:

@@ -1,0 +1,1 @@
+"""Pictures as other programs have them: what their files hold beside pixels, and what becomes of it in each format."""
