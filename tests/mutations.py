@@ -18,13 +18,13 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from conftest import TINY, TINY_BITS_BACK
+from conftest import GOLDEN, TINY, TINY_BITS_BACK
 from support import alpha_plane, chunk, in_mode, png_alpha, trusting, with_body, with_fields
 
 import vaecodec
 from vaecodec.codec.codec import Codec
 from vaecodec.errors import VaecodecError
-from vaecodec.format.container import ALPHA, BITS_BACK, unpack
+from vaecodec.format.container import ALPHA, BITS_BACK, HEADER_BYTES
 
 SMALL = {
     "rgb": ("RGB", 24, 17, 50),
@@ -35,25 +35,43 @@ SMALL = {
 """Mode, width, height and quality of the originals."""
 
 
+HELD = ("exact-rgb", "exact-la", "exact-png-palette", "exact-png-rgba", "tiles-alpha-coded", "metadata-deflated")
+"""Golden files that hold something without loss."""
+
+
 def original(codec: Codec, name: str) -> bytes:
     """One of the files from which mutations are made."""
+    if name in HELD:
+        return (GOLDEN / f"{name}.vae").read_bytes()
     mode, width, height, quality = SMALL[name]
-    return codec.compress(in_mode(mode, width, height), quality=quality)
+    return codec.compress(in_mode(mode, width, height), quality=quality, graphics=False, keep_invisible=True)
 
 
 def bits_back_original() -> tuple[Codec, bytes]:
     """A codec with a posterior, and a file whose hyperlatents are coded with bits-back."""
     codec = Codec(TINY_BITS_BACK)
-    data = codec.compress(in_mode("RGB", 20, 150), quality=60, coding=BITS_BACK)
+    data = codec.compress(in_mode("RGB", 20, 150), quality=60, coding=BITS_BACK, graphics=False)
     assert vaecodec.read_info(data).coding == BITS_BACK
     return codec, data
 
 
+def raw_body(data: bytes) -> tuple[list[tuple[bytes, bytes]], bytearray]:
+    """Chunks as they stand in a sound file, deflated or not, and the payload."""
+    chunks, at = [], HEADER_BYTES
+    for _ in range(data[7]):
+        end = at + 12 + int.from_bytes(data[at + 4 : at + 8], "little")
+        chunks.append((data[at : at + 4], data[at + 12 : end]))
+        at = end
+    return chunks, bytearray(data[at:])
+
+
 def mutate(data: bytes, rng: np.random.Generator) -> bytes:
     """One or two things changed on purpose, and the checksums of header, payload and chunks made to fit."""
-    file = unpack(data)
-    payload, alpha, fields = bytearray(file.payload), file.chunks.get(ALPHA), {}
-    kinds = rng.choice(["words", "length", "noise", "size", "field", "chunk"], rng.integers(1, 3), replace=False)
+    chunks, payload = raw_body(data)
+    fields, exact = {}, not any(data[8:12])
+    kinds = ["words", "length", "noise", "size", "field", "chunk"]
+    weights = np.array([0, 0, 0.02, 0.1, 0.1, 0.78] if exact else [1 / 6] * 6)
+    kinds = rng.choice(kinds, rng.integers(1, 3), replace=False, p=weights)
     for kind in kinds:
         if kind == "words":
             for place in rng.integers(0, len(payload), rng.integers(1, 4)) if payload else ():
@@ -72,15 +90,18 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
             ]
             fields[name] = int(rng.integers(0, limit))
         else:
-            content = bytearray(alpha or png_alpha(alpha_plane(24, 17)))
+            kind, content = chunks.pop(rng.integers(len(chunks))) if chunks else (ALPHA, png_alpha(alpha_plane(24, 17)))
+            content = bytearray(content)
             for place in rng.integers(0, len(content), rng.integers(0, 6)):
                 content[place] = rng.integers(0, 256)
-            alpha = bytes(content[: rng.integers(0, len(content) + 1)]) if rng.random() < 0.3 else bytes(content)
-    if rng.random() < 0.5:
+            if rng.random() < 0.3:
+                del content[rng.integers(0, len(content) + 1) :]
+            chunks.append((kind, bytes(content)))
+    if rng.random() < 0.5 and not exact:
         fields["symbols_crc"] = int(rng.integers(0, 2**32))
-    chunks = [] if alpha is None else [chunk(ALPHA, alpha)]
     if rng.random() < 0.05:
-        chunks.append(chunk(rng.bytes(4), rng.bytes(8)))
+        chunks.append((rng.bytes(4), rng.bytes(8)))
+    chunks = [chunk(*each) for each in chunks]
     return with_body(with_fields(data, **fields), chunks, bytes(payload))
 
 
@@ -118,7 +139,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # Pillow's about damaged metadata
     codec = Codec(TINY)
-    originals = {name: (codec, original(codec, name)) for name in SMALL} | {"bits-back": bits_back_original()}
+    originals = {name: (codec, original(codec, name)) for name in (*SMALL, *HELD)} | {"bits-back": bits_back_original()}
     for codec, data in originals.values():
         codec.decompress(data)
     loaded, start = peak_mb(), time.perf_counter()

@@ -84,6 +84,17 @@ def alpha_plane(width: int, height: int) -> np.ndarray:
     return ((rows * 7 + columns * 3) % 256).astype(np.uint8)
 
 
+def drawn(width: int, height: int, seed: int = 0) -> np.ndarray:
+    """A `[height, width, 3]` uint8 picture of a few colours: boxes, and strokes of one pixel."""
+    rng = np.random.RandomState(seed)
+    x = np.full((height, width, 3), 250, np.uint8)
+    for _ in range(6):
+        top, left = rng.randint(height), rng.randint(width)
+        x[top : top + 1 + height // 3, left : left + 1 + width // 4] = rng.randint(0, 256, 3)
+    x[3::7, ::2] = (20, 20, 60)
+    return x
+
+
 def in_mode(mode: str, width: int, height: int, seed: int = 0) -> Image.Image:
     """`conftest.picture` in a Pillow mode."""
     rgb = Image.fromarray(picture(width, height, seed))

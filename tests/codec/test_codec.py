@@ -13,7 +13,7 @@ import torch
 from conftest import TINY, picture
 from hypothesis import given
 from hypothesis import strategies as st
-from mutations import SMALL, bits_back_original, original, try_mutations
+from mutations import HELD, SMALL, bits_back_original, original, try_mutations
 from PIL import Image
 from skimage import data as photographs
 from support import MODES, alpha_plane, assert_no_torch, examples, flips, in_mode, pack, symbol_choice, with_fields
@@ -51,7 +51,7 @@ def same_latents(a: Latents, b: Latents) -> bool:
 def test_every_picture_comes_back(tiny, mode, width, height, quality, effort, seed) -> None:
     planes = images.take_apart(in_mode(mode, width, height, seed))
     latents = tiny.encode(planes.rgb, quality_code(quality), effort=effort)
-    data = tiny.compress(planes, quality=quality, effort=effort)
+    data = tiny.compress(planes, quality=quality, effort=effort, keep_invisible=True)
     file = unpack(data)
     assert file.payload == latents.payload
     assert same_latents(tiny.decode(file), latents)
@@ -221,17 +221,17 @@ def test_decoding_leaks_nothing(tiny) -> None:
 
 @pytest.fixture(scope="module")
 def small(tiny) -> dict[str, bytes]:
-    return {name: original(tiny, name) for name in SMALL}
+    return {name: original(tiny, name) for name in (*SMALL, *HELD)}
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [*SMALL, *HELD[:3], "metadata-deflated"])
 def test_every_truncation_is_refused(tiny, small, name: str) -> None:
     for length in range(len(small[name])):
         with pytest.raises(BitstreamError):
             tiny.decompress(small[name][:length])
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [*SMALL, "exact-la", "metadata-deflated"])
 def test_every_flipped_bit_is_refused(tiny, small, name: str) -> None:
     for damaged in flips(small[name]):
         with pytest.raises(BitstreamError):
@@ -274,6 +274,15 @@ def test_mutations_give_a_picture_of_the_stated_size_or_an_error(tiny, small, na
     outcomes = try_mutations(tiny, small[name], 100, seed=list(SMALL).index(name), trusted=trusted)
     assert outcomes.total() == 100
     assert outcomes["decoded"] > 12 if trusted else outcomes["decoded"] < 50
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", HELD)
+def test_mutations_of_what_is_held_without_loss_do_too(tiny, small, name: str) -> None:
+    outcomes = try_mutations(tiny, small[name], 150, seed=list(HELD).index(name), trusted=False)
+    assert outcomes.total() == 150
+    assert set(outcomes) <= {"decoded", "Corrupt", "Unsupported", "LimitError", "ModelError", "Truncated"}
+    assert len(outcomes) > 2
 
 
 @pytest.mark.slow

@@ -12,7 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import zlib
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -21,13 +23,30 @@ from PIL import Image
 FOLDER = Path(__file__).parent
 sys.path[:0] = [str(FOLDER.parent), str(FOLDER.parents[1])]
 
-from conftest import TINY, TINY_BITS_BACK  # noqa: E402
-from support import chunk, in_mode, png_alpha, with_body, with_fields  # noqa: E402
+from conftest import TINY, TINY_BITS_BACK, picture  # noqa: E402
+from support import alpha_plane, chunk, drawn, in_mode, png_alpha, with_body, with_fields  # noqa: E402
 
+from vaecodec.codec import alpha  # noqa: E402
 from vaecodec.codec.codec import Codec  # noqa: E402
-from vaecodec.format.container import ALPHA, BITS_BACK, ROUNDED, unpack  # noqa: E402
+from vaecodec.codec.descriptions import Describer, Options  # noqa: E402
+from vaecodec.format.container import (  # noqa: E402
+    ALPHA,
+    BITS_BACK,
+    COLOUR,
+    EXACT,
+    EXIF,
+    ICC,
+    IPTC,
+    RESOLUTION,
+    ROUNDED,
+    SOFT_ALPHA,
+    XMP,
+    unpack,
+)
 from vaecodec.networks.model import ImageVAE, ModelConfig  # noqa: E402
 from vaecodec.networks.weights import load_model, save_model  # noqa: E402
+from vaecodec.pictures import exact, lossless  # noqa: E402
+from vaecodec.pictures.images import Planes  # noqa: E402
 
 # name: mode, width, height, seed, quality
 GOOD = {
@@ -63,6 +82,117 @@ SAMPLED = {
     "bits-back-grey": ("L", 64, 129, 20, 35),
 }
 """Coded with bits-back by the model that has a posterior."""
+
+
+def held_files(codec: Codec) -> dict[str, bytes]:
+    """Files with parts without loss, of each kind and form."""
+    photo, lines = picture(150, 140, 5), drawn(150, 140, 3)
+    mixed, mask = photo.copy(), np.array([[1, 0, 0], [0, 1, 1], [0, 0, 1]], bool)
+    there = exact.as_pixels(mask, mixed.shape)
+    mixed[there] = lines[there]
+    soft = alpha_plane(150, 140)
+    tiles = lambda image, alpha, **options: with_tiles(codec, image, alpha, mask, **options)
+    metadata = {ICC: bytes(200), COLOUR: b"\4\1", EXIF: b"Exif\0\0MM\0*\0\0\0\x08" + bytes(60), XMP: b"<x/>" * 20}
+    metadata |= {IPTC: bytes(99), RESOLUTION: (300).to_bytes(2, "little")}
+    files = {
+        "exact-rgb": codec_free(Planes(lines, None, "RGB", None)),
+        "exact-rgba": codec_free(Planes(lines[:40, :50], soft[:40, :50], "RGBA", None)),
+        "exact-la": codec_free(Planes(lines[:20, :30, :1].repeat(3, 2), soft[:20, :30], "LA", None)),
+        "exact-1x1": codec_free(Planes(lines[:1, :1], None, "RGB", None)),
+        "exact-cmyk": codec_free(Planes(lines[:30, :20], None, "CMYK", None)),
+        "tiles": tiles(mixed, None),
+        "tiles-alpha-exact": tiles(mixed, soft),
+        "tiles-alpha-coded": tiles(mixed, soft, coded=True),
+        "alpha-coded": with_tiles(codec, photo[:33, :47], soft[:33, :47], None, coded=True),
+        "metadata-deflated": codec_free(Planes(lines[:8, :8], None, "RGB", None, metadata)),
+    }
+    with mock.patch.object(lossless.features, "check", lambda name: False):  # as where there is no WebP: PNG
+        files |= {
+            "exact-png-palette": codec_free(Planes(lines[:30, :41], None, "RGB", None)),
+            "exact-png-rgb": codec_free(Planes(photo[:30, :41], None, "RGB", None)),
+            "exact-png-rgba": codec_free(Planes(lines[:30, :41], soft[:30, :41], "RGBA", None)),
+            "tiles-png-alpha": tiles(mixed, soft),
+        }
+    plain = unpack(files["exact-rgb"])
+    chunks = [chunk(b"news", b"for later readers"), chunk(EXACT, plain.chunks[EXACT])]
+    return files | {"chunk-skippable": with_body(files["exact-rgb"], chunks, b"")}
+
+
+def codec_free(planes: Planes) -> bytes:
+    """A file that is exact as a whole."""
+    return exact.file_of(planes, exact.pack_all(planes, keep_invisible=True))
+
+
+def with_tiles(
+    codec: Codec, rgb: np.ndarray, plane: np.ndarray | None, mask: np.ndarray | None, *, coded: bool = False
+) -> bytes:
+    """A file of the model with exact tiles over it, and a plane of alpha with loss or without."""
+    latents = codec.encode(rgb, 16_000, effort=0)
+    chunks = {} if mask is None else {EXACT: exact.pack_tiles(rgb, mask)}
+    if plane is not None:
+        grey = codec.encode(alpha.as_grey(plane), 20_000, effort=0)
+        chunks[SOFT_ALPHA] = alpha.pack_coded(grey) if coded else alpha.pack_exact(plane)
+    planes = Planes(rgb, plane, "RGB" if plane is None else "RGBA", None)
+    return Describer(codec, planes, Options()).file(latents, chunks)
+
+
+def make_held(index: dict, codec: Codec) -> None:
+    """Files with parts without loss, and the pictures that they stand for."""
+    for name, data in held_files(codec).items():
+        path = FOLDER / f"{name}.vae"
+        if path.exists():
+            print(f"{path.name}: is there and stays")
+            continue
+        path.write_bytes(data)
+        image = codec.decompress(data)
+        image.convert("RGBA" if "A" in image.getbands() else "RGB").save(path.with_suffix(".png"), optimize=True)
+        file = unpack(data)
+        index["held"][name] = {
+            "width": image.width, "height": image.height, "mode": file.header.mode, "decoded_mode": image.mode,
+            "share": round(exact.share(file), 6), "chunks": {k.decode(): zlib.crc32(v) for k, v in file.chunks.items()},
+        }  # fmt: skip
+
+
+def bad_held_files(whole: bytes, tiles: bytes, coded: bytes) -> dict[str, tuple[bytes, str]]:
+    """The same as `bad_files` for what is held without loss, and what came with it."""
+    content, over, grey = (unpack(f).chunks[kind] for f, kind in ((whole, EXACT), (tiles, EXACT), (coded, SOFT_ALPHA)))
+    payload = unpack(tiles).payload
+    exactly = lambda new, **fields: with_fields(with_body(whole, [chunk(EXACT, new)], b""), **fields)
+    tiled = lambda new: with_body(tiles, [chunk(EXACT, new)], payload)
+    softly = lambda new: with_body(coded, [chunk(SOFT_ALPHA, new)], unpack(coded).payload)
+    length, stream = int.from_bytes(content[1:5], "little"), content[6:]
+    strip = lambda form, data: content[:1] + len(data).to_bytes(4, "little") + bytes([form]) + data
+    empty = zlib.compress(b"")
+    return {
+        "exact-with-payload": (with_body(whole, [chunk(EXACT, content)], b"word"), "Corrupt"),
+        "exact-with-model": (exactly(content, model_id=b"\1\2\3\4"), "Corrupt"),
+        "exact-with-coding": (exactly(content, coding=1), "Corrupt"),
+        "exact-missing": (with_body(whole, [], b""), "Corrupt"),
+        "exact-empty": (exactly(b""), "Corrupt"),
+        "exact-kind-2": (with_body(tiles, [chunk(EXACT, b"\2" + over[1:])], payload), "Unsupported"),
+        "exact-form-2": (exactly(strip(2, stream)), "Unsupported"),
+        "exact-cut": (exactly(content[:-1]), "Corrupt"),
+        "exact-longer": (exactly(content + b"?"), "Corrupt"),
+        "exact-stream-cut": (exactly(strip(0, stream[: length // 2])), "Corrupt"),
+        "exact-stream-random": (exactly(strip(0, np.random.default_rng(2).bytes(length))), "Corrupt"),
+        "exact-png-colour-4": (exactly(strip(1, b"\x08\4" + empty)), "Corrupt"),
+        "exact-png-depth-16": (exactly(strip(1, b"\x10\2" + empty)), "Corrupt"),
+        "exact-png-empty": (exactly(strip(1, b"\x08\2" + empty)), "Corrupt"),
+        "exact-png-bomb": (exactly(strip(1, b"\x08\2" + zlib.compress(bytes(10**7), 9))), "Corrupt"),
+        "exact-png-palette-cut": (exactly(strip(1, b"\x08\3\xff123")), "Corrupt"),
+        "tiles-mask-empty": (tiled(over[:1] + bytes(2) + over[3:]), "Corrupt"),
+        "tiles-mask-beyond": (tiled(over[:2] + b"\xff" + over[3:]), "Corrupt"),
+        "tiles-mask-cut": (tiled(over[:2]), "Corrupt"),
+        "alpha-coded-kind-2": (softly(b"\2" + grey[1:]), "Unsupported"),
+        "alpha-coded-cut": (softly(grey[:-1]), "Corrupt"),
+        "alpha-coded-crc": (softly(grey[:3] + bytes(4) + grey[7:]), "Corrupt"),
+        "alpha-coded-quality": (softly(grey[:1] + b"\1\x80" + grey[3:]), "Corrupt"),
+        "deflated-twice": (with_body(whole, [chunk(EXACT, content), *[chunk(ICC, b"i")] * 2], b""), "Corrupt"),
+        "deflated-bomb": (
+            with_body(whole, [chunk(EXACT, content), chunk(b"EXIZ", b"\xff" * 4 + zlib.compress(bytes(10**6)))], b""),
+            "LimitError",
+        ),
+    }
 
 
 def fingerprint(values) -> str:
@@ -169,10 +299,14 @@ def main() -> None:
         make_model_with_posterior()
     index_path = FOLDER / "index.json"
     index = json.loads(index_path.read_text()) if index_path.exists() else {"good": {}, "bad": {}}
+    index.setdefault("held", {})
     make(index, GOOD, Codec(TINY), ROUNDED)
     make(index, SAMPLED, Codec(TINY_BITS_BACK), BITS_BACK)
     good = {name: (FOLDER / f"{name}.vae").read_bytes() for name in (*GOOD, *SAMPLED)}
+    make_held(index, Codec(TINY))
+    held = [(FOLDER / f"{name}.vae").read_bytes() for name in ("exact-rgb", "tiles", "alpha-coded")]
     bad = bad_files(good["rgb-q50"], good["rgba"]) | bad_bits_back_files(good["bits-back-q60"])
+    bad |= bad_held_files(*held)
     for name, (data, error) in bad.items():
         path = FOLDER / f"bad-{name}.vae"
         if not path.exists():

@@ -1,6 +1,7 @@
 """A second decoder, written from docs/format.md in numpy and Python integers alone.
 
-No torch, no constriction, no product code: it says what the format is, whatever any library's version does. It is slow.
+No torch, no constriction, no product code: it says what the format is, whatever any library's version does. What is
+held without loss Pillow reads, as in the product. It is slow.
 
     python -m reference model.safetensors photo.vae [photo.png]      (in tests/)
 
@@ -10,4 +11,5 @@ No torch, no constriction, no product code: it says what the format is, whatever
     prior       what the prior says about each symbol, in integers
     decoder     from bytes to latents
     pixels      from latents to the picture, in floating point
+    exact       what is held without loss, by Pillow's WebP and PNG
 """

@@ -84,7 +84,11 @@ def parse(data: bytes, max_pixels: int = 2**28) -> File:
         require(kind in CHUNKS, "type of a chunk")
         require(all(CHUNKS.index(kind) > CHUNKS.index(other) for other in chunks), "order of chunks")
         chunks[kind] = content
-    require((b"ALPH" in chunks) == (mode in ("LA", "RGBA", "PA")), "alpha chunk")
+    exact = chunks.get(b"EXAC", b"")[:1] == b"\1"
+    require(exact == (data[8:12] == bytes(4)), "an exact file names no model, and no other does")
+    require(not exact or (data[20:24] == data[28:32] == bytes(4) and data[5] == 0), "an exact file has no payload")
+    planes = (b"ALPH" in chunks) + (b"ALPC" in chunks)
+    require(planes == (mode in ("LA", "RGBA", "PA") and not exact), "alpha chunk")
     payload = data[at:]
     require(len(payload) == size, "length of the file")
     require(zlib.crc32(payload) == number(data, 24, 4), "CRC of the payload")

@@ -47,7 +47,11 @@ def decode(data: bytes, model: Model, max_pixels: int = 2**28, *, trusting: bool
     Args:
         trusting: check neither that the stack is empty at the end nor the symbols' CRC; for tests.
     """
-    file = parse(data, max_pixels)
+    return decode_file(parse(data, max_pixels), model, trusting=trusting)
+
+
+def decode_file(file: File, model: Model, *, trusting: bool = False) -> Decoded:
+    """The same of a file that has been parsed, and is not exact as a whole."""
     require(file.coding < len(model.ids) and file.model_id == model.ids[file.coding][:4], "model")
     tables = Tables(model.tensors["tables.counts"].tolist(), model.tensors["tables.radii"].tolist())
     prior, stack = Prior(model.part("exact."), file.quality), Stack.from_bytes(file.payload)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from reference.decoder import Decoded
+from reference.container import parse
+from reference.decoder import Decoded, decode_file
+from reference.exact import alpha_file, alpha_of_grey, exact_alpha, exact_tiles
 from reference.model import Model
 from reference.prior import Prior, shifted_sum, up
 
@@ -16,6 +18,22 @@ def silu(x: np.ndarray) -> np.ndarray:
 def compand(v: np.ndarray) -> np.ndarray:
     u = v.clip(-4, 4)
     return u + (v - u).clip(-96, 96) / 8
+
+
+def whole(data: bytes, model: Model) -> tuple[np.ndarray, np.ndarray | None]:
+    """`[height, width, 3]` uint8 and alpha, `[height, width]` uint8, of a file: with all that it holds without loss.
+
+    Alpha that is a PNG (`ALPH`) is left out.
+    """
+    file = parse(data)
+    there, pixels = exact_tiles(file)
+    if file.model_id == bytes(4):
+        return pixels[:, :, :3], pixels[:, :, 3] if pixels.shape[2] == 4 else None
+    grey = alpha_file(file)
+    alpha = alpha_of_grey(picture(decode_file(grey, model), model)) if grey else exact_alpha(file)
+    rgb = picture(decode_file(file, model), model)
+    rgb[there] = pixels[there]
+    return rgb, alpha
 
 
 def picture(decoded: Decoded, model: Model) -> np.ndarray:

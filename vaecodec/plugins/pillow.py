@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 FORMAT = "VAE"
 _OPENS_AS = {"P": "RGB", "PA": "RGBA"}
 _OPTIONS = (
-    "quality", "size", "bpp", "psnr", "ssimulacra2", "effort", "tune", "model", "graphics", "lossless", "keep_invisible",
+    "quality", "size", "bpp", "psnr", "ssimulacra2", "effort", "tune", "model", "graphics", "lossless",
+    "keep_invisible",
 )  # fmt: skip
 _METADATA = ("icc_profile", "exif", "xmp", "dpi")
 
