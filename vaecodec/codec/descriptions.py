@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from vaecodec.codec import alpha as alpha_plane
-from vaecodec.codec.original import Original, blended
+from vaecodec.codec.original import HARDLY_SEEN, Original, blended
 from vaecodec.coding.latents import Latents
 from vaecodec.format import container
 from vaecodec.format.container import EXACT, QUALITY_MAX, ROUNDED, SOFT_ALPHA
@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from vaecodec.codec.base import BaseCodec
     from vaecodec.codec.codec import Codec
 
-HARDLY_SEEN = 16
-"""Where alpha is below it, the networks are given a continuation too; errors count by alpha."""
 MUCH_ALPHA = 0.02
 """Bits a pixel that alpha takes without loss, from which on it is tried with loss."""
+ALPHA_CODES = ((0.75,), (0.8, 0.6))
+"""Shares of the quality code at which alpha is tried with loss, below level 2 and from there on: it is smoother than
+colours are, and most of its errors show on black or on white only."""
 MOST_ERROR = 8
 """Times the error that one of a hundred tiles of photographs exceeds: what has more is described in another way."""
 EXACT_BONUS = 1.25
@@ -274,11 +275,9 @@ class PictureDescriber(Describer):
         bits = 8 * len(self.exact_alpha) / alpha.size
         if quality == QUALITY_MAX or self.options.keep_invisible or bits < MUCH_ALPHA:
             return self.exact_alpha, alpha
-        coded = self.encoder.encode(
-            alpha_plane.as_grey(alpha), quality, effort=min(self.options.effort, 1), coding=ROUNDED
-        ).latents
-        made = [
-            (self.exact_alpha, alpha),
-            (alpha_plane.pack_coded(coded), alpha_plane.from_grey(self.encoder.shown(coded))),
-        ]
+        made, grey = [(self.exact_alpha, alpha)], alpha_plane.as_grey(alpha)
+        for share in ALPHA_CODES[self.options.effort > 1]:
+            code = round(share * quality)
+            coded = self.encoder.encode(grey, code, effort=min(self.options.effort, 1), coding=ROUNDED).latents
+            made.append((alpha_plane.pack_coded(coded), alpha_plane.from_grey(self.encoder.shown(coded))))
         return min(made, key=lambda pair: self._objective(len(pair[0]), rgb, pair[1], quality))
