@@ -78,12 +78,13 @@ def test_claims_name_what_breaks_them() -> None:
         "map": row(1060),
         "comic": row(1061),
         "chart": row(900, 99),
-        "slide": row(600, 85),
-        "photo page": row(500, 80),
+        "slide": row(100, 70) | {"better": {"bytes": 600}},
+        "photo page": row(500, 80) | {"better": {"bytes": 700}},
     }
     said = graphics.claims(rows).splitlines()
     assert "not hold**: 1 of 3, not comic (exact, +61 bytes); chart (not exact, -100 bytes)." in said[0]
-    assert "not hold**: 1 of 2, not photo page (50% at 80.0)." in said[1]
+    assert "and so: slide 10% and 60%, photo page 50% and 70%. " in said[1]
+    assert "not hold**: 1 of 2, not photo page (70%)." in said[1]
     assert graphics.claims({"scan": row(9)}) == ""
     names = list(KINDS["cut-out"])
     cutouts = {name: row(500) for name in names[:8]} | {name: row(1100) for name in names[8:]}
