@@ -92,7 +92,9 @@ def compress_lossless(image: ImageLike | Planes, *, keep_invisible: bool = False
     from vaecodec.pictures import exact, images
 
     planes = images.planes_of(image)
-    return exact.file_of(planes, exact.pack_all(planes, keep_invisible=keep_invisible))
+    data = exact.file_of(planes, exact.pack_all(planes, keep_invisible=keep_invisible))
+    exact.check(unpack(data, max_pixels=None), planes)
+    return data
 
 
 def decompress(

@@ -28,7 +28,7 @@ from vaecodec.pictures.tiles import Area
 
 Measure = Callable[[np.ndarray, np.ndarray], float]
 """Of an original and what a decoder shows, `[H, W, 3]` uint8."""
-BEST_PSNR, BEST_SSIMULACRA2 = 100.0, 100.0
+BEST_PSNR = 100.0
 """What pictures without error are taken to have in a search."""
 
 
@@ -145,7 +145,7 @@ class BaseCodec(ABC):
         else:
             data = describer.at(scale.code(quality)).data
         if effort:
-            self._check(data)
+            self._check(data, planes)
         return data
 
     def describer(self, planes: Planes, options: Options) -> Describer:
@@ -184,10 +184,11 @@ class BaseCodec(ABC):
             best = whole
         return min((best, *([whole] if whole else [])), key=lambda description: len(description.data)).data
 
-    def _check(self, data: bytes) -> None:
-        """Decodes a file to its symbols, so that none is handed out which cannot be read again."""
+    def _check(self, data: bytes, planes: Planes) -> None:
+        """Decodes a file to its symbols and exact pixels, so that none is handed out which cannot be read again."""
         try:
             file = container.unpack(data, max_pixels=None)
+            exact.check(file, planes)
             if not file.header.exact:
                 self.decode(file)
         except BitstreamError as error:

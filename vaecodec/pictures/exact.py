@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from vaecodec.errors import Corrupt, Unsupported
+from vaecodec.errors import BitstreamError, Corrupt, Unsupported, VaecodecError
 from vaecodec.format.container import ALPHA_MODES, EXACT, NO_MODEL, QUALITY_MAX, WHOLLY_EXACT, VaeFile, pack
 from vaecodec.pictures import lossless
 from vaecodec.pictures.graphics import tile_grid
@@ -112,6 +112,11 @@ class Exact:
         return cls(size, mask, Strips(chunk[end:], size, 3, _touched(mask, (size[1], size[0]))))
 
     @property
+    def all(self) -> Area:
+        """Rows and columns of the whole picture."""
+        return squares(self.size)
+
+    @property
     def share(self) -> float:
         """Of the picture's pixels that are exact."""
         if self.mask is None:
@@ -164,6 +169,32 @@ def of_file(file: VaeFile) -> Exact | None:
         return None
     size = (file.header.width, file.header.height)
     return Exact.parse(file.chunks[EXACT], size, alpha=file.header.mode in ALPHA_MODES)
+
+
+def check(file: VaeFile, planes: Planes) -> None:
+    """Compares what a file holds without loss with the picture that it was made of.
+
+    Raises:
+        VaecodecError: it is another one, as far as it is seen, which a sound machine never sees.
+    """
+    try:
+        exact = of_file(file)
+        if exact is None or all(_is_held(exact, area, part, planes) for area, part in exact.strips.parts(exact.all)):
+            return
+        reason = "another picture"
+    except BitstreamError as error:
+        reason = str(error)
+    raise VaecodecError(f"what was made does not hold the picture ({reason}), so it is thrown away")
+
+
+def _is_held(exact: Exact, area: Area, part: np.ndarray, planes: Planes) -> bool:
+    """Whether a strip's pixels are those of the picture, as far as they are seen."""
+    same = (part[..., :3] == planes.rgb[area]).all(2)
+    if exact.mask is not None:
+        same |= ~as_pixels(exact.mask, planes.rgb.shape)[area]
+    elif planes.alpha is not None:
+        same = (same | (planes.alpha[area] == 0)) & (part[..., 3] == planes.alpha[area])
+    return bool(same.all())
 
 
 def share(file: VaeFile) -> float:
