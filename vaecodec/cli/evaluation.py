@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def evaluate(
     effort: int = DEFAULT_EFFORT,
     show: Callable[[Path, float, np.ndarray, bytes, np.ndarray], None] | None = None,
 ) -> Iterator[Result]:
-    """Codes every picture at every quality.
+    """Codes every picture at every quality, without metadata.
 
     Args:
         failed: is told of pictures that cannot be used.
@@ -55,7 +55,7 @@ def evaluate(
     """
     for path in paths:
         try:
-            planes = images.planes_of(path)
+            planes = replace(images.planes_of(path), metadata={})
         except ImageError as error:
             failed(path, error)
             continue
