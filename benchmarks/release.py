@@ -178,6 +178,7 @@ def steps(release: Release) -> list[Step]:
         program("bits_back", "bits-back-128", kodak, "--crop", "128", *model),
         program("inference", "inference", kodak, "--every", "4", "--efforts", "3,4,9", *model),
         program("symbol_choice", "symbol_choice", *data, *model),
+        program("graphics", "graphics", *model),
         program("exactness", "exactness", *model),
     ]
 

@@ -67,6 +67,7 @@ class Description:
         mask: its exact tiles, `[rows, columns]` bool; `None` without.
         exact: all of it is.
         errors: see `metrics.tile_errors`; `None` where they are not known.
+        objective: λ·d + R in bits per pixel, of all bytes of the file and all that is seen; `None` where it is not known.
     """
 
     data: bytes
@@ -74,6 +75,7 @@ class Description:
     mask: np.ndarray | None = None
     exact: bool = False
     errors: np.ndarray | None = None
+    objective: float | None = None
 
     @cached_property
     def decoded(self) -> tuple[np.ndarray, np.ndarray | None]:
@@ -157,7 +159,8 @@ class PictureDescriber(Describer):
 
     def _guarded(self, plain: Description, quality: int, limit: float) -> Description:
         """With tiles that come out much worse than any of a photograph made exact."""
-        if plain.errors is None or not (bad := self._bad(plain, quality)).any():
+        known = plain.errors is not None or self.planes.alpha is not None
+        if not known or not (bad := self._bad(plain, quality)).any():
             return plain
         made = self.whole(quality) if bad.all() else self._described(quality, self.options.effort, bad)
         return made if made and len(made.data) <= limit else plain
@@ -167,8 +170,12 @@ class PictureDescriber(Describer):
         if not fitting:
             return min(candidates, key=lambda c: len(c.data))
         sound = [c for c in fitting if not self._bad(c, quality).any()]
-        cost = lambda c: self.objective(c, quality) / (EXACT_BONUS if c.exact else 1)
-        return min(sound or fitting, key=cost)
+        return min(sound or fitting, key=lambda c: self._cost(c, quality))
+
+    def _cost(self, description: Description, quality: int) -> float:
+        if description.objective is None:
+            description.objective = self._objective(len(description.data), *description.decoded, quality)
+        return description.objective / (EXACT_BONUS if description.exact else 1)
 
     def _bad(self, description: Description, quality: int) -> np.ndarray:
         """Tiles that come out much worse than any of a photograph."""
@@ -181,18 +188,14 @@ class PictureDescriber(Describer):
         return description.errors > MOST_ERROR * model.distortion.usual_error(lmbda)
 
     def _errors(self, description: Description) -> np.ndarray:
-
         pairs = zip(self._originals(), on_backgrounds(*description.decoded), strict=True)
         return np.maximum.reduce([metrics.tile_errors(*pair) for pair in pairs])
 
     def _originals(self) -> Iterable[np.ndarray]:
         return on_backgrounds(self.planes.rgb, self.planes.alpha)
 
-    def objective(self, description: Description, quality: int) -> float:
-        """λ·d + R in bits per pixel, of all bytes of the file and all that is seen."""
-        return self._objective(len(description.data), *description.decoded, quality)
-
     def _objective(self, size: int, rgb: np.ndarray, alpha: np.ndarray | None, quality: int) -> float:
+        """λ·d + R of a decoded picture that takes so many bytes."""
         pairs = zip(self._originals(), on_backgrounds(rgb, alpha), strict=True)
         d = float(np.mean([self.codec.model.distortion.of_pictures(*pair) for pair in pairs]))
         return self.encoder.trade(d, size, self.planes.rgb[..., 0].size, quality)
@@ -238,7 +241,7 @@ class PictureDescriber(Describer):
         if planes.alpha is None:
             return Description(self.file(latents, chunks), lambda: (rgb(), None), mask, errors=encoded.errors)
         shown = rgb()
-        chunk, alpha = self._alpha(shown, latents, chunks)
+        chunk, alpha = self._alpha(shown, latents.quality)
         return Description(self.file(latents, chunks | {SOFT_ALPHA: chunk}), lambda: (shown, alpha), mask)
 
     def _original(self, mask: np.ndarray | None) -> Original:
@@ -263,14 +266,14 @@ class PictureDescriber(Describer):
             self._tiles_made[key] = exact.pack_tiles(self.planes.rgb, mask)
         return self._tiles_made[key]
 
-    def _alpha(self, rgb: np.ndarray, latents: Latents, chunks: dict[bytes, bytes]) -> tuple[bytes, np.ndarray]:
+    def _alpha(self, rgb: np.ndarray, quality: int) -> tuple[bytes, np.ndarray]:
         """The chunk of alpha, and the plane that it gives: without loss, or with, whichever is better by the objective.
 
         Args:
             rgb: as a decoder shows it.
-            latents, chunks: what else the file has.
+            quality: code.
         """
-        alpha, quality = self.planes.alpha, latents.quality
+        alpha = self.planes.alpha
         assert alpha is not None
         bits = 8 * len(self.exact_alpha) / alpha.size
         if quality == QUALITY_MAX or self.options.keep_invisible or bits < MUCH_ALPHA:
