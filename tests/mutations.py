@@ -114,7 +114,7 @@ def try_mutations(
     with trusting() if trusted else contextlib.nullcontext():
         for _ in range(count):
             mutated = mutate(data, rng)
-            if trusted:
+            if trusted and any(mutated[8:12]):
                 mutated = with_fields(mutated, symbols_crc=7)
             try:
                 image = codec.decompress(mutated, max_pixels=max_pixels)

@@ -106,6 +106,12 @@ def held_files(codec: Codec) -> dict[str, bytes]:
         "alpha-coded": with_tiles(codec, photo[:33, :47], soft[:33, :47], None, coded=True),
         "metadata-deflated": codec_free(Planes(lines[:8, :8], None, "RGB", None, metadata)),
     }
+    wide, tall = (np.tile(lines[:2, :25], (1, 660, 1)), np.tile(lines[:25, :2], (660, 1, 1)))
+    files |= {
+        "exact-strips-wide": codec_free(Planes(wide, None, "RGB", None)),
+        "exact-strips-tall": codec_free(Planes(tall, None, "RGB", None)),
+        "tiles-strips": with_tiles(codec, tall, None, np.arange(258)[:, None] == 257),
+    }
     with mock.patch.object(lossless.features, "check", lambda name: False):  # as where there is no WebP: PNG
         files |= {
             "exact-png-palette": codec_free(Planes(lines[:30, :41], None, "RGB", None)),
@@ -187,7 +193,20 @@ def bad_held_files(whole: bytes, tiles: bytes, coded: bytes) -> dict[str, tuple[
         "alpha-coded-cut": (softly(grey[:-1]), "Corrupt"),
         "alpha-coded-crc": (softly(grey[:3] + bytes(4) + grey[7:]), "Corrupt"),
         "alpha-coded-quality": (softly(grey[:1] + b"\1\x80" + grey[3:]), "Corrupt"),
-        "deflated-twice": (with_body(whole, [chunk(EXACT, content), *[chunk(ICC, b"i")] * 2], b""), "Corrupt"),
+        "deflated-twice": (
+            with_body(
+                whole, [chunk(EXACT, content), chunk(ICC, b"i"), chunk(b"ICCZ", b"\1\0\0\0" + zlib.compress(b"i"))], b""
+            ),
+            "Corrupt",
+        ),
+        "deflated-longer": (
+            with_body(whole, [chunk(EXACT, content), chunk(b"EXIZ", b"\2\0\0\0" + zlib.compress(b"123"))], b""),
+            "Corrupt",
+        ),
+        "exact-png-beyond-palette": (
+            with_fields(exactly(strip(1, b"\x08\3\0abc" + zlib.compress(b"\0\1"))), width=1, height=1),
+            "Corrupt",
+        ),
         "deflated-bomb": (
             with_body(whole, [chunk(EXACT, content), chunk(b"EXIZ", b"\xff" * 4 + zlib.compress(bytes(10**6)))], b""),
             "LimitError",

@@ -84,6 +84,7 @@ def parse(data: bytes, max_pixels: int = 2**28) -> File:
         require(kind in CHUNKS, "type of a chunk")
         require(all(CHUNKS.index(kind) > CHUNKS.index(other) for other in chunks), "order of chunks")
         chunks[kind] = content
+    require(chunks.get(b"EXAC", b"")[:1] <= b"\1", "kind of the exact part")
     exact = chunks.get(b"EXAC", b"")[:1] == b"\1"
     require(exact == (data[8:12] == bytes(4)), "an exact file names no model, and no other does")
     require(not exact or (data[20:24] == data[28:32] == bytes(4) and data[5] == 0), "an exact file has no payload")

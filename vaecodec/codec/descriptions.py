@@ -67,7 +67,7 @@ class Description:
         mask: its exact tiles, `[rows, columns]` bool; `None` without.
         exact: all of it is.
         errors: see `metrics.tile_errors`; `None` where they are not known.
-        objective: λ·d + R in bits per pixel, of all bytes of the file and all that is seen; `None` where it is not known.
+        objective: λ·d + R in bits per pixel, of all of the file and all that is seen; `None` where it is not known.
     """
 
     data: bytes

@@ -247,8 +247,11 @@ def read_chunks(file: IO[bytes], count: int) -> dict[bytes, bytes]:
 
 
 def _check_parts(header: Header, chunks: dict[bytes, bytes]) -> None:
-    """Raises `Corrupt` unless header and chunks tell of the same parts of a picture."""
-    if header.exact != (chunks.get(EXACT, b"")[:1] == bytes([WHOLLY_EXACT])):
+    """Raises `Corrupt` unless header and chunks tell of the same parts of a picture, `Unsupported` for unknown ones."""
+    kind = chunks.get(EXACT, b"")[:1]
+    if kind > bytes([WHOLLY_EXACT]):
+        raise Unsupported(f"the exact part is of kind {kind[0]}, which this program does not know")
+    if header.exact != (kind == bytes([WHOLLY_EXACT])):
         raise Corrupt("the file names no model, but is not exact" if header.exact else "an exact file names a model")
     if header.exact and (header.payload_bytes or header.symbols_crc or header.coding):
         raise Corrupt("an exact file has a payload, symbols or a coding of them")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from vaecodec.errors import BitstreamError, Corrupt, Unsupported, VaecodecError
+from vaecodec.errors import BitstreamError, Corrupt, VaecodecError
 from vaecodec.format.container import ALPHA_MODES, EXACT, NO_MODEL, QUALITY_MAX, WHOLLY_EXACT, VaeFile, pack
 from vaecodec.pictures import lossless
 from vaecodec.pictures.graphics import tile_grid
@@ -95,12 +95,10 @@ class Exact:
 
         Raises:
             Corrupt: the chunk is not as the format has it.
-            Unsupported: it is of a kind that this version does not know.
+            Unsupported: a strip is of a form that this version does not know.
         """
         if not chunk:
             raise Corrupt("the exact part is empty")
-        if chunk[0] not in (TILES, ALL):
-            raise Unsupported(f"the exact part is of kind {chunk[0]}, which this program does not know")
         if chunk[0] == ALL:
             return cls(size, None, Strips(chunk[1:], size, 4 if alpha else 3))
         rows, columns = tile_grid(size[1], size[0])
