@@ -225,7 +225,14 @@ def test_memory_is_a_few_bytes_a_pixel(tmp_path) -> None:
 
     tile = original(512, 512)
     np.save(tmp_path / "a.npy", np.tile(np.concatenate((tile, tile[:, ::-1]), 1), (4, 1, 1)))
-    child = run_python(CHILD, str(tmp_path / "a.npy"), str(model_path(DEFAULT_MODEL)), text=True, timeout=600, env=FRUGAL)
+    child = run_python(
+        CHILD,
+        str(tmp_path / "a.npy"),
+        str(model_path(DEFAULT_MODEL)),
+        text=True,
+        timeout=600,
+        env=FRUGAL,
+    )
     assert child.returncode == 0, child.stderr
     result = json.loads(child.stdout)
     assert result["size"] == [1024, 2048]
