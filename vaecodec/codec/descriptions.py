@@ -245,15 +245,22 @@ class PictureDescriber(Describer):
         return Description(self.file(latents, chunks | {SOFT_ALPHA: chunk}), lambda: (shown, alpha), mask)
 
     def _original(self, mask: np.ndarray | None) -> Original:
-        """The picture and what is seen of it, without what a mask leaves to exact tiles."""
+        """The picture and what is seen of it, without what a mask leaves to exact tiles.
+
+        There the networks are given the commonest colour of those: that of the paper, or the window, which is also what
+        is around a picture on it.
+        """
         rgb = self.planes.rgb
         alpha = None if self.options.keep_invisible else self.planes.alpha
         if mask is None and alpha is None:
             return Original(rgb, None, rgb)
         seen = np.full(rgb.shape[:2], 255, np.uint8) if alpha is None else alpha.copy()
+        given = continued(rgb, seen >= HARDLY_SEEN)
         if mask is not None:
-            seen[exact.as_pixels(mask, rgb.shape)] = 0
-        return Original(rgb, seen, continued(rgb, seen >= HARDLY_SEEN))
+            there = exact.as_pixels(mask, rgb.shape)
+            seen[there] = 0
+            given = np.where(there[..., None], exact.commonest(rgb[there]), given)
+        return Original(rgb, seen, given)
 
     @cached_property
     def _tiles_made(self) -> dict[bytes, bytes]:
