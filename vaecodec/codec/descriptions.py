@@ -42,6 +42,8 @@ MOST_ERROR = 8
 """Times the error that one of a hundred tiles of photographs exceeds: what has more is described in another way."""
 EXACT_BONUS = 1.25
 """So much larger may the objective of an exact description be: what is drawn has nothing that masks errors."""
+Plane = tuple[bytes, np.ndarray]
+"""The chunk of alpha, and the plane `[H, W]` uint8 that it gives."""
 BACKGROUNDS = (0, 255)
 """On which a picture with alpha is seen."""
 
@@ -141,6 +143,8 @@ class PictureDescriber(Describer):
     def __init__(self, codec: Codec, planes: Planes, options: Options):
         super().__init__(codec, planes, options)
         self.encoder = codec.encoder
+        self._tiles_made: dict[bytes, bytes] = {}
+        self._planes_made: dict[tuple[int, int], Plane] = {}
 
     def at(self, quality: int, limit: float = math.inf) -> Description:
         """See `Describer.at`. Of drawn pictures level 0 is compared, and the best of that improved."""
@@ -241,7 +245,7 @@ class PictureDescriber(Describer):
         if planes.alpha is None:
             return Description(self.file(latents, chunks), lambda: (rgb(), None), mask, errors=encoded.errors)
         shown = rgb()
-        chunk, alpha = self._alpha(shown, latents.quality)
+        chunk, alpha = self._alpha(shown, latents.quality, effort)
         return Description(self.file(latents, chunks | {SOFT_ALPHA: chunk}), lambda: (shown, alpha), mask)
 
     def _original(self, mask: np.ndarray | None) -> Original:
@@ -255,16 +259,12 @@ class PictureDescriber(Describer):
         if mask is None and alpha is None:
             return Original(rgb, None, rgb)
         seen = np.full(rgb.shape[:2], 255, np.uint8) if alpha is None else alpha.copy()
-        given = continued(rgb, seen >= HARDLY_SEEN)
+        rgb = given = continued(rgb, seen >= HARDLY_SEEN)
         if mask is not None:
             there = exact.as_pixels(mask, rgb.shape)
             seen[there] = 0
             given = np.where(there[..., None], exact.commonest(rgb[there]), given)
         return Original(rgb, seen, given)
-
-    @cached_property
-    def _tiles_made(self) -> dict[bytes, bytes]:
-        return {}
 
     def _exact_tiles(self, mask: np.ndarray) -> bytes:
         """The chunk of exact tiles; made once for a mask."""
@@ -273,21 +273,28 @@ class PictureDescriber(Describer):
             self._tiles_made[key] = exact.pack_tiles(self.planes.rgb, mask)
         return self._tiles_made[key]
 
-    def _alpha(self, rgb: np.ndarray, quality: int) -> tuple[bytes, np.ndarray]:
-        """The chunk of alpha, and the plane that it gives: without loss, or with, whichever is better by the objective.
+    def _alpha(self, rgb: np.ndarray, quality: int, effort: int) -> Plane:
+        """Alpha without loss, or with, whichever is better by the objective.
 
         Args:
             rgb: as a decoder shows it.
             quality: code.
+            effort: level.
         """
         alpha = self.planes.alpha
         assert alpha is not None
-        bits = 8 * len(self.exact_alpha) / alpha.size
-        if quality == QUALITY_MAX or self.options.keep_invisible or bits < MUCH_ALPHA:
-            return self.exact_alpha, alpha
-        made, grey = [(self.exact_alpha, alpha)], alpha_plane.as_grey(alpha)
-        for share in ALPHA_CODES[self.options.effort > 1]:
-            code = round(share * quality)
-            coded = self.encoder.encode(grey, code, effort=min(self.options.effort, 1), coding=ROUNDED).latents
-            made.append((alpha_plane.pack_coded(coded), alpha_plane.from_grey(self.encoder.shown(coded))))
-        return min(made, key=lambda pair: self._objective(len(pair[0]), rgb, pair[1], quality))
+        made, bits = [(self.exact_alpha, alpha)], 8 * len(self.exact_alpha) / alpha.size
+        if quality < QUALITY_MAX and not self.options.keep_invisible and bits >= MUCH_ALPHA:
+            made += [self._coded_alpha(round(share * quality), min(effort, 1)) for share in ALPHA_CODES[effort > 1]]
+        return min(made, key=lambda plane: self._objective(len(plane[0]), rgb, plane[1], quality))
+
+    def _coded_alpha(self, quality: int, effort: int) -> Plane:
+        """Alpha with loss; made once for a quality code and a level."""
+        key = (quality, effort)
+        if key not in self._planes_made:
+            assert self.planes.alpha is not None
+            grey = alpha_plane.as_grey(self.planes.alpha)
+            coded = self.encoder.encode(grey, quality, effort=effort, coding=ROUNDED).latents
+            plane = alpha_plane.from_grey(self.encoder.shown(coded))
+            self._planes_made[key] = alpha_plane.pack_coded(coded), plane
+        return self._planes_made[key]
