@@ -18,12 +18,14 @@ from vaecodec.pictures.lossless import HEAD, PNG, VP8L, Strips, pack, strips
 
 SIZES = [(1, 1), (1, 40_000), (40_000, 1), (2, 3), (63, 65), (64, 64), (65, 63), (130, 200)]
 """Rows and columns."""
+NOISE = np.random.default_rng(0).integers(0, 256, (2048, 2048, 3), np.uint8)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch) -> None:
     """Of small strips too, one setting of libwebp is tried; others take their time."""
     monkeypatch.setattr(lossless, "SMALL_SETTINGS", ((0, 4),))
+    monkeypatch.setattr(lossless, "THOROUGH_PIXELS", 0)
 
 
 @pytest.fixture
@@ -95,6 +97,18 @@ def test_the_shorter_form_is_taken() -> None:
     assert forms(pack(page)) == [VP8L]
     assert len(pack(dot)) <= 20
     assert len(pack(page)) < len(lossless._png_stream(page))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "tried"), [(drawn(200, 120), True), (drawn(300, 230), False), (NOISE[:64, :64], False)]
+)
+def test_the_thorough_setting_is_tried_where_it_may_pay(monkeypatch, pixels: np.ndarray, tried: bool) -> None:
+    """Of drawings of few pixels; not of photographs, however small."""
+    monkeypatch.undo()
+    used, webp = [], lossless._webp
+    monkeypatch.setattr(lossless, "_webp", lambda image, *setting: used.append(setting[:2]) or webp(image, *setting))
+    pack(pixels)
+    assert (lossless.THOROUGH in used) == tried
 
 
 def test_colours_that_nobody_sees_cost_only_where_they_are_to_be_kept() -> None:
@@ -242,7 +256,6 @@ except Corrupt:
     print("refused", end=" ")
 print(peak() - before)
 """
-NOISE = np.random.default_rng(0).integers(0, 256, (2048, 2048, 3), np.uint8)
 
 
 def zlib_bomb() -> bytes:
