@@ -3,7 +3,7 @@
 | kind | what is right | tests |
 |---|---|---|
 | noise where nothing is seen | costs no bits | `transparent_noise` here, in the middle of a picture too |
-| text, screens, charts, icons, checks | exact, as small as a lossless code | `drawn_pictures` here, `test_descriptions` |
+| text, screens, charts, icons | exact, as small as a lossless code | `drawn_pictures` here, `test_descriptions` |
 | a page with a photograph | text exact, photograph by the model | `page_with_a_photograph` here |
 | soft alpha | coded with loss | `soft_alpha` here |
 | a silhouette | no larger than a lossless code | `silhouettes` here |
