@@ -204,6 +204,20 @@ def test_compare_shows_exact_files_and_tiles() -> None:
     assert run("compare", "mixed.png", "exact.vae").exit_code == 0
 
 
+def test_transparent_pictures_are_compared_as_they_are_seen() -> None:
+    """What is fully transparent may come back in other colours, and counts for nothing."""
+    Path("all").mkdir()
+    drawings.cut_out(noise=True).save("all/a.png")
+    run("compress", "all/a.png", "a.vae", "-q90", "-e0", "-m", "light")
+    run("compress", "all/a.png", "b.vae", "--lossless")
+    lines = run("compare", "all/a.png", "a.vae", "b.vae").stdout.splitlines()
+    assert float(lines[1].split()[3]) > 35 and lines[2].split()[3] == "inf"
+    run("evaluate", "all", "--qualities", "90", "-e0", "--json", "r.json", "-m", "light")
+    assert json.loads(Path("r.json").read_text())["images"][0]["psnr_db"] == pytest.approx(
+        float(lines[1].split()[3]), abs=0.01
+    )
+
+
 def test_evaluate_takes_screenshots_too() -> None:
     Path("all").mkdir()
     photograph().save("all/a.png")
