@@ -152,6 +152,7 @@ RESUME = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second", "done"), RESUME, ids=str)
 def test_resume_knows_exact_files(first: list[str], second: list[str], done: bool) -> None:
     options = lambda asked: [*asked, *(() if "--lossless" in asked else MODEL), "-e0"]
@@ -190,6 +191,7 @@ def test_the_bits_of_a_map_are_those_of_the_file(name: str) -> None:
     assert (there is None) == (name == "photo.png") and (name != "page.png" or there.all())
 
 
+@pytest.mark.slow
 def test_compare_shows_exact_files_and_tiles() -> None:
     run("compress", "mixed.png", "tiles.vae", "-q50", "-e0", *MODEL)
     run("compress", "mixed.png", "exact.vae", "--lossless")
@@ -218,6 +220,7 @@ def test_transparent_pictures_are_compared_as_they_are_seen() -> None:
     )
 
 
+@pytest.mark.slow
 def test_evaluate_takes_screenshots_too() -> None:
     Path("all").mkdir()
     photograph().save("all/a.png")
@@ -229,6 +232,7 @@ def test_evaluate_takes_screenshots_too() -> None:
     assert Path("e.html").read_text().count('"label": "quality 70"') == 2
 
 
+@pytest.mark.slow
 def test_folders_of_both_kinds_say_what_is_exact() -> None:
     result = run("compress", ".", "-r", "-o", "out", "-e0", *MODEL)
     assert result.exit_code == 0 and [share(f"out/{n}.vae") > 0 for n in ("page", "photo")] == [True, False]

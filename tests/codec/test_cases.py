@@ -34,6 +34,7 @@ from vaecodec.format.container import unpack
 from vaecodec.objective.distortion import ssimulacra2
 from vaecodec.pictures import exact
 
+slow = pytest.mark.slow
 ASKED = {"quality": 50, "effort": 1}
 MORE = 60
 """Bytes that a file may have more than a lossless WebP."""
@@ -73,7 +74,9 @@ DRAWN: dict[str, Callable[[], Image.Image]] = {
 }
 
 
-@pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=slow) if n.startswith(("page", "editor")) else n for n in DRAWN]
+)
 def test_drawn_pictures_are_exact_and_as_small_as_by_a_lossless_code(name: str) -> None:
     image = DRAWN[name]()
     data = vaecodec.compress(image, **ASKED)
@@ -82,7 +85,7 @@ def test_drawn_pictures_are_exact_and_as_small_as_by_a_lossless_code(name: str) 
     assert all(np.array_equal(on(back, ground), on(image, ground)) for ground in ("white", "black"))
 
 
-@pytest.mark.slow
+@slow
 @pytest.mark.parametrize("quality", [50, 90])
 def test_a_chart_is_never_larger_than_by_a_lossless_code(quality: float) -> None:
     image = chart()
@@ -90,7 +93,7 @@ def test_a_chart_is_never_larger_than_by_a_lossless_code(quality: float) -> None
     assert len(data) <= webp_bytes(image) + MORE
 
 
-@pytest.mark.parametrize("colours", ["as it is", "white", "the picture goes on"])
+@pytest.mark.parametrize("colours", ["as it is", *(pytest.param(c, marks=slow) for c in ("white", "one colour"))])
 def test_transparent_noise_costs_as_little_as_nothing(colours: str) -> None:
     clean = drawings.cut_out(180, 120)
     other = np.array(drawings.cut_out(180, 120, noise=True))
@@ -100,6 +103,7 @@ def test_transparent_noise_costs_as_little_as_nothing(colours: str) -> None:
     assert sizes[1] <= 1.1 * sizes[0]
 
 
+@slow
 def test_noise_that_is_hardly_seen_costs_little() -> None:
     clean, noise = (np.array(drawings.cut_out(180, 120, noise=noise)) for noise in (False, True))
     for pixels in (clean, noise):
@@ -108,6 +112,7 @@ def test_noise_that_is_hardly_seen_costs_little() -> None:
     assert sizes[1] <= 1.2 * sizes[0]
 
 
+@slow
 def test_a_page_with_a_photograph_is_a_page_and_a_photograph() -> None:
     image = drawings.page_with_photo(384, 256)
     data = vaecodec.compress(image, **ASKED)
@@ -123,6 +128,7 @@ def test_soft_alpha_costs_no_more_than_colours() -> None:
     assert ssimulacra2(on(image), on(vaecodec.decompress(data))) >= 66
 
 
+@slow
 @pytest.mark.parametrize("quality", [50, 95])
 def test_silhouettes_are_as_small_as_by_a_lossless_code(quality: float) -> None:
     image = drawings.silhouette(192)

@@ -86,16 +86,21 @@ def nothing_lossless() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize(("name", "effort"), [("astronaut", 0), ("coffee", 1), ("chelsea", 2), ("rocket", 2)])
+SLOW = ("grey text", "pixels", "screen")
+
+
+@pytest.mark.parametrize(
+    ("name", "effort"), [("astronaut", 0), ("coffee", 1), pytest.param("chelsea", 2, marks=slow), ("rocket", 2)]
+)
 def test_a_photograph_takes_no_lossless_work_and_the_same_file(looks, name: str, effort: int) -> None:
     rgb = photo(name, 176, 112)
-    for quality in (1, 50, 95) if effort == 0 else (50,):
+    for quality in (1, 95) if effort == 0 else (50,):
         with nothing_lossless():
             data = looks.compress(rgb, quality=quality, effort=effort)
         assert data == looks.compress(rgb, quality=quality, effort=effort, graphics=False)
 
 
-@pytest.mark.parametrize("effort", [0, 1, 2])
+@pytest.mark.parametrize("effort", [0, pytest.param(1, marks=slow), pytest.param(2, marks=slow)])
 def test_nor_with_the_model_for_psnr(squares, effort: int) -> None:
     rgb = photo("astronaut", 176, 112)
     with nothing_lossless():
@@ -117,7 +122,7 @@ def test_nor_with_targets(looks, asked: dict) -> None:
 
 DRAWN = {
     "text": drawings.page(256, 128),
-    "screen": drawings.terminal(256, 128),
+    "screen": drawings.terminal(256, 160),
     "checks": drawings.checks(32, 32),
     "icon": drawings.sprite(),
     "pixels": drawings.sprite(32, 6),
@@ -128,7 +133,13 @@ DRAWN = {
 
 
 @pytest.mark.parametrize(
-    ("name", "effort"), [*((name, 0) for name in DRAWN), ("icon", 2), pytest.param("pixels", 1, marks=slow)]
+    ("name", "effort"),
+    [
+        *((name, 0) for name in DRAWN if name not in SLOW),
+        *(pytest.param(name, 0, marks=slow) for name in SLOW),
+        ("icon", 2),
+        pytest.param("pixels", 1, marks=slow),
+    ],
 )
 def test_what_is_drawn_is_exact_and_no_larger_than_a_lossless_file(looks, name: str, effort: int) -> None:
     image = DRAWN[name]
@@ -155,8 +166,8 @@ def test_of_a_page_with_a_photograph_the_text_is_exact(looks, mixed, effort: int
     assert part.mask[0].all() and part.mask[:, :2].all() and not part.mask[1:3, 2:5].any()
     assert np.array_equal(again[there], np.asarray(mixed)[there])
     assert ssimulacra2(np.asarray(mixed)[64:192, 128:320], again[64:192, 128:320]) > 55
-    assert len(data) < 0.35 * webp_bytes(mixed)
     alone = looks.compress(mixed, effort=effort, graphics=False)
+    assert len(data) < 0.7 * len(alone)
     assert held_objective(looks, mixed, data) < held_objective(looks, mixed, alone)
 
 
@@ -177,6 +188,7 @@ def test_what_is_taken_has_the_least_objective(looks, mixed, quality: float) -> 
     assert taken == pytest.approx(min([*costs, whole] if whole > descriptions.EXACT_BONUS * min(costs) else [whole]))
 
 
+@slow
 @pytest.mark.parametrize(("quality", "most"), [(50, 1.25), (70, 1.15), (90, 1.08)])
 def test_tiles_leave_no_seams(looks, quality: float, most: float) -> None:
     """Steps between neighbours across the edge of the mask are about those of the picture, through text too."""
@@ -279,7 +291,7 @@ def test_what_nobody_sees_costs_nothing(looks, effort: int) -> None:
     assert len(looks.compress(noise, effort=effort, keep_invisible=True)) > 4 * sizes[0]
 
 
-@pytest.mark.parametrize(("mode", "quality"), [("LA", 50), ("RGBA", 70), ("PA", 90)])
+@pytest.mark.parametrize(("mode", "quality"), [pytest.param("LA", 50, marks=slow), ("RGBA", 70), ("PA", 90)])
 def test_silhouettes_are_no_larger_than_a_lossless_file(looks, mode: str, quality: float) -> None:
     image = drawings.silhouette(128).convert(mode)
     data = looks.compress(image, quality=quality, effort=1)
@@ -312,7 +324,7 @@ def test_alpha_that_costs_little_is_exact(looks) -> None:
     assert np.array_equal(again.getchannel("A"), image.getchannel("A"))
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
+@pytest.mark.parametrize("mode", ["RGBA", pytest.param("LA", marks=slow), pytest.param("PA", marks=slow)])
 def test_colours_that_nobody_sees_come_back_where_that_is_asked_for(looks, mode: str) -> None:
     """Of a drawing that is held without loss; else only what is seen does."""
     pixels = np.array(drawings.page(160, 100).convert("RGBA"))

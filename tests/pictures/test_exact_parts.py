@@ -106,8 +106,14 @@ def with_tiles(codec: Codec, rgb: np.ndarray, alpha: np.ndarray | None = None) -
     return PictureDescriber(codec, planes, Options(effort=0))._described(5000, 0, MASK).data
 
 
-@pytest.mark.parametrize("scale", [1, 1 / 2, 1 / 4, 1 / 8])
-@pytest.mark.parametrize("with_alpha", [False, True])
+@pytest.mark.parametrize(
+    ("scale", "with_alpha"),
+    [
+        (1, False),
+        (1 / 4, True),
+        *(pytest.param(s, a, marks=pytest.mark.slow) for s, a in ((1 / 2, False), (1 / 8, True))),
+    ],
+)
 def test_parts_and_smaller_pictures_have_the_exact_pixels(codec, small_strips, scale: float, with_alpha: bool) -> None:
     rgb = drawn(WIDTH, HEIGHT)
     data = with_tiles(codec, rgb, alpha_plane(WIDTH, HEIGHT) if with_alpha else None)
