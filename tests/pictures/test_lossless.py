@@ -100,10 +100,11 @@ def test_the_shorter_form_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pixels", "tried"), [(drawn(200, 120), True), (drawn(300, 230), False), (NOISE[:64, :64], False)]
+    ("pixels", "tried"),
+    [(drawn(200, 120), True), (drawn(300, 230), False), (NOISE[:64, :64], False), (0 * NOISE[:64, :64], False)],
 )
 def test_the_thorough_setting_is_tried_where_it_may_pay(monkeypatch, pixels: np.ndarray, tried: bool) -> None:
-    """Of drawings of few pixels; not of photographs, however small."""
+    """Of drawings of few pixels; not of photographs, however small, nor where there is nothing to save."""
     monkeypatch.undo()
     used, webp = [], lossless._webp
     monkeypatch.setattr(lossless, "_webp", lambda image, *setting: used.append(setting[:2]) or webp(image, *setting))

@@ -31,8 +31,9 @@ SETTINGS, SMALL_SETTINGS = ((100, 4),), ((100, 4), (75, 6), (40, 4), (0, 4))
 """Qualities and methods of libwebp that are tried; of small strips now one is the shortest, now another."""
 THOROUGH = (100, 6)
 """It takes thirty times as long: seconds for 2^16 pixels. Of drawings it saves up to a half, the less the larger they
-are, and nothing of photographs: tried up to `THOROUGH_PIXELS`, where others take at most `THOROUGH_BITS` a pixel."""
-THOROUGH_PIXELS, THOROUGH_BITS = 2**16, 2
+are, and nothing of photographs: tried up to `THOROUGH_PIXELS`, where others take `THOROUGH_BYTES` at least, and at most
+`THOROUGH_BITS` a pixel."""
+THOROUGH_PIXELS, THOROUGH_BYTES, THOROUGH_BITS = 2**16, 128, 2
 TINY_PIXELS = 2**10
 """Up to here it takes no time."""
 HEAD = struct.Struct("<IB")
@@ -200,8 +201,8 @@ def _vp8l_stream(pixels: np.ndarray, keep_invisible: bool) -> bytes:
     picture = Image.fromarray(pixels if channels > 1 else pixels[..., 0]).convert(_MODES[max(channels, 3)])
     settings = SMALL_SETTINGS if width * height <= SMALL else SETTINGS
     best = min((_webp(picture, *setting, keep_invisible) for setting in settings), key=len)
-    cheap = width * height <= THOROUGH_PIXELS and 8 * len(best) <= THOROUGH_BITS * width * height
-    if cheap or width * height <= TINY_PIXELS:
+    may_pay = THOROUGH_BYTES <= len(best) <= THOROUGH_BITS * width * height / 8
+    if width * height <= (THOROUGH_PIXELS if may_pay else TINY_PIXELS):
         best = min(best, _webp(picture, *THOROUGH, keep_invisible), key=len)
     return best
 
