@@ -75,7 +75,7 @@ DRAWN: dict[str, Callable[[], Image.Image]] = {
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=slow) if n.startswith(("page", "editor")) else n for n in DRAWN]
+    "name", [pytest.param(n, marks=slow) if n.startswith(("page", "editor", "pixel")) else n for n in DRAWN]
 )
 def test_drawn_pictures_are_exact_and_as_small_as_by_a_lossless_code(name: str) -> None:
     image = DRAWN[name]()
@@ -121,6 +121,7 @@ def test_a_page_with_a_photograph_is_a_page_and_a_photograph() -> None:
     assert there.mean() > 0.5 and len(data) < 8000 < 50_000, "as a lossless WebP has"
 
 
+@slow
 def test_soft_alpha_costs_no_more_than_colours() -> None:
     image = drawings.soft(240, 160)
     data = vaecodec.compress(image, quality=75, effort=1)
@@ -137,7 +138,7 @@ def test_silhouettes_are_as_small_as_by_a_lossless_code(quality: float) -> None:
     assert vaecodec.decompress(data).mode == "LA"
 
 
-@pytest.mark.parametrize("effort", [1, 2])
+@pytest.mark.parametrize("effort", [1, pytest.param(2, marks=slow)])
 def test_smooth_shades_take_a_third_of_a_lossless_code(effort: int) -> None:
     """Though the model saw none of their kind; AVIF takes a seventh for the picture of the report."""
     image = drawings.shaded()

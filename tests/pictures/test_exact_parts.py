@@ -132,7 +132,7 @@ def test_parts_and_smaller_pictures_have_the_exact_pixels(codec, small_strips, s
 
 def test_what_the_codec_says_of_it_is_what_a_decoder_shows(codec) -> None:
     planes = images.Planes(drawn(WIDTH, HEIGHT), alpha_plane(WIDTH, HEIGHT), "RGBA", None)
-    for options in (Options(0), Options(1), Options(1, keep_invisible=True)):
+    for options in (Options(0), Options(1, keep_invisible=True)):
         for mask in (None, MASK):
             made = PictureDescriber(codec, planes, options)._described(6000, options.effort, mask)
             shown = np.asarray(codec.decompress(made.data))
