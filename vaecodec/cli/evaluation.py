@@ -51,11 +51,12 @@ def evaluate(
 
     Args:
         failed: is told of pictures that cannot be used.
-        show: is shown path, quality, original, file and decoded picture; pictures `[H, W, 3]` uint8.
+        show: is shown path, quality, original, file and decoded picture; pictures `[H, W, 3]` uint8, on white.
     """
     for path in paths:
         try:
             planes = replace(images.planes_of(path), metadata={})
+            original = images.seen(planes)
         except ImageError as error:
             failed(path, error)
             continue
@@ -63,18 +64,18 @@ def evaluate(
             start = time.perf_counter()
             data = codec.compress(planes, quality=quality, effort=effort)
             middle = time.perf_counter()
-            decoded = np.asarray(codec.decompress(data).convert("RGB"))
+            decoded = images.seen(codec.decompress(data))
             end = time.perf_counter()
             if show:
-                show(path, quality, planes.rgb, data, decoded)
+                show(path, quality, original, data, decoded)
             yield Result(
                 path.name,
                 quality,
                 len(data),
-                8 * len(data) / (planes.rgb.shape[0] * planes.rgb.shape[1]),
-                metrics.psnr_db(planes.rgb, decoded),
-                metrics.ms_ssim(planes.rgb, decoded),
-                ssimulacra2(planes.rgb, decoded),
+                8 * len(data) / (original.shape[0] * original.shape[1]),
+                metrics.psnr_db(original, decoded),
+                metrics.ms_ssim(original, decoded),
+                ssimulacra2(original, decoded),
                 middle - start,
                 end - middle,
             )

@@ -253,6 +253,20 @@ def put_together(
     return image
 
 
+def seen(source: ImageLike | Planes) -> np.ndarray:
+    """A picture as it is seen on white, `[H, W, 3]` uint8; colours of what is fully transparent do not matter.
+
+    Raises:
+        ImageError, LimitError: see `planes_of`.
+    """
+    planes = planes_of(source)
+    if planes.alpha is None:
+        return planes.rgb
+    ground = Image.new("RGB", planes.rgb.shape[1::-1], "white")
+    ground.paste(Image.fromarray(np.ascontiguousarray(planes.rgb)), mask=Image.fromarray(planes.alpha))
+    return np.asarray(ground)
+
+
 def writes(suffix: str) -> str | None:
     """The name of the format that Pillow writes for a suffix such as `.png`; `None` if there is none."""
     Image.preinit()  # the usual formats; the rest takes its time

@@ -27,9 +27,15 @@ VP8L, PNG = FORMS = (0, 1)
 """What the stream of a strip is; a byte before it says so."""
 SMALL = 2**14
 """Pixels up to which a strip is tried as PNG too, which has never been shorter above."""
-SETTINGS, SMALL_SETTINGS = ((100, 4),), ((100, 6), (75, 6), (40, 4), (0, 4))
-"""Qualities and methods of libwebp that are tried; method 6 takes thirty times as long for less than 1 %, and of small
-strips now one is the shortest, now another."""
+SETTINGS, SMALL_SETTINGS = ((100, 4),), ((100, 4), (75, 6), (40, 4), (0, 4))
+"""Qualities and methods of libwebp that are tried; of small strips now one is the shortest, now another."""
+THOROUGH = (100, 6)
+"""It takes thirty times as long: seconds for 2^16 pixels. Of drawings it saves up to a half, the less the larger they
+are, and nothing of photographs: tried up to `THOROUGH_PIXELS`, where others take `THOROUGH_BYTES` at least, and at most
+`THOROUGH_BITS` a pixel."""
+THOROUGH_PIXELS, THOROUGH_BYTES, THOROUGH_BITS = 2**16, 128, 2
+TINY_PIXELS = 2**10
+"""Up to here it takes no time."""
 HEAD = struct.Struct("<IB")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, RGB, PALETTE, RGBA = 0, 2, 3, 6
@@ -194,7 +200,11 @@ def _vp8l_stream(pixels: np.ndarray, keep_invisible: bool) -> bytes:
     height, width, channels = pixels.shape
     picture = Image.fromarray(pixels if channels > 1 else pixels[..., 0]).convert(_MODES[max(channels, 3)])
     settings = SMALL_SETTINGS if width * height <= SMALL else SETTINGS
-    return min((_webp(picture, *setting, keep_invisible) for setting in settings), key=len)
+    best = min((_webp(picture, *setting, keep_invisible) for setting in settings), key=len)
+    may_pay = THOROUGH_BYTES <= len(best) <= THOROUGH_BITS * width * height / 8
+    if width * height <= (THOROUGH_PIXELS if may_pay else TINY_PIXELS):
+        best = min(best, _webp(picture, *THOROUGH, keep_invisible), key=len)
+    return best
 
 
 def _webp(picture: Image.Image, quality: int, method: int, keep_invisible: bool) -> bytes:

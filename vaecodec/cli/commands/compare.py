@@ -34,9 +34,9 @@ def compare(
 ) -> None:
     """Compare files with their original.
 
-    A table of sizes and of what was lost, measured on 8-bit RGB. Files are .vae, or of any format that Pillow reads.
-    The page has a divider, zoom, a view of differences, and for .vae files a map of where the bits went; it needs
-    nothing beside it.
+    A table of sizes and of what was lost, measured on 8-bit RGB, on white where pictures are transparent. Files are
+    .vae, or of any format that Pillow reads. The page has a divider, zoom, a view of differences, and for .vae files a
+    map of where the bits went; it needs nothing beside it.
 
     \b
     Examples:
@@ -89,13 +89,11 @@ def _picture(path: str) -> np.ndarray:
     from vaecodec.pictures import images
 
     with files.naming(path):
-        return images.planes_of(path).rgb
+        return images.seen(path)
 
 
 def _file(path: str, model: str | None) -> tuple[np.ndarray, int, tuple[np.ndarray | None, np.ndarray | None]]:
     """Pixels, bytes, and for `.vae` files where the bits went, see `gallery.bit_map`."""
-    import numpy as np
-
     if not path.endswith(SUFFIX):
         return _picture(path), len(files.read(path)), (None, None)
     from vaecodec.format.catalog import find_model
@@ -105,8 +103,9 @@ def _file(path: str, model: str | None) -> tuple[np.ndarray, int, tuple[np.ndarr
     header = api.read_info(data)
     codec = None if header.exact else api.codecs(model or find_model(header).path).codec_of(header)
     from vaecodec.cli.pages.gallery import bit_map
+    from vaecodec.pictures import images
 
-    return np.asarray(decoded.convert("RGB")), len(data), bit_map(codec, data)
+    return images.seen(decoded), len(data), bit_map(codec, data)
 
 
 def _row(measures: Measures) -> str:
