@@ -24,6 +24,7 @@ from vaecodec.coding.latents import Latents
 from vaecodec.format import container
 from vaecodec.format.container import EXACT, QUALITY_MAX, ROUNDED, SOFT_ALPHA
 from vaecodec.inference.effort import DEFAULT_EFFORT, Progress
+from vaecodec.objective.distortion import ssimulacra2
 from vaecodec.pictures import exact, metrics
 from vaecodec.pictures.fill import continued
 from vaecodec.pictures.graphics import Proposal, propose
@@ -41,7 +42,9 @@ colours are, and most of its errors show on black or on white only."""
 MOST_ERROR = 8
 """Times the error that one of a hundred tiles of photographs exceeds: what has more is described in another way."""
 EXACT_BONUS = 1.25
-"""So much larger may the objective of an exact description be: what is drawn has nothing that masks errors."""
+"""So much larger may the objective of a description with exact parts be: what is drawn has nothing that masks errors."""
+LEGIBLE, ILLEGIBLE_COST = 30.0, 4.0
+"""Drawn pictures with less than that SSIMULACRA2 can hardly be read; their objective counts so many times."""
 Plane = tuple[bytes, np.ndarray]
 """The chunk of alpha, and the plane `[H, W]` uint8 that it gives."""
 BACKGROUNDS = (0, 255)
@@ -177,9 +180,17 @@ class PictureDescriber(Describer):
         return min(sound or fitting, key=lambda c: self._cost(c, quality))
 
     def _cost(self, description: Description, quality: int) -> float:
+        """The objective, and what speaks for or against a description of a drawn picture."""
         if description.objective is None:
             description.objective = self._objective(len(description.data), *description.decoded, quality)
-        return description.objective / (EXACT_BONUS if description.exact else 1)
+        held = description.exact or description.mask is not None
+        illegible = not description.exact and self._looks(description) < LEGIBLE
+        return description.objective * (ILLEGIBLE_COST if illegible else 1) / (EXACT_BONUS if held else 1)
+
+    def _looks(self, description: Description) -> float:
+        """SSIMULACRA2, on the worse background."""
+        pairs = zip(self._originals(), on_backgrounds(*description.decoded), strict=True)
+        return min(ssimulacra2(*pair) for pair in pairs)
 
     def _bad(self, description: Description, quality: int) -> np.ndarray:
         """Tiles that come out much worse than any of a photograph."""

@@ -109,7 +109,7 @@ def heat(bits: np.ndarray, most: float, exact: np.ndarray | None = None) -> np.n
     channels = [np.interp(where, range(len(HEAT)), values) for values in zip(*HEAT, strict=True)]
     colours = np.stack(channels, 2)
     if exact is not None:
-        colours[exact] = EXACT_GREEN + (255 - EXACT_GREEN) * (where[exact] / len(HEAT))[:, None]
+        colours[exact] = EXACT_GREEN + (255 - EXACT_GREEN) * (where[exact] / (2 * len(HEAT)))[:, None]
     return colours.round().astype(np.uint8)
 
 
