@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch) -> Path:
     image.save("a.png")
     image.save("a.jpg", quality=40)
     for quality in (20, 80):
-        Path(f"{quality}.vae").write_bytes(vaecodec.compress("a.png", quality=quality, model=TINY))
+        Path(f"{quality}.vae").write_bytes(vaecodec.compress("a.png", quality=quality, model=TINY, graphics=False))
     return tmp_path
 
 

@@ -42,7 +42,7 @@ colours are, and most of its errors show on black or on white only."""
 MOST_ERROR = 8
 """Times the error that one of a hundred tiles of photographs exceeds: what has more is described in another way."""
 EXACT_BONUS = 1.25
-"""So much larger may the objective of a description with exact parts be: what is drawn has nothing that masks errors."""
+"""So much larger may the objective be where something is exact: what is drawn has nothing that masks errors."""
 LEGIBLE, ILLEGIBLE_COST = 30.0, 4.0
 """Drawn pictures with less than that SSIMULACRA2 can hardly be read; their objective counts so many times."""
 Plane = tuple[bytes, np.ndarray]
