@@ -178,16 +178,13 @@ def held_objective(codec: Codec, image: Image.Image, data: bytes) -> float:
 @slow
 @pytest.mark.parametrize("quality", [10, 60, 90])
 def test_what_is_taken_has_the_least_objective(looks, mixed, quality: float) -> None:
-    """But what is exact, in whole or in part, may be `EXACT_BONUS` times as dear."""
+    """But what is exact as a whole may be `EXACT_BONUS` times as dear as the model's."""
     describer, code = PictureDescriber(looks, images.planes_of(mixed), Options(0)), looks.stored.qualities.code(quality)
     model, tiles = describer._described(code, 0), describer._described(code, 0, describer.proposal.mask)
-    tried = {
-        model.data: 1.0,
-        tiles.data: descriptions.EXACT_BONUS,
-        describer.whole(code).data: descriptions.EXACT_BONUS,
-    }
     sound = [made.data for made in (model, tiles) if not describer._bad(made, code).any()]
-    costs = {d: held_objective(looks, mixed, d) / b for d, b in tried.items() if d in sound or unpack(d).header.exact}
+    costs = {data: held_objective(looks, mixed, data) for data in (*sound, describer.whole(code).data)}
+    if costs[describer.whole(code).data] < costs.get(tiles.data, np.inf):
+        costs[describer.whole(code).data] /= descriptions.EXACT_BONUS
     assert describer.at(code).data == min(costs, key=costs.get)
 
 

@@ -42,7 +42,7 @@ colours are, and most of its errors show on black or on white only."""
 MOST_ERROR = 8
 """Times the error that one of a hundred tiles of photographs exceeds: what has more is described in another way."""
 EXACT_BONUS = 1.25
-"""So much larger may the objective be where something is exact: what is drawn has nothing that masks errors."""
+"""So much larger than the model's may the objective of all exact be: what is drawn has nothing that masks errors."""
 LEGIBLE, ILLEGIBLE_COST = 30.0, 4.0
 """Drawn pictures with less than that SSIMULACRA2 can hardly be read; their objective counts so many times."""
 Plane = tuple[bytes, np.ndarray]
@@ -177,15 +177,16 @@ class PictureDescriber(Describer):
         if not fitting:
             return min(candidates, key=lambda c: len(c.data))
         sound = [c for c in fitting if not self._bad(c, quality).any()]
-        return min(sound or fitting, key=lambda c: self._cost(c, quality))
+        tiles = min((self._cost(c, quality) for c in sound if c.mask is not None), default=math.inf)
+        cost = lambda c: self._cost(c, quality) / (EXACT_BONUS if c.exact and self._cost(c, quality) < tiles else 1)
+        return min(sound or fitting, key=cost)
 
     def _cost(self, description: Description, quality: int) -> float:
-        """The objective, and what speaks for or against a description of a drawn picture."""
+        """The objective, and what speaks against a description of a drawn picture."""
         if description.objective is None:
             description.objective = self._objective(len(description.data), *description.decoded, quality)
-        held = description.exact or description.mask is not None
         illegible = not description.exact and self._looks(description) < LEGIBLE
-        return description.objective * (ILLEGIBLE_COST if illegible else 1) / (EXACT_BONUS if held else 1)
+        return description.objective * (ILLEGIBLE_COST if illegible else 1)
 
     def _looks(self, description: Description) -> float:
         """SSIMULACRA2, on the worse background."""
