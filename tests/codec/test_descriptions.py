@@ -178,7 +178,7 @@ def held_objective(codec: Codec, image: Image.Image, data: bytes) -> float:
 @slow
 @pytest.mark.parametrize("quality", [10, 60, 90])
 def test_what_is_taken_has_the_least_objective(looks, mixed, quality: float) -> None:
-    """But what is exact as a whole may be `EXACT_BONUS` times as dear as the model's, and what is illegible costs more."""
+    """But an exact whole may be `EXACT_BONUS` times as dear as the model, and what is illegible costs more."""
     describer, code = PictureDescriber(looks, images.planes_of(mixed), Options(0)), looks.stored.qualities.code(quality)
     model, tiles = describer._described(code, 0), describer._described(code, 0, describer.proposal.mask)
     sound = [made.data for made in (model, tiles) if not describer._bad(made, code).any()]
