@@ -178,15 +178,18 @@ def held_objective(codec: Codec, image: Image.Image, data: bytes) -> float:
 @slow
 @pytest.mark.parametrize("quality", [10, 60, 90])
 def test_what_is_taken_has_the_least_objective(looks, mixed, quality: float) -> None:
-    """But an exact whole may be `EXACT_BONUS` times as dear as the model, and what is illegible costs more."""
+    """But all exact may be `EXACT_BONUS` times as dear, a part less so, and what is illegible costs more."""
     describer, code = PictureDescriber(looks, images.planes_of(mixed), Options(0)), looks.stored.qualities.code(quality)
-    model, tiles = describer._described(code, 0), describer._described(code, 0, describer.proposal.mask)
-    sound = [made.data for made in (model, tiles) if not describer._bad(made, code).any()]
-    costs = {data: held_objective(looks, mixed, data) for data in (*sound, describer.whole(code).data)}
-    if describer._looks(model) < descriptions.LEGIBLE <= describer._looks(tiles):
-        costs[model.data] *= descriptions.ILLEGIBLE_COST
-    if costs[describer.whole(code).data] < costs.get(tiles.data, np.inf):
-        costs[describer.whole(code).data] /= descriptions.EXACT_BONUS
+    mask = describer.proposal.mask
+    model, tiles, whole = describer._described(code, 0), describer._described(code, 0, mask), describer.whole(code)
+    costs = {made.data: held_objective(looks, mixed, made.data) for made in (model, tiles, whole)}
+    costs[whole.data] /= descriptions.EXACT_BONUS
+    costs[tiles.data] /= 1 + (descriptions.EXACT_BONUS - 1) * mask.mean()
+    for made in (model, tiles):
+        if describer._looks(made) < descriptions.LEGIBLE:
+            costs[made.data] *= descriptions.ILLEGIBLE_COST
+        if describer._bad(made, code).any():
+            del costs[made.data]
     assert describer.at(code).data == min(costs, key=costs.get)
 
 

@@ -42,7 +42,8 @@ colours are, and most of its errors show on black or on white only."""
 MOST_ERROR = 8
 """Times the error that one of a hundred tiles of photographs exceeds: what has more is described in another way."""
 EXACT_BONUS = 1.25
-"""So much larger than the model's may the objective of all exact be: what is drawn has nothing that masks errors."""
+"""So much larger may the objective of all exact be, and less so that of a part: what is drawn has nothing that masks
+errors."""
 LEGIBLE, ILLEGIBLE_COST = 30.0, 4.0
 """Drawn pictures with less than that SSIMULACRA2 can hardly be read; their objective counts so many times."""
 Plane = tuple[bytes, np.ndarray]
@@ -177,16 +178,16 @@ class PictureDescriber(Describer):
         if not fitting:
             return min(candidates, key=lambda c: len(c.data))
         sound = [c for c in fitting if not self._bad(c, quality).any()]
-        tiles = min((self._cost(c, quality) for c in sound if c.mask is not None), default=math.inf)
-        cost = lambda c: self._cost(c, quality) / (EXACT_BONUS if c.exact and self._cost(c, quality) < tiles else 1)
-        return min(sound or fitting, key=cost)
+        return min(sound or fitting, key=lambda c: self._cost(c, quality))
 
     def _cost(self, description: Description, quality: int) -> float:
-        """The objective, and what speaks against a description of a drawn picture."""
+        """The objective, and what speaks for and against a description of a drawn picture."""
         if description.objective is None:
             description.objective = self._objective(len(description.data), *description.decoded, quality)
         illegible = not description.exact and self._looks(description) < LEGIBLE
-        return description.objective * (ILLEGIBLE_COST if illegible else 1)
+        share = 0.0 if description.mask is None else description.mask.mean()
+        bonus = 1 + (EXACT_BONUS - 1) * (1.0 if description.exact else share)
+        return description.objective * (ILLEGIBLE_COST if illegible else 1) / bonus
 
     def _looks(self, description: Description) -> float:
         """SSIMULACRA2, on the worse background."""
