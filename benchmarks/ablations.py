@@ -75,7 +75,7 @@ def measure(codec, factorised, rgb: np.ndarray, quality: float) -> dict:
     from vaecodec.pictures import metrics
 
     code, pixels = codec.stored.qualities.code(quality), rgb.shape[0] * rgb.shape[1]
-    data = codec.compress(rgb, quality=quality)
+    data = codec.compress(rgb, quality=quality, graphics=False)
     exact_bits, latents = rate_parts(codec, rgb, code)
     condition = torch.tensor([code / QUALITY_MAX], device=codec.device)
     _, float_bits = codec.model.rate(latents.z.float(), latents.y_hat.float(), condition, as_given)

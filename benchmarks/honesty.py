@@ -29,7 +29,7 @@ def measure(codec, rgb: np.ndarray, quality: float) -> dict[str, float]:
     from vaecodec.format.container import QUALITY_MAX
     from vaecodec.objective.bound import as_given
 
-    data = codec.compress(rgb, quality=quality, coding=container.ROUNDED)
+    data = codec.compress(rgb, quality=quality, coding=container.ROUNDED, graphics=False)
     file = container.unpack(data)
     latents = codec.decode(file)
     condition = torch.tensor([latents.quality / QUALITY_MAX], device=codec.device)

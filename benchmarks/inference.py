@@ -32,8 +32,8 @@ def measure(codec, rgb: np.ndarray, quality: float, effort: int) -> dict[str, fl
         result = work(*args, **options)
         return time.perf_counter() - start, result
 
-    unit_s = min(timed(codec.compress, rgb, quality=quality, effort=0)[0] for _ in range(2))
-    encode_s, data = timed(codec.compress, rgb, quality=quality, effort=effort)
+    unit_s = min(timed(codec.compress, rgb, quality=quality, effort=0, graphics=False)[0] for _ in range(2))
+    encode_s, data = timed(codec.compress, rgb, quality=quality, effort=effort, graphics=False)
     latents = codec.decode(container.unpack(data))
     decode_s, decoded = timed(codec.synthesize, latents)
     pixels = rgb.shape[0] * rgb.shape[1]

@@ -29,7 +29,7 @@ def measure(codec, rgb: np.ndarray, quality: float) -> dict[str, float]:
     from vaecodec.format import container
     from vaecodec.objective.bound import gaussian_observation_bits
 
-    data = codec.compress(rgb, quality=quality)
+    data = codec.compress(rgb, quality=quality, graphics=False)
     latents = codec.decode(container.unpack(data))
     mse = np.square(codec.synthesize(latents).astype(float) - rgb).mean()
     lmbda = codec.model.config.lmbda(torch.tensor(latents.quality / container.QUALITY_MAX))

@@ -68,7 +68,7 @@ def there_and_back(codec, image: Image.Image, quality: float, effort: int) -> st
 
     planes = images.take_apart(image)
     latents = codec.encode(planes.rgb, codec.stored.qualities.code(quality), effort=effort)
-    data = codec.compress(planes, quality=quality, effort=effort)
+    data = codec.compress(planes, quality=quality, effort=effort, graphics=False, keep_invisible=True)
     file = unpack(data)
     if file.payload != latents.payload:
         return "encoded twice, two payloads"

@@ -44,33 +44,40 @@ def test_a_tune_or_a_model_is_meant() -> None:
 
 def _pillow(**options) -> bytes:
     vaecodec.register_pillow()
-    Image.fromarray(ORIGINAL).save(buffer := io.BytesIO(), "VAE", **options)
+    Image.fromarray(ORIGINAL).save(buffer := io.BytesIO(), "VAE", graphics=False, **options)
     return buffer.getvalue()
 
 
 def _ray(**options) -> bytes:
-    return Compress(**options)._row("a.png")[0]
+    return Compress(graphics=False, **options)._row("a.png")[0]
 
 
 def _command(**options) -> bytes:
-    result = run("compress", "a.png", "a.vae", "-f", *(f"--{k}={v}" for k, v in options.items()))
+    result = run("compress", "a.png", "a.vae", "-f", "--graphics=off", *(f"--{k}={v}" for k, v in options.items()))
     if result.exit_code == 2:
         raise ValueError(result.stderr)
     return Path("a.vae").read_bytes()
 
 
 def _folder(**options) -> bytes:
-    result = run("compress", "a.png", "-o", "out", "-f", *(f"--{k}={v}" for k, v in options.items()))
+    result = run("compress", "a.png", "-o", "out", "-f", "--graphics=off", *(f"--{k}={v}" for k, v in options.items()))
     if result.exit_code == 2:
         raise ValueError(result.stderr)
     return Path("out/a.vae").read_bytes()
 
 
 def _held(tune: str | None = None, model: str | None = None, **options) -> bytes:
-    return Codec(model, tune=tune).compress(ORIGINAL, **options)
+    return Codec(model, tune=tune).compress(ORIGINAL, graphics=False, **options)
 
 
-WAYS = [lambda **options: vaecodec.compress(ORIGINAL, **options), _held, _pillow, _ray, _command, _folder]
+WAYS = [
+    lambda **options: vaecodec.compress(ORIGINAL, graphics=False, **options),
+    _held,
+    _pillow,
+    _ray,
+    _command,
+    _folder,
+]
 
 
 @pytest.mark.slow
@@ -109,7 +116,7 @@ def test_evaluate_takes_a_tune(two_models: Path) -> None:
 
 @pytest.mark.slow
 def test_a_codec_decodes_files_of_any_two_models_model(two_models: Path) -> None:
-    data = {tune: vaecodec.compress(ORIGINAL, tune=tune) for tune in catalog.TUNES}
+    data = {tune: vaecodec.compress(ORIGINAL, tune=tune, graphics=False) for tune in catalog.TUNES}
     for tune, others in (("looks", "psnr"), ("psnr", "looks")):
         codec = Codec(tune=tune)
         for content in data.values():
@@ -126,7 +133,7 @@ def test_a_codec_decodes_files_of_any_two_models_model(two_models: Path) -> None
 @pytest.mark.parametrize("model", [(), ("-m", LOOKS)], ids=["", "with a model"])
 def test_files_of_both_are_compared(two_models: Path, model: tuple[str, ...]) -> None:
     for tune in catalog.TUNES:
-        Path(f"{tune}.vae").write_bytes(vaecodec.compress(ORIGINAL, tune=tune))
+        Path(f"{tune}.vae").write_bytes(vaecodec.compress(ORIGINAL, tune=tune, graphics=False))
     result = run("compare", "a.png", "looks.vae", "psnr.vae", "--html", "a.html", "-f", *model)
     assert result.exit_code == 0 and all(f"\n{tune}.vae" in result.stdout for tune in catalog.TUNES)
 

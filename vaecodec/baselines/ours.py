@@ -39,7 +39,7 @@ class VaeCodec:
         self.version = f"model id {self.codec.stored.model_id.hex()}"
 
     def compress(self, image: np.ndarray, quality: float) -> bytes:
-        return self.codec.compress(image, quality=quality)
+        return self.codec.compress(image, quality=quality, graphics=False)
 
     def decompress(self, data: bytes) -> np.ndarray:
         return np.asarray(self.codec.decompress(data).convert("RGB"))

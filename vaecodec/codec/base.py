@@ -140,8 +140,8 @@ class BaseCodec(ABC):
         elif psnr is not None:
             data = self._as_good(describer, Goal.psnr(psnr), lambda a, b: min(metrics.psnr_db(a, b), BEST_PSNR))
         elif ssimulacra2 is not None:
-            start = scale.code(max(ssimulacra2, QUALITIES[0]))
-            data = self._as_good(describer, Goal.ssimulacra2(ssimulacra2), distortion.ssimulacra2, start)
+            goal = Goal.ssimulacra2(ssimulacra2)
+            data = self._as_good(describer, goal, distortion.ssimulacra2, scale.code(max(ssimulacra2, QUALITIES[0])))
         else:
             data = describer.at(scale.code(quality)).data
         if effort:
