@@ -58,6 +58,14 @@ def tiny():
 
 
 @pytest.fixture(scope="session")
+def looks():
+    """A `Codec` with the shipped model for how people see."""
+    from vaecodec.codec.codec import Codec
+
+    return Codec("light")
+
+
+@pytest.fixture(scope="session")
 def tiny_bits_back():
     """A `Codec` with the frozen model that has a posterior, `alone`."""
     return alone(TINY_BITS_BACK)

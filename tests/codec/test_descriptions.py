@@ -28,11 +28,6 @@ slow = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def looks() -> Codec:
-    return Codec("light")
-
-
-@pytest.fixture(scope="module")
 def squares() -> Codec:
     return Codec("light-psnr")
 

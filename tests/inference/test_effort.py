@@ -48,12 +48,6 @@ def light() -> Codec:
     return Codec("light-psnr")
 
 
-@pytest.fixture(scope="module")
-def looks() -> Codec:
-    """The model for how people see."""
-    return Codec("light")
-
-
 def objective(codec: Codec, rgb: np.ndarray, quality: float, effort: int, steps: int = 300) -> float:
     """λ·D + R of what is written, ended after a number of steps."""
     ended = lambda done, _: done < steps

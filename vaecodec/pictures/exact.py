@@ -126,11 +126,8 @@ class Exact:
         there = np.ones(tile_grid(self.size[1], self.size[0]), bool) if self.mask is None else self.mask
         spent = np.zeros(there.shape)
         for (rows, columns), size in zip(self.strips.areas, self.strips.sizes, strict=True):
-            tiles = (
-                slice(rows.start // SIDE, -(-rows.stop // SIDE)),
-                slice(columns.start // SIDE, -(-columns.stop // SIDE)),
-            )
-            pixels = as_pixels(there, (self.size[1], self.size[0]))[rows, columns].sum()
+            tiles = _tiles_of((rows, columns))
+            pixels = as_pixels(there[tiles], (rows.stop - rows.start, columns.stop - columns.start)).sum()
             spent[tiles] = np.where(there[tiles], 8 * size / pixels, 0)
         return there, spent
 
@@ -188,7 +185,7 @@ def _is_held(exact: Exact, area: Area, part: np.ndarray, planes: Planes) -> bool
     """Whether a strip's pixels are those of the picture, as far as they are seen."""
     same = (part[..., :3] == planes.rgb[area]).all(2)
     if exact.mask is not None:
-        same |= ~as_pixels(exact.mask, planes.rgb.shape)[area]
+        same |= ~as_pixels(exact.mask[_tiles_of(area)], part.shape)
     elif planes.alpha is not None:
         same = (same | (planes.alpha[area] == 0)) & (part[..., 3] == planes.alpha[area])
     return bool(same.all())
@@ -211,9 +208,10 @@ def restore(file: VaeFile, region: Region | None = None, scale: float = 1) -> Im
 
 def _touched(mask: np.ndarray, shape: tuple[int, ...]) -> set[int]:
     """Numbers of the strips in which tiles are masked."""
-    as_tiles = lambda s: slice(s.start // SIDE, -(-s.stop // SIDE))
-    return {
-        number
-        for number, (rows, columns) in enumerate(strips(shape[0], shape[1]))
-        if mask[as_tiles(rows), as_tiles(columns)].any()
-    }
+    return {number for number, area in enumerate(strips(shape[0], shape[1])) if mask[_tiles_of(area)].any()}
+
+
+def _tiles_of(area: Area) -> Area:
+    """The tiles of a strip, whose upper left corner is that of a tile."""
+    rows, columns = (slice(s.start // SIDE, -(-s.stop // SIDE)) for s in area)
+    return rows, columns

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-TILE = 64
-"""Pixels a side of the tiles of `tile_errors`."""
+from vaecodec.pictures.lossless import SIDE
 
 
 def mse(a: np.ndarray, b: np.ndarray) -> float:
@@ -23,12 +22,12 @@ def mse(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def tile_errors(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Squared error of two `[H, W, C]` uint8 arrays, mean over samples, in tiles of `TILE`: `[rows, columns]`."""
+    """Squared error of two `[H, W, C]` uint8 arrays, mean over samples, in tiles of `SIDE`: `[rows, columns]`."""
     rows = []
-    for top in range(0, len(a), TILE):
-        difference = a[top : top + TILE].astype(np.int16) - b[top : top + TILE]
+    for top in range(0, len(a), SIDE):
+        difference = a[top : top + SIDE].astype(np.int16) - b[top : top + SIDE]
         by_column = np.square(difference, dtype=np.int32).sum((0, 2), dtype=np.int64)
-        columns = range(0, a.shape[1], TILE)
+        columns = range(0, a.shape[1], SIDE)
         counts = np.diff([*columns, a.shape[1]]) * len(difference) * a.shape[2]
         rows.append(np.add.reduceat(by_column, columns) / counts)
     return np.array(rows)
