@@ -143,6 +143,14 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return head + content
 
 
+def without_record(data: bytes) -> bytes:
+    """A `.vae` file that does not say how it was made, of one that may."""
+    file = container.unpack(data)
+    fields = {name: getattr(file.header, name) for name in ("width", "height", "mode", "quality", "coding", "model_id")}
+    chunks = {kind: content for kind, content in file.chunks.items() if kind != container.MADE}
+    return container.pack(**fields, symbols_crc=file.header.symbols_crc, payload=file.payload, chunks=chunks)
+
+
 def with_body(data: bytes, chunks: list[bytes], payload: bytes) -> bytes:
     """A file with other chunks and another payload, and all counts, lengths and CRCs but the symbols' made to fit."""
     sealed = with_fields(data[:36], chunks=len(chunks), payload_bytes=len(payload), payload_crc=zlib.crc32(payload))

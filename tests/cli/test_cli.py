@@ -128,7 +128,7 @@ def test_many_files_go_to_a_folder() -> None:
     assert run("compress", "a.png", "l.png", "-o", "deep/er", *MODEL).exit_code == 0
     assert sorted(path.name for path in Path("deep/er").iterdir()) == ["a.vae", "l.vae"]
     assert run("decompress", "deep/er/a.vae", "deep/er/l.vae", "-o", "out", *MODEL).exit_code == 0
-    assert {path.name: Image.open(path).mode for path in Path("out").iterdir()} == {"a.png": "RGB", "l.png": "L"}
+    assert {path.name: Image.open(path).mode for path in Path("out").glob("*.*g")} == {"a.png": "RGB", "l.png": "L"}
 
 
 def test_a_batch_goes_on_after_a_failure() -> None:
@@ -139,9 +139,10 @@ def test_a_batch_goes_on_after_a_failure() -> None:
     assert [line.split(":")[0].strip() for line in at_the_end] == ["text.png", "missing.png"]
 
 
-def test_two_inputs_for_one_output_are_refused() -> None:
+def test_of_two_inputs_for_one_output_the_second_fails() -> None:
     result = run("compress", "a.png", "deeper/a.png", "-o", "out", *MODEL)
-    assert (result.exit_code, "same file" in result.stderr) == (2, True)
+    assert (result.exit_code, [path.name for path in Path("out").iterdir()]) == (1, ["a.png.vae"])
+    assert "deeper/a.png: would go to the same file as a.png, out/a.png.vae" in result.stderr
 
 
 @pytest.mark.parametrize("goal", ["--psnr=nan", "--psnr=inf", "--bpp=inf", "--bpp=nan"])
@@ -185,15 +186,17 @@ def test_a_folder_that_takes_no_files_is_refused() -> None:
     fails(1, "/proc/b.vae: cannot be written", "compress", "a.png", "/proc/b.vae", *MODEL)
 
 
-@pytest.mark.parametrize("step", ["fsync", "chmod", "replace"])
+@pytest.mark.parametrize("step", ["fsync", "link", "chmod", "replace"])
 def test_nothing_half_written_stays(folder: Path, monkeypatch, step: str) -> None:
     def broken(*args) -> None:
         raise OSError(28, "No space left on device")
 
     before = sorted(folder.iterdir())
     monkeypatch.setattr(files.os, step, broken)
-    fails(1, "b.vae: cannot be written: no space left", "compress", "a.png", "b.vae", *MODEL)
-    fails(1, "a.vae: cannot be written: no space left", "compress", "a.png", "a.vae", "-f", *MODEL)
+    if step in ("fsync", "link"):
+        fails(1, "b.vae: cannot be written: no space left", "compress", "a.png", "b.vae", *MODEL)
+    if step != "link":
+        fails(1, "a.vae: cannot be written: no space left", "compress", "a.png", "a.vae", "-f", *MODEL)
     monkeypatch.undo()
     assert sorted(folder.iterdir()) == before
     assert (folder / "a.vae").read_bytes() == vaecodec.compress(folder / "a.png", model=TINY)

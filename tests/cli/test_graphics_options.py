@@ -135,32 +135,6 @@ def test_info_of_a_file_that_is_damaged_there_says_what_the_header_does() -> Non
     assert run("test", "cut.vae").exit_code == 3 and run("test", "page.vae").exit_code == 0
 
 
-# --- resume
-
-RESUME = [
-    # first, second, whether the second finds it done
-    ([], [], True),
-    (["--lossless"], ["--lossless"], True),
-    (["--lossless"], [], False),  # at another quality; what was asked for then cannot be told
-    ([], ["--lossless"], True),
-    ([], ["--graphics", "off"], False),
-    (["--graphics", "off"], ["--graphics", "off"], True),
-    (["--graphics", "off"], ["--lossless"], False),
-    ([], ["--size", "100k"], True),
-    ([], ["--size", "100"], False),
-    (["-q", "50"], ["-q", "80"], False),
-]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("first", "second", "done"), RESUME, ids=str)
-def test_resume_knows_exact_files(first: list[str], second: list[str], done: bool) -> None:
-    options = lambda asked: [*asked, *(() if "--lossless" in asked else MODEL), "-e0"]
-    assert run("compress", "page.png", "-o", "out", *options(first)).exit_code == 0
-    result = run("compress", "page.png", "-o", "out", "--resume", *options(second))
-    assert ("done before" in result.stderr) == done
-
-
 # --- maps of bits
 
 

@@ -19,6 +19,7 @@ METADATA = {
     b"COLR": b"\4\0",
     b"iptc": bytes(99),
     b"reso": b"\1\0",
+    b"made": bytes(8) + b"png",
 }
 SEEDS = [path.read_bytes() for path in sorted(GOLDEN.glob("*.vae")) if path.stat().st_size < 600]
 SEEDS += [pack(chunks=METADATA), pack(mode="LA", chunks=METADATA | {b"ALPH": b"alpha"})]

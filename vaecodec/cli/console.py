@@ -214,7 +214,9 @@ JOBS = click.option(
     show_default=True,
     help="Processes, which share the cores among them; 0 for one a core.",
 )
-RESUME = click.option("--resume", is_flag=True, help="Skip what is done and whole; do, and overwrite, the rest.")
+RESUME = click.option(
+    "--resume", is_flag=True, help="Skip what is done; replace what is outdated. With -f, replace all else."
+)
 
 PRESERVE = click.option(
     "--preserve", is_flag=True, help="Give what is written the times of what it was made from, as `cp -p` does."

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def keeping_the_best(source: str, effort: int) -> Iterator[Progress | None]:
+def keeping_the_best(source: str, effort: int, *, stoppable: bool = True) -> Iterator[Progress | None]:
     """Within it, the first Ctrl-C ends the improvement of a picture, whose best so far is kept; the second is as ever.
 
     With it comes a bar, on a terminal. `None` where there is nothing to wait for, and in workers, which share a

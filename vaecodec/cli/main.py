@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -46,35 +48,34 @@ def _plan(
     is_target: Callable[[str], bool],
     what: str,
     accepted: Collection[str],
+    **naming: Any,
 ) -> Plan:
-    """The plan for `IN OUT` or `IN... -o DIR`; the folders that it needs are made."""
+    """The plan for `IN OUT` or `IN... -o DIR`; `naming` as for `into_folder`."""
     if folder is None:
         if recursive:
             raise click.UsageError("-r needs a folder to write to: -o DIR")
         if len(paths) != 2:
             raise click.UsageError("give one input and one output, or inputs and -o DIR")
         source, target = paths
-        if target != files.STREAM and not is_target(target):
+        if not files.is_stream(target) and not is_target(target):
             raise click.UsageError(f"the output {target} should end in {what}; for several inputs use -o DIR")
         return Plan({source: target})
     if files.STREAM in paths:
         raise click.UsageError("standard input cannot go to a folder")
-    if not recursive and (folders := [path for path in paths if Path(path).is_dir()]):
-        raise click.UsageError(f"{folders[0]} is a folder; -r takes the files in it, and in the folders in it")
-    try:
-        plan = into_folder(paths, folder, suffix, accepted)
-    except files.FileError as error:
-        raise click.UsageError(str(error)) from error
+    if not recursive and all(map(os.path.isdir, paths)):
+        raise click.UsageError(f"{paths[0]} is a folder; -r takes the files in it, and in the folders in it")
+    plan = into_folder(paths, folder, suffix, accepted, recursive=recursive, **naming)
     if not plan.targets and not plan.failures:
         others = f", among {plan.left_out} files" if plan.left_out else ""
         raise files.FileError(f"{', '.join(paths)}: nothing in it ends in one of {' '.join(sorted(accepted))}{others}")
-    for target_folder in sorted({Path(target).parent for target in plan.targets.values()}):
-        files.make_folder(target_folder)
+    files.make_folder(folder)
     if resume:
-        files.remove_leftovers(plan.targets.values())
+        files.remove_leftovers({Path(target).parent for target in plan.targets.values()})
+    for reason in plan.skipped:
+        say(f"vaecodec: {reason}; left out")
     if plan.renamed:
         names = ", ".join(plan.renamed[:4]) + ", …" * (len(plan.renamed) > 4)
-        say(f"vaecodec: {len(plan.renamed)} files keep their suffix, as their names are the same without it: {names}")
+        say(f"vaecodec: {len(plan.renamed)} files keep their suffix, as without it their names are others': {names}")
     return plan
 
 
@@ -120,6 +121,23 @@ def main() -> None:
     """
 
 
+METADATA = click.option(
+    "--metadata",
+    type=MetadataType(),
+    metavar="KINDS",
+    default="all",
+    show_default=True,
+    help="What to keep: all, none, or some of icc,exif,xmp,iptc,dpi; icc is all about colours.",
+)
+MAX_PIXELS = click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=container.DEFAULT_MAX_PIXELS,
+    show_default=True,
+    help="Refuse larger pictures.",
+)
+
+
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="IN OUT.vae | IN... -o DIR")
 @click.option(
@@ -138,14 +156,7 @@ def main() -> None:
 @click.option(
     "--bpp", type=click.FloatRange(min=0, min_open=True), help="Largest file of at most so many bits per pixel."
 )
-@click.option(
-    "--metadata",
-    type=MetadataType(),
-    metavar="KINDS",
-    default="all",
-    show_default=True,
-    help="What to keep: all, none, or some of icc,exif,xmp,iptc,dpi; icc is all about colours.",
-)
+@METADATA
 @click.option(
     "--frame",
     type=click.IntRange(min=1),
@@ -185,6 +196,7 @@ def main() -> None:
     show_default=True,
     help="Of the hyperlatents; auto takes, from effort 3 on, what gives the smaller file.",
 )
+@MAX_PIXELS
 @MODEL
 @several
 def compress(
@@ -196,6 +208,7 @@ def compress(
     graphics: str,
     lossless: bool,
     keep_invisible: bool,
+    max_pixels: int,
     tune: str | None,
     model: str | None,
     folder: Path | None,
@@ -209,8 +222,10 @@ def compress(
     """Compress pictures to .vae files.
 
     `-` is standard input or output. Everything that Pillow reads goes in; what a mode cannot keep is said. A folder
-    (with -r) is mirrored: its pictures, known by their suffix, go to the same places below DIR. What --resume finds
-    done is whole, not older than its picture, of the same model, and of the quality or within the size asked for.
+    (with -r) is mirrored: its pictures, known by their suffix, go to the same places below DIR. Each file that goes to
+    a folder says what it was made from and how. --resume skips those that would come out the same now, and replaces
+    those that are damaged, or were made of the same picture in another way or before it changed; what else is there
+    already is left alone, and fails.
 
     \b
     Examples:
@@ -231,16 +246,17 @@ def compress(
     chosen = chosen_model(model, tune, psnr=asked["psnr"])
     if not lossless:
         catalog.read_model_info(catalog.model_path(chosen))  # or no file could be compressed
-    from vaecodec.cli import batch, transcode
+    from vaecodec.cli import batch, done, transcode
     from vaecodec.pictures import images
 
     is_target = lambda target: target.endswith(SUFFIX)
-    plan = _plan(paths, folder, recursive, resume, SUFFIX, is_target, SUFFIX, images.PICTURE_SUFFIXES)
+    plan = _plan(paths, folder, recursive, resume, SUFFIX, is_target, SUFFIX, images.PICTURE_SUFFIXES,
+                 owner=done.owner, known_as=done.suffix_of)  # fmt: skip
     task = partial(
         transcode.compress_file,
         asked=asked, metadata=metadata, frame=frame, effort=effort, coding=container.CODING_NAMES.get(coding),
         model=chosen, graphics=graphics == "auto", lossless=lossless, keep_invisible=keep_invisible,
-        force=force, resume=resume, preserve=preserve,
+        max_pixels=max_pixels, writing=transcode.Writing(folder is not None, force, resume, preserve),
     )  # fmt: skip
 
     def facts(report: transcode.Report) -> list[str]:
@@ -268,13 +284,7 @@ def compress(
     show_default=True,
     help="A smaller picture, as if the whole were reduced by averaging squares of pixels.",
 )
-@click.option(
-    "--max-pixels",
-    type=click.IntRange(min=1),
-    default=container.DEFAULT_MAX_PIXELS,
-    show_default=True,
-    help="Refuse larger pictures.",
-)
+@MAX_PIXELS
 @click.option(
     "--background",
     type=ColourType(),
@@ -282,6 +292,7 @@ def compress(
     show_default=True,
     help="Behind what is transparent, where a format cannot keep it: a name, #rrggbb, rgb(r,g,b) or hsl(h,s%,l%).",
 )
+@METADATA
 @MODEL
 @several
 def decompress(
@@ -291,6 +302,7 @@ def decompress(
     scale: str,
     max_pixels: int,
     background: str,
+    metadata: tuple[str, ...],
     model: str | None,
     folder: Path | None,
     recursive: bool,
@@ -305,8 +317,10 @@ def decompress(
     said: alpha is composed on --background, CMYK becomes sRGB, 16 bits become eight. JPEG and AVIF are written at
     quality 95 with all samples of colour, WebP without loss.
 
-    A folder (with -r) is mirrored: its .vae files go to the same places below DIR. What --resume finds done can be
-    read, has the right size and is not older than its .vae file.
+    A folder (with -r) is mirrored: its .vae files go to the same places below DIR. How each picture there was made
+    stands in a file .vaecodec-made beside it. --resume skips those that would come out the same now, and replaces those
+    that are as they were made, but from the same file in another way or before it changed; what else is there already
+    is left alone, and fails.
 
     \b
     Examples:
@@ -322,7 +336,7 @@ def decompress(
     from vaecodec.pictures import images
     from vaecodec.pictures.exchange import output
 
-    if suffix and folder is None and paths[1:] != (files.STREAM,):
+    if suffix and folder is None and not (len(paths) == 2 and files.is_stream(paths[1])):
         raise click.UsageError("--format is for -o DIR and for standard output; a file's own suffix names its format")
     ending = f".{(suffix or 'png').lower().lstrip('.')}"
     format_name = images.writes(ending)
@@ -330,12 +344,13 @@ def decompress(
         raise click.UsageError(f"--format {suffix}: Pillow writes no such format")
     plan = _plan(paths, folder, recursive, resume, ending, lambda t: bool(images.writes(Path(t).suffix)),
                  "an image format's suffix", [SUFFIX])  # fmt: skip
-    if folder is None and paths[1] != files.STREAM:
+    if folder is None and not files.is_stream(paths[1]):
         format_name = images.writes(Path(paths[1]).suffix) or format_name
     task = partial(
         transcode.decompress_file,
         format_name=format_name, region=region, scale=SCALES[scale], model=model, max_pixels=max_pixels,
-        background=background, force=force, resume=resume, preserve=preserve,
+        background=background, metadata=metadata,
+        writing=transcode.Writing(folder is not None, force, resume, preserve),
     )  # fmt: skip
     quality = output.held_by(format_name).quality
     lossy = [f"{format_name} quality {quality}"] * bool(quality)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vaecodec.errors import VaecodecError
+from vaecodec.format import files
 from vaecodec.format.files import FileError, reason
 
 
@@ -19,49 +22,71 @@ class Plan:
         targets: source to target.
         walked: whether there are folders among the sources.
         left_out: how many files in folders are no candidates, by their suffix.
-        failures: folders that cannot be read.
-        renamed: targets that keep the suffix of their source, since another source has the same name without it.
+        skipped: what in folders cannot be gone into or read as a file, and why.
+        failures: what is asked for and cannot be done.
+        renamed: targets that keep the suffix of their source, since without it the name is another's.
     """
 
     targets: dict[str, str] = field(default_factory=dict)
     walked: bool = False
     left_out: int = 0
-    failures: list[FileError] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    failures: list[VaecodecError] = field(default_factory=list)
     renamed: list[str] = field(default_factory=list)
 
 
-def into_folder(paths: Collection[str], folder: Path, suffix: str, accepted: Collection[str]) -> Plan:
+def into_folder(
+    paths: Collection[str],
+    folder: Path,
+    suffix: str,
+    accepted: Collection[str],
+    *,
+    recursive: bool = True,
+    owner: Callable[[Path], str | None] = lambda target: None,
+    known_as: Callable[[str], str] = lambda source: "",
+) -> Plan:
     """Plans files and folders into a folder.
 
-    A folder's files go to the same places below `folder`, files that are named themselves directly into it. Of
-    `a.png` and `a.jpg` in one place, neither becomes `a.vae`: they become `a.png.vae` and `a.jpg.vae`.
+    A folder's files go to the same places below `folder`, files that are named themselves directly into it. Of `a.png`
+    and `a.jpg` in one place, neither becomes `a.vae`: they become `a.png.vae` and `a.jpg.vae`. What has once got a name
+    keeps it, whatever comes to lie beside it.
 
     Args:
         suffix: of targets.
         accepted: suffixes, in small letters, of the files in folders that are candidates. Files that are named
             themselves may have any; files and folders whose name begins with a dot are not looked at.
-
-    Raises:
-        FileError: two sources would go to one target.
+        recursive: folders are walked; otherwise they are failures.
+        owner: whose a target is that exists, in words of `known_as`; `None` if nobody's.
+        known_as: what a source is called by `owner`.
     """
     plan = Plan()
     places: dict[str, Path] = {}
     for path in paths:
-        if Path(path).is_dir():
+        if not os.path.isdir(path):
+            places[path] = Path(os.path.basename(path))
+        elif recursive:
             places |= _walk(Path(path), folder, accepted, plan)
         else:
-            places[path] = Path(Path(path).name)
+            plan.failures.append(FileError(f"{path}: is a folder; -r takes the files in it, and in the folders in it"))
     shared = Counter(_key(place.with_suffix(suffix)) for place in places.values())
+    inputs = {files.inode(source): source for source in places}
     taken: dict[str, str] = {}
     for source, place in places.items():
-        target = place.with_suffix(suffix)
-        if shared[_key(target)] > 1:
-            target = place.with_name(place.name + suffix)
+        short, long = place.with_suffix(suffix), place.with_name(place.name + suffix)
+        of = owner(folder / short)
+        others = of != known_as(source) if of is not None else shared[_key(short)] > 1
+        target = long if others or os.path.lexists(folder / long) else short
+        if target == long:
             plan.renamed.append(str(folder / target))
         if other := taken.get(_key(target)):
-            raise FileError(f"{source}: would go to the same file as {other}, {folder / target}")
-        taken[_key(target)] = source
-        plan.targets[source] = str(folder / target)
+            why = f"would go to the same file as {other}, {folder / target}"
+        elif (there := files.inode(str(folder / target))) and (other := inputs.get(there)):
+            why = f"would replace {other}, which is read in the same run"
+        else:
+            taken[_key(target)] = source
+            plan.targets[source] = str(folder / target)
+            continue
+        plan.failures.append(FileError(f"{source}: {why}"))
     return plan
 
 
@@ -70,20 +95,52 @@ def _key(path: Path) -> str:
     return os.path.normcase(path)
 
 
+def candidates(folder: Path, accepted: Collection[str], plan: Plan) -> Iterator[str]:
+    """Names of the files in a folder, in order, that are of a suffix; others are counted, or named, in the plan."""
+    for name in sorted(os.listdir(folder)):
+        path = folder / name
+        if name.startswith(".") or os.path.isdir(path):
+            continue
+        if path.suffix.lower() not in accepted:
+            plan.left_out += 1
+        elif _is_special(path):
+            plan.skipped.append(f"{path}: is no plain file")
+        else:
+            yield name
+
+
+def _is_special(path: Path) -> bool:
+    """A pipe, a socket or a device, which may have no end."""
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:  # its turn will tell
+        return False
+
+
 def _walk(root: Path, output: Path, accepted: Collection[str], plan: Plan) -> dict[str, Path]:
     """Path to relative path of the candidates below a folder, in order; the output folder within it is left alone."""
     found, plan.walked = {}, True
-    inside = output.resolve() if output.resolve() != root.resolve() else None
+    inside = os.path.realpath(output)
+    inside = "" if inside == os.path.realpath(root) else inside
 
     def failed(error: OSError) -> None:
         plan.failures.append(FileError(f"{error.filename}: cannot be read: {reason(error)}"))
 
-    for where, folders, names in os.walk(root, onerror=failed):
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and Path(where, f).resolve() != inside)
-        for name in sorted(name for name in names if not name.startswith(".")):
+    for where, folders, _ in os.walk(root, onerror=failed):
+        kept = []
+        for name in sorted(folders):
             path = Path(where, name)
-            if path.suffix.lower() in accepted:
-                found[str(path)] = path.relative_to(root)
+            if name.startswith(".") or os.path.realpath(path) == inside:
+                continue
+            if path.is_symlink():
+                plan.skipped.append(f"{path}: is a symbolic link to a folder")
             else:
-                plan.left_out += 1
+                kept.append(name)
+        folders[:] = kept
+        try:
+            for name in candidates(Path(where), accepted, plan):
+                path = Path(where, name)
+                found[str(path)] = path.relative_to(root)
+        except OSError as error:
+            failed(error)
     return found

@@ -5,23 +5,26 @@ Imports no torch before there is a picture to code; what is found done needs non
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import time
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vaecodec.cli import interruption
+from vaecodec.cli import done, interruption
+from vaecodec.cli.done import Found, Made
 from vaecodec.codec import api
-from vaecodec.errors import BitstreamError, ImageError, TargetError, VaecodecError
+from vaecodec.errors import ImageError, TargetError, VaecodecError
 from vaecodec.format import catalog, container, files
 from vaecodec.inference.effort import DEFAULT_EFFORT
 from vaecodec.pictures import exact, images
+from vaecodec.pictures.exchange import metadata as beside
 from vaecodec.pictures.exchange import output
-from vaecodec.pictures.region import Region, reduction_of, squares
+from vaecodec.pictures.region import Region
+
+ALL = tuple(container.METADATA)
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Report:
 
     Attributes:
         source, target: paths, or `-`.
-        size: (width, height) in pixels.
+        size: (width, height) in pixels; of what had been done already, nothing.
         read_bytes, written_bytes: sizes of the two files.
         seconds: that it took.
         lost: what of the picture is not kept; `None` if all is.
@@ -40,13 +43,71 @@ class Report:
 
     source: str
     target: str
-    size: tuple[int, int]
-    read_bytes: int
-    written_bytes: int
-    seconds: float
+    size: tuple[int, int] = (0, 0)
+    read_bytes: int = 0
+    written_bytes: int = 0
+    seconds: float = 0.0
     lost: str | None = None
     skipped: bool = False
     exact: float = 0.0
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How outputs are written.
+
+    Attributes:
+        in_folder: they are of many: folders that they lie in are made, and how they were made is written down.
+        force: replace a target that exists.
+        resume: leave a target alone that is done, and replace one that is outdated, see `done`.
+        preserve: a target gets the times of its source, unless either is a stream.
+    """
+
+    in_folder: bool = False
+    force: bool = False
+    resume: bool = False
+    preserve: bool = False
+
+
+class _Output:
+    """One output, from before it is made until it is there.
+
+    Args:
+        find: how what is there was made, see `done`.
+
+    Raises:
+        FileError: it cannot be written, or is not to be.
+    """
+
+    def __init__(self, source: str, target: str, writing: Writing, find: Callable[[str], Found | None]):
+        self.source, self.target, self.writing, self._find = source, target, writing, find
+        self.recorded = (writing.in_folder or writing.resume) and not files.is_stream(target)
+        self._replace = writing.force
+        if writing.in_folder:
+            files.make_folder(Path(target).parent)
+        files.check_target(target, force=writing.force or writing.resume, sources=[source])
+        preserve = writing.preserve and files.STREAM not in (source, target)
+        self._times = files.times_of(source) if preserve else None
+
+    def is_done(self, made: Made) -> bool:
+        """Whether it is there already, made as it would be now."""
+        if not (self.writing.resume and self.recorded and os.path.exists(self.target)):
+            return False
+        self._replace = True
+        is_done = done.is_done(self.source, self.target, made, self._find(self.target), force=self.writing.force)
+        if is_done and self._times:
+            files.set_times(self.target, self._times)
+        return is_done
+
+    def write(self, data: bytes, made: Made) -> bool:
+        """Writes it; `False` if meanwhile another run has done so, in the same way."""
+        try:
+            files.write(self.target, data, self._times, force=self._replace)
+        except files.Exists:
+            if not self.is_done(made):
+                raise
+            return False
+        return True
 
 
 def compress_file(
@@ -55,16 +116,15 @@ def compress_file(
     *,
     asked: dict[str, float | None],
     model: str | Path,
-    metadata: Collection[str] = tuple(container.METADATA),
+    metadata: Collection[str] = ALL,
     frame: int | None = None,
     effort: int = DEFAULT_EFFORT,
     coding: int | None = None,
     graphics: bool = True,
     lossless: bool = False,
     keep_invisible: bool = False,
-    force: bool = False,
-    resume: bool = False,
-    preserve: bool = False,
+    max_pixels: int | None = container.DEFAULT_MAX_PIXELS,
+    writing: Writing = Writing(),
 ) -> Report:
     """Compresses a picture to a `.vae` file.
 
@@ -73,30 +133,30 @@ def compress_file(
         asked: at most one of quality, size, bpp, psnr and ssimulacra2, as `vaecodec.compress` takes them.
         model: a name or a path, see `catalog.model_for`.
         metadata: kinds to keep.
-        frame: see `images.open_image`.
+        frame, max_pixels: see `images.open_image`.
         effort, coding, graphics, lossless, keep_invisible: see `vaecodec.compress`.
-        force: overwrite a target that exists.
-        resume: leave a target alone that is whole, not older than its source, and what would be made now as far as a
-            header tells: of the same model, and of the same quality or within the size that is asked for, or without
-            loss where that is asked for. Any other is overwritten.
-        preserve: the target gets the times of the source, unless either is a stream.
 
     Raises:
         VaecodecError: with the reason; nothing has been written.
     """
     start = time.perf_counter()
-    files.check_target(target, force=force or resume)
-    if resume and (header := _compressed(source, target, asked, model, graphics=graphics, lossless=lossless)):
-        return _skipped(source, target, (header.width, header.height), start)
-    times = files.times_of(source) if preserve else None
+    out = _Output(source, target, writing, done.find_file)
     data = files.read(source)
+    how = {"lossless": True} if lossless else _asked_of_model(model, asked, effort, coding, graphics=graphics)
+    what: dict[str, object] = {"keep-invisible": keep_invisible, "frame": frame, "metadata": _kinds(metadata)}
+    made = Made.of(source, data, {**how, **what})
+    if out.is_done(made):
+        return Report(source, target, skipped=True)
     with images.pixel_limit(container.DEFAULT_MAX_PIXELS):
-        planes = images.take_apart(images.open_image(io.BytesIO(data), frame=frame), metadata)
+        image = images.open_image(io.BytesIO(data), frame=frame, max_pixels=max_pixels)
+        planes = images.take_apart(image, metadata)
+    if out.recorded:
+        planes = replace(planes, metadata=planes.metadata | done.with_record(made))
     try:
         if lossless:
             packed = api.compress_lossless(planes, keep_invisible=keep_invisible)
         else:
-            with interruption.keeping_the_best(source, effort) as progress:
+            with interruption.keeping_the_best(source, effort, stoppable=not out.recorded) as progress:
                 options: dict[str, Any] = {"effort": effort, "coding": coding, "progress": progress}
                 options |= {"graphics": graphics, "keep_invisible": keep_invisible, **asked}
                 packed = api.codecs(model).compress(planes, **options)
@@ -104,10 +164,33 @@ def compress_file(
         raise
     except ValueError as error:
         raise TargetError(str(error)) from error
-    files.write(target, packed, times)
+    if not out.write(packed, made):
+        return Report(source, target, skipped=True)
     height, width = planes.rgb.shape[:2]
     seconds, held = time.perf_counter() - start, exact.share(container.unpack(packed, max_pixels=None))
     return Report(source, target, (width, height), len(data), len(packed), seconds, planes.lost, exact=held)
+
+
+def _asked_of_model(
+    model: str | Path, asked: dict[str, float | None], effort: int, coding: int | None, *, graphics: bool
+) -> dict[str, object]:
+    """What is asked of a model, by names and in values that mean the same later."""
+    info = catalog.read_model_info(catalog.model_path(model))
+    goals: dict[str, object] = {name: float(value) for name, value in asked.items() if value is not None}
+    if not goals or "quality" in goals:
+        goals = {"code": info.qualities.code(asked.get("quality"))}
+    return {
+        "model": info.model_id.hex(),
+        **goals,
+        "effort": effort,
+        "coding": coding,
+        "graphics": None if graphics else "off",
+    }
+
+
+def _kinds(metadata: Collection[str]) -> str | None:
+    """Kinds of metadata as one word, if they are not all."""
+    return None if set(metadata) >= set(ALL) else ",".join(sorted(metadata)) or "none"
 
 
 def decompress_file(
@@ -120,9 +203,8 @@ def decompress_file(
     model: str | None = None,
     max_pixels: int | None = container.DEFAULT_MAX_PIXELS,
     background: str = "white",
-    force: bool = False,
-    resume: bool = False,
-    preserve: bool = False,
+    metadata: Collection[str] = ALL,
+    writing: Writing = Writing(),
 ) -> Report:
     """Restores a picture from a `.vae` file.
 
@@ -130,74 +212,30 @@ def decompress_file(
         source, target: paths, or `-` for a standard stream.
         format_name: of the picture, as Pillow names formats.
         background: see `output.written`, which converts what the format cannot hold.
-        resume: leave a target alone that can be read, has the right size and is not older than its source.
-        region, scale, model, max_pixels, force, preserve: as elsewhere.
+        metadata: kinds to keep.
+        region, scale, model, max_pixels: see `vaecodec.decompress`.
 
     Raises:
         VaecodecError: with the reason; nothing has been written.
     """
     start = time.perf_counter()
-    files.check_target(target, force=force or resume)
-    if resume and (size := _restored(source, target, region, scale)):
-        return _skipped(source, target, size, start)
-    times = files.times_of(source) if preserve else None
+    out = _Output(source, target, writing, done.find_picture)
     data = files.read(source)
+    made = Made.of(source, data, {
+        "format": format_name, "region": region, "scale": None if scale == 1 else float(scale),
+        "background": None if background == "white" else background, "metadata": _kinds(metadata),
+    })  # fmt: skip
+    if out.is_done(made):
+        return Report(source, target, skipped=True)
     try:
         image = api.decompress(data, region=region, scale=scale, model=model, max_pixels=max_pixels)
     except VaecodecError:
         raise
     except ValueError as error:
         raise ImageError(str(error)) from error
-    picture, lost = output.written(image, format_name, background)
-    files.write(target, picture, times)
+    picture, lost = output.written(beside.only(image, metadata), format_name, background)
+    if out.recorded:
+        done.record(target, picture, made)
+    if not out.write(picture, made):
+        return Report(source, target, skipped=True)
     return Report(source, target, image.size, len(data), len(picture), time.perf_counter() - start, lost)
-
-
-def _is_newer(source: str, target: str) -> bool:
-    """Whether the target exists and is not older than its source."""
-    with contextlib.suppress(OSError):
-        return files.STREAM not in (source, target) and os.stat(target).st_mtime_ns >= os.stat(source).st_mtime_ns
-    return False
-
-
-def _compressed(
-    source: str, target: str, asked: dict[str, float | None], model: str | Path, *, graphics: bool, lossless: bool
-) -> container.Header | None:
-    """The header of a target that is done; see `compress_file`."""
-    if not _is_newer(source, target):
-        return None
-    try:
-        data = files.read(target)
-        file = container.unpack(data, max_pixels=None)
-    except (BitstreamError, files.FileError):
-        return None
-    header = file.header
-    if lossless:
-        return header if header.exact else None
-    wanted = catalog.read_model_info(catalog.model_path(model))
-    if not (header.exact or wanted.made(header)) or (container.EXACT in file.chunks and not graphics):
-        return None
-    goals = {name: value for name, value in asked.items() if value is not None}
-    limit = goals.get("size", goals.get("bpp", float("inf")) * header.pixels / 8)
-    quality = wanted.qualities.code(goals.get("quality"))
-    done = len(data) <= limit and (header.quality == quality or (goals and "quality" not in goals))
-    return header if done else None
-
-
-def _restored(source: str, target: str, region: Region | None, scale: float) -> tuple[int, int] | None:
-    """The size of a target that is done; see `decompress_file`."""
-    if not _is_newer(source, target):
-        return None
-    try:
-        header = api.read_info(source)
-        rows, columns = squares((header.width, header.height), region, reduction_of(scale))
-        with images.pixel_limit(header.pixels):
-            image = images.open_image(target)
-    except (OSError, VaecodecError, ValueError):
-        return None
-    return image.size if image.size == (columns.stop - columns.start, rows.stop - rows.start) else None
-
-
-def _skipped(source: str, target: str, size: tuple[int, int], start: float) -> Report:
-    sizes = os.stat(source).st_size, os.stat(target).st_size
-    return Report(source, target, size, *sizes, time.perf_counter() - start, skipped=True)

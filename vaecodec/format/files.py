@@ -1,22 +1,46 @@
-"""Reading and writing for the command line: standard streams, no overwriting by accident, whole files or none."""
+"""Reading and writing for the command line: standard streams, no overwriting by accident, whole files or none.
+
+| a path is            | read                         | written                                             |
+|----------------------|------------------------------|-----------------------------------------------------|
+| `-`                  | standard input               | standard output                                     |
+| a file               | whole                        | whole, by a temporary file beside it                |
+| a symbolic link      | what it leads to             | what it leads to; the link stays                    |
+| a pipe               | to its end                   | into it, if somebody reads                          |
+| a terminal           | to its end                   | onto it                                             |
+| another device       | not, unless it is empty      | onto it, as to `/dev/null`                          |
+| a folder, a socket … | not                          | not                                                 |
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import platform
+import re
+import secrets
+import stat
 import sys
-import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 from vaecodec.errors import VaecodecError
 
 STREAM = "-"
+MAX_BYTES = 2**31
+"""Largest file that is read: twice the samples of the largest picture, at 16 bits with alpha."""
+_READ_AT_ONCE = 2**22
 
 
 class FileError(VaecodecError):
     """A file cannot be read or written."""
+
+
+class Exists(FileError):
+    """There is something where a file should go."""
 
 
 writing = threading.Lock()
@@ -40,49 +64,60 @@ def reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
+def _found(path: str | Path, what: str) -> os.stat_result | None:
+    """What is there, at the end of all links; `None` if nothing is.
+
+    Raises:
+        FileError: the system does not say.
+    """
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise FileError(f"{path}: cannot be {what}: {reason(error)}") from error
+
+
+# --- reading
+
+
 def read(path: str) -> bytes:
     """A file's bytes, or standard input's for `-`.
 
     Raises:
-        FileError: it cannot be read.
+        FileError: it cannot be read, is no file, or has more than `MAX_BYTES`.
     """
+    if path == STREAM:
+        if sys.stdin is None:
+            raise FileError("standard input cannot be read: it is closed")
+        return _read_all(sys.stdin.buffer, "standard input")
     try:
-        return sys.stdin.buffer.read() if path == STREAM else Path(path).read_bytes()
+        with open(path, "rb") as file:
+            return _read_all(file, path)
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {reason(error)}") from error
 
 
-def check_target(path: str, *, force: bool) -> None:
-    """Refuses, before any work is done, a target that exists (unless `force`) or whose folder does not.
-
-    Raises:
-        FileError: with the reason.
-    """
-    if path == STREAM:
-        return
-    target = Path(path)
+def _read_all(file: IO[bytes], name: str) -> bytes:
+    parts, left = [], MAX_BYTES
     try:
-        is_folder, exists, has_parent = target.is_dir(), target.exists(), target.parent.is_dir()
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written: {reason(error)}") from error
-    if is_folder:
-        raise FileError(f"{path}: is a folder")
-    if exists and not force:
-        raise FileError(f"{path}: exists already; use -f to overwrite it")
-    if not has_parent:
-        raise FileError(f"{path}: the folder {target.parent} does not exist")
-
-
-def make_folder(path: Path) -> None:
-    """Makes a folder and those above it, if they are not there.
-
-    Raises:
-        FileError: it cannot be made.
-    """
+        found = os.fstat(file.fileno())
+        if stat.S_ISREG(found.st_mode) and found.st_size > MAX_BYTES:
+            raise FileError(f"{name}: has {found.st_size} bytes, more than the limit of {MAX_BYTES}")
+        endless = stat.S_ISCHR(found.st_mode) and not file.isatty()
+    except OSError:  # no file of the system's
+        endless = False
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        while part := file.read(min(_READ_AT_ONCE, left + 1)):
+            if endless:
+                raise FileError(f"{name}: is a device, not a file")
+            left -= len(part)
+            if left < 0:
+                raise FileError(f"{name}: has more bytes than the limit of {MAX_BYTES}")
+            parts.append(part)
     except OSError as error:
-        raise FileError(f"{path}: cannot be made: {reason(error)}") from error
+        raise FileError(f"{name}: cannot be read: {reason(error)}") from error
+    return b"".join(parts)
 
 
 def times_of(path: str) -> tuple[int, int] | None:
@@ -100,61 +135,207 @@ def times_of(path: str) -> tuple[int, int] | None:
     return found.st_atime_ns, found.st_mtime_ns
 
 
-def write(path: str, data: bytes, times: tuple[int, int] | None = None) -> None:
-    """Writes a file whole or not at all (a temporary file beside it, then a rename), or standard output for `-`.
+def inode(path: str) -> tuple[int, int] | None:
+    """The same for all names of one file; `None` where there is none."""
+    with contextlib.suppress(OSError):
+        found = os.stat(path)
+        return found.st_dev, found.st_ino
+    return None
+
+
+# --- writing
+
+
+def is_stream(path: str) -> bool:
+    """Whether what is written there goes elsewhere: `-`, a pipe, a terminal, `/dev/null`."""
+    if path == STREAM:
+        return True
+    with contextlib.suppress(OSError):
+        return _flows(os.stat(path).st_mode)
+    return False
+
+
+def _flows(mode: int) -> bool:
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+
+
+def check_target(path: str, *, force: bool, sources: Collection[str] = ()) -> None:
+    """Refuses, before any work is done, a target that exists (unless `force`), or where nothing can be written.
 
     Args:
-        times: of access and change, in nanoseconds, that it gets; see `times_of`.
+        sources: what is read in the same run, and is overwritten never.
+
+    Raises:
+        Exists: it is there, and not to be overwritten.
+        FileError: with the reason.
+    """
+    if path == STREAM:
+        return
+    found, parent = _found(path, "written"), Path(path).parent
+    if found is None:
+        if not os.path.isdir(parent):
+            raise FileError(f"{path}: the folder {parent} does not exist")
+        return
+    if _flows(found.st_mode):
+        return
+    if stat.S_ISDIR(found.st_mode):
+        raise FileError(f"{path}: is a folder")
+    if not stat.S_ISREG(found.st_mode):
+        raise FileError(f"{path}: is no plain file")
+    if (found.st_dev, found.st_ino) in map(inode, sources):
+        raise FileError(f"{path}: is read in the same run, and is not overwritten")
+    if not force:
+        raise Exists(f"{path}: exists already; use -f to overwrite it")
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it, if they are not there.
+
+    Raises:
+        FileError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be made: {reason(error)}") from error
+
+
+def write(path: str, data: bytes, times: tuple[int, int] | None = None, *, force: bool = False) -> None:
+    """Writes a file whole or not at all (a temporary file beside it, which then gets its name), or a stream.
+
+    Args:
+        times: of access and change, in nanoseconds, that a file gets; see `times_of`.
+        force: a file that is there is replaced, and its permissions are kept. One that has appeared since
+            `check_target` is not replaced otherwise.
+
+    Raises:
+        Exists: it is there, and not to be overwritten.
+        FileError: it cannot be written.
+    """
+    if path == STREAM:
+        _write_output(data)
+        return
+    with writing:
+        try:
+            if is_stream(path):
+                _write_into(path, data)
+            else:
+                _write_whole(Path(os.path.realpath(path)), data, times, force)
+        except FileExistsError as error:
+            raise Exists(f"{path}: exists already; use -f to overwrite it") from error
+        except OSError as error:
+            raise FileError(f"{path}: cannot be written: {reason(error)}") from error
+
+
+def set_times(path: str, times: tuple[int, int]) -> None:
+    """Gives a file times of access and change, in nanoseconds.
+
+    Raises:
+        FileError: it cannot be done.
+    """
+    try:
+        os.utime(path, ns=times)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written: {reason(error)}") from error
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Adds a line to a file that several processes add to; one that was cut off harms no later one.
 
     Raises:
         FileError: it cannot be written.
     """
-    if path == STREAM:
-        try:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-        except OSError as error:
-            raise FileError(f"standard output cannot be written: {reason(error)}") from error
-        return
     with writing:
-        _write_whole(path, data, times)
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+            with os.fdopen(handle, "ab", buffering=0) as file:
+                file.write(b"\n" + line)
+        except OSError as error:
+            raise FileError(f"{path}: cannot be written: {reason(error)}") from error
 
 
-def _write_whole(path: str, data: bytes, times: tuple[int, int] | None) -> None:
-    target = Path(path)
-    temporary = None
+def _write_output(data: bytes) -> None:
+    if sys.stdout is None:
+        raise FileError("standard output cannot be written: it is closed")
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        raise FileError(f"standard output cannot be written: {reason(error)}") from error
+
+
+def _write_into(path: str, data: bytes) -> None:
+    """Into a pipe or onto a device; one that nobody reads from is not waited for."""
+    try:
+        handle = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise FileError(f"{path}: cannot be written: nobody reads from it") from error
+        raise
+    os.set_blocking(handle, True)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+
+
+def _write_whole(target: Path, data: bytes, times: tuple[int, int] | None, force: bool) -> None:
+    temporary = target.parent / f"{_MARK}-{os.getpid()}-{secrets.token_hex(4)}{_PART}"
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, (target.stat().st_mode if target.exists() else 0o666 & ~_umask()) & 0o777)
+        if force and (before := _found(target, "written")):
+            os.chmod(temporary, before.st_mode & 0o777)
         if times:
             os.utime(temporary, ns=times)
-        os.replace(temporary, target)
-        temporary = None
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written: {reason(error)}") from error
+        if not force:
+            _name_once(temporary, target)
+        else:
+            os.replace(temporary, target)
     finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def remove_leftovers(paths: Iterable[str]) -> None:
-    """Removes the temporary files that killed runs have left beside files of these names."""
-    names: dict[Path, set[str]] = {}
-    for path in map(Path, paths):
-        names.setdefault(path.parent, set()).add(path.name)
-    for folder, expected in names.items():
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL)
+
+
+def _name_once(temporary: Path, target: Path) -> None:
+    """Gives a file a name that no other has; of two that try, one fails with `FileExistsError`."""
+    try:
+        os.link(temporary, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))  # no links on this file system
+        os.replace(temporary, target)
+
+
+# --- what killed runs have left
+
+_PART = ".part"
+_MARK = f".vaecodec-{zlib.crc32(platform.node().encode()):08x}"
+"""How temporary names begin: with the machine, which is followed by the process."""
+_LEFTOVER = re.compile(re.escape(_MARK) + r"-(\d+)-[0-9a-f]{8}" + re.escape(_PART))
+
+
+def remove_leftovers(folders: Iterable[Path]) -> None:
+    """Removes the temporary files that killed runs on this machine have left in folders; those of live ones stay."""
+    for folder in folders:
         with contextlib.suppress(OSError):
             for entry in os.scandir(folder):
-                name, _, random = entry.name[1:].removesuffix(".part").rpartition(".")
-                if entry.name.startswith(".") and entry.name.endswith(".part") and random and name in expected:
+                if (match := _LEFTOVER.fullmatch(entry.name)) and not _lives(int(match[1])):
                     os.unlink(entry.path)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _lives(process: int) -> bool:
+    """Whether there is such a process, as far as can be told."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True

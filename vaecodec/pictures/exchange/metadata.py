@@ -121,6 +121,21 @@ def to_info(chunks: dict[bytes, bytes]) -> Info:
     return info
 
 
+_IN_INFO = {
+    "icc": ("icc_profile", "gamma", "chromaticity", "srgb", "cicp"), "exif": ("exif",), "xmp": ("xmp",),
+    "iptc": ("photoshop",), "dpi": ("dpi",),
+}  # fmt: skip
+
+
+def only(image: Image.Image, kinds: Collection[str]) -> Image.Image:
+    """A picture without what of its metadata is of other kinds."""
+    dropped = {key for kind, keys in _IN_INFO.items() if kind not in kinds for key in keys}
+    if dropped & image.info.keys():
+        image = image.copy()
+        image.info = {key: value for key, value in image.info.items() if key not in dropped}
+    return image
+
+
 def saving(image: Image.Image, format_name: str) -> tuple[Image.Image, dict[str, Any], list[str]]:
     """How a picture with its metadata is saved in a format, by Pillow's name.
 
