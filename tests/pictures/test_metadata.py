@@ -136,11 +136,73 @@ def test_damaged_exif_harms_no_picture(content: bytes) -> None:
         assert name != "TIFF" or not len(options["tiffinfo"])
 
 
-def test_exif_in_a_text_is_read() -> None:
-    raw = exif().tobytes()
-    text = b"\nexif\n%8d\n%s\n" % (len(raw), raw.hex().encode())
-    data = png([(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text))])
-    assert take_apart(open_image(io.BytesIO(data))).metadata[b"EXIF"] == raw
+def in_texts(kind: str, content: bytes) -> bytes:
+    """A PNG with metadata where ImageMagick puts them."""
+    text = b"\n%s\n%8d\n%s\n" % (kind.encode(), len(content), content.hex().encode())
+    return png([(b"zTXt", b"Raw profile type " + kind.encode() + b"\0\0" + zlib.compress(text))])
+
+
+def resources(record: bytes) -> bytes:
+    """Photoshop's resources with an IPTC record among them."""
+    entries = [(0x03ED, b"\0\0", bytes(15)), (IPTC_RESOURCE, b"\4name\0", record), (0x040F, b"\0\0", b"x")]
+    packed = (struct.pack(">4sH", b"8BIM", n) + name + struct.pack(">I", len(c)) + c + bytes(len(c) % 2)
+              for n, name, c in entries)  # fmt: skip
+    return b"".join(packed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "chunk", "expected"),
+    [
+        ("exif", exif().tobytes(), b"EXIF", exif().tobytes()),
+        ("xmp", XMP, b"XMP ", XMP),
+        ("iptc", resources(IPTC + b"x"), b"iptc", IPTC + b"x"),
+    ],
+)
+def test_metadata_in_a_text_are_read(kind: str, content: bytes, chunk: bytes, expected: bytes) -> None:
+    planes = take_apart(open_image(io.BytesIO(in_texts(kind, content))))
+    assert planes.metadata[chunk] == expected and planes.lost is None
+
+
+@pytest.mark.parametrize("cut", [3, 7, 12, 30, 34])
+def test_resources_that_are_cut_have_no_record_or_a_part(cut: int) -> None:
+    kept = take_apart(open_image(io.BytesIO(in_texts("iptc", resources(IPTC)[:cut])))).metadata
+    assert IPTC.startswith(kept.get(b"iptc", b""))
+
+
+def test_an_iptc_record_among_photoshops_resources_in_a_tiff_file_is_read() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(picture(16, 12)).save(buffer, "TIFF", tiffinfo={34377: resources(IPTC)})
+    assert take_apart(open_image(buffer)).metadata[b"iptc"] == IPTC
+
+
+def saved(name: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture(16, 12)).save(buffer, name, **options)
+    return buffer.getvalue()
+
+
+def texts(*names: str) -> PngInfo:
+    info = PngInfo()
+    for name in names:
+        info.add_text(name, "a text")
+    return info
+
+
+WITHOUT_PLACE = [
+    (saved("PNG", pnginfo=texts("Author")), "the text Author"),
+    (saved("PNG", pnginfo=texts("parameters", "a", "b", "c")), "the texts parameters, a, b, …"),
+    (saved("JPEG", comment=b"made by hand"), "the comment"),
+    (saved("GIF", comment=b"made by hand"), "the palette, the comment"),
+    (saved("JPEG", xmp=b'<x xmpNote:HasExtendedXMP="0"/>'), "the rest of the XMP, which is extended"),
+    (png([(b"mDCV", bytes(24)), (b"cLLI", bytes(8))]), "how bright its light is (mDCV, cLLI)"),
+]
+
+
+@pytest.mark.parametrize(("data", "lost"), WITHOUT_PLACE, ids=[lost for _, lost in WITHOUT_PLACE])
+def test_what_there_is_no_place_for_is_said(data: bytes, lost: str) -> None:
+    assert take_apart(open_image(io.BytesIO(data))).lost == lost
+    said = take_apart(open_image(io.BytesIO(data)), ()).lost  # nothing is wanted
+    assert said == ("the palette" if "palette" in lost else None)
 
 
 def test_what_is_too_long_for_a_segment_is_left_out_and_said() -> None:

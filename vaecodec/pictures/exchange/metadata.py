@@ -8,7 +8,8 @@
 | iptc | iptc       | photoshop, a dictionary, under 0x0404      |
 | dpi  | reso       | dpi                                        |
 
-A TIFF file has Exif and IPTC in tags. What makes no sense, or does not fit the picture, is left out.
+A TIFF file has Exif and IPTC in tags, a PNG that ImageMagick wrote has them and XMP in texts. What makes no sense, or
+does not fit the picture, is left out.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from vaecodec.pictures.exchange.sources import Info
 
 IPTC_RESOURCE = 0x0404
 """Number of the IPTC record among Photoshop's resources, which JPEG files hold it in."""
-_XMP_TAG, _IPTC_TAG = 700, 33723
+_XMP_TAG, _IPTC_TAG, _PHOTOSHOP_TAG = 700, 33723, 34377
 _EXIF_MARK = b"Exif\0\0"
 _DESCRIPTIVE_TAGS = (
     0x010D, 0x010E, 0x010F, 0x0110, 0x011D, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298, 0x8769, 0x8825,
@@ -80,6 +81,7 @@ def read(image: Image.Image, info: Info, mode: str, *, turned: bool, kinds: Coll
     kept = Kept()
     xmp = _xmp(image, info)
     kept.lost += sources.beside(image, xmp)
+    kept.lost += sources.without_place(image, info, xmp) if set(kinds) >= set(METADATA) else []
     found = {
         ICC: _as_bytes(info.get("icc_profile")), EXIF: _exif(image, info), XMP: xmp, IPTC: _iptc(image, info),
         RESOLUTION: _resolution(info.get("dpi"), image.format),
@@ -208,8 +210,16 @@ def _as_bytes(value: Any) -> bytes:
 
 
 def _xmp(image: Image.Image, info: Info) -> bytes:
-    value = info.get("xmp") or (getattr(image, "tag_v2", None) or {}).get(_XMP_TAG)
+    value = info.get("xmp") or (getattr(image, "tag_v2", None) or {}).get(_XMP_TAG) or _raw_profile(info, "xmp")
     return value.encode("utf-8", "replace") if isinstance(value, str) else _as_bytes(value)
+
+
+def _raw_profile(info: Info, kind: str) -> bytes:
+    """What ImageMagick writes into a PNG's texts as lines in hexadecimal, after its name and its length."""
+    text = info.get(f"{sources.RAW_PROFILE}{kind}")
+    with contextlib.suppress(ValueError):
+        return bytes.fromhex("".join(text.split("\n")[3:])) if isinstance(text, str) else b""
+    return b""
 
 
 def _exif(image: Image.Image, info: Info) -> bytes:
@@ -219,10 +229,7 @@ def _exif(image: Image.Image, info: Info) -> bytes:
     if hasattr(image, "tag_v2"):
         with contextlib.suppress(Exception):  # tags that Pillow reads but cannot write
             return _written(_only(image.getexif(), _DESCRIPTIVE_TAGS))
-    if isinstance(text := info.get("Raw profile type exif"), str):
-        with contextlib.suppress(ValueError):
-            return bytes.fromhex("".join(text.split("\n")[3:]))
-    return b""
+    return _raw_profile(info, "exif")
 
 
 def _sound_exif(exif: bytes, *, turned: bool) -> tuple[bytes, list[str]]:
@@ -266,7 +273,25 @@ def _iptc(image: Image.Image, info: Info) -> bytes:
     if isinstance(resources, dict) and (record := _as_bytes(resources.get(IPTC_RESOURCE))):
         return record
     raw = getattr(getattr(image, "tag_v2", None), "_tagdata", {})  # some programs call bytes words, which Pillow cuts
-    return _as_bytes(raw.get(_IPTC_TAG))
+    return (
+        _as_bytes(raw.get(_IPTC_TAG))
+        or _resource(_as_bytes(raw.get(_PHOTOSHOP_TAG)))
+        or _resource(_raw_profile(info, "iptc"))
+    )
+
+
+def _resource(resources: bytes) -> bytes:
+    """The IPTC record among Photoshop's resources, if there is one; what is no such list has none."""
+    at = 0
+    while resources[at : at + 4] == b"8BIM":
+        number = int.from_bytes(resources[at + 4 : at + 6], "big")
+        name_bytes = 1 + resources[at + 6] if at + 6 < len(resources) else 1
+        at += 6 + name_bytes + name_bytes % 2
+        size = int.from_bytes(resources[at : at + 4], "big")
+        if number == IPTC_RESOURCE:
+            return resources[at + 4 : at + 4 + size]
+        at += 4 + size + size % 2
+    return b""
 
 
 def _photoshop_segment(record: bytes) -> bytes:

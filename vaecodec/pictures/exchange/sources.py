@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import IO, Any
 
 from PIL import Image
@@ -15,6 +15,10 @@ Info = dict[str | tuple[int, int], Any]
 BITS = "sample_bits"
 """Key in `image.info`: bits of a sample in the file, where there are more than eight and the mode does not say so:
 Pillow made eight of them, or mode `I` of sixteen, or has twelve in mode `I;16`, as they are."""
+LIGHT = "light_levels"
+"""Key in `image.info`: a PNG says how bright its light is, in mDCV or cLLI, of which Pillow says nothing."""
+RAW_PROFILE = "Raw profile type "
+"""How the names of texts begin in which ImageMagick puts metadata into a PNG."""
 _MAX_CHUNKS = 2**12
 _HEAD_BYTES = 2**16
 
@@ -56,8 +60,9 @@ def choose_frame(image: Image.Image, frame: int) -> None:
 def untold(image: Image.Image) -> Info:
     """Entries for `image.info`, of a picture that has been opened and not loaded; none of any other.
 
-    Under `BITS`, more than 8 bits a sample; under "cicp", the four bytes of PNG's cICP, or the same of an AVIF file
-    that is not sRGB; under "transparency", the value in samples as Pillow gives them, where it gives another.
+    Under `BITS`, more than 8 bits a sample; under `LIGHT`, how bright it is; under "cicp", the four bytes of PNG's
+    cICP, or the same of an AVIF file that is not sRGB; under "transparency", the value in samples as Pillow gives them,
+    where it gives another.
     """
     tile = getattr(image, "tile", None)
     if not tile:
@@ -66,7 +71,9 @@ def untold(image: Image.Image) -> Info:
     with _rewound(getattr(image, "fp", None)) as file:
         head = file.read(_HEAD_BYTES) if file and image.format in ("JPEG2000", "AVIF") else b""
         if file and image.format == "PNG":
-            found |= _cicp(_png_chunk(file, b"cICP"))
+            chunks = _png_chunks(file, (b"cICP", b"mDCV", b"cLLI"))
+            found |= _cicp(chunks.pop(b"cICP", b""))
+            found |= {LIGHT: True} if chunks else {}
             found |= _transparency(image.info.get("transparency"), _rawmode(tile[0].args))
     if image.format == "AVIF":
         found |= _cicp(_nclx(head))
@@ -108,6 +115,21 @@ def beside(image: Image.Image, xmp: bytes) -> list[str]:
     return ["the layers" if image.format == "PSD" else f"{count - 1} of {count} frames", *claimed]
 
 
+def without_place(image: Image.Image, info: Info, xmp: bytes) -> list[str]:
+    """What a file says beside its picture for which there is no place, for a message: texts, comments.
+
+    Args:
+        info: the picture's `image.info`.
+        xmp: of the picture.
+    """
+    texts = [name for name in getattr(image, "text", {}) if not name.startswith((RAW_PROFILE, "XML:com.adobe.xmp"))]
+    names = ", ".join(map(str, texts[:3])) + ", …" * (len(texts) > 3)
+    lost = [f"the text{'s' * (len(texts) > 1)} {names}"] if texts else []
+    lost += ["the comment"] if info.get("comment") and image.format in ("JPEG", "MPO", "GIF") else []
+    lost += ["the rest of the XMP, which is extended"] if b"HasExtendedXMP" in xmp else []
+    return lost + (["how bright its light is (mDCV, cLLI)"] if info.get(LIGHT) else [])
+
+
 def speaks_of_more(xmp: bytes) -> bool:
     """Whether an XMP packet says that its file holds more than a picture."""
     return any(word in xmp for word in _CLAIMS)
@@ -133,18 +155,20 @@ def _rawmode(args: Any) -> str:
     return first if isinstance(first, str) else ""
 
 
-def _png_chunk(file: IO[bytes], kind: bytes) -> bytes:
-    """What a small chunk before a PNG's pixels holds; nothing if there is none."""
+def _png_chunks(file: IO[bytes], kinds: Collection[bytes]) -> dict[bytes, bytes]:
+    """What small chunks before a PNG's pixels hold, of those that are there."""
+    found: dict[bytes, bytes] = {}
     file.seek(8)
     for _ in range(_MAX_CHUNKS):
         head = file.read(8)
         size, name = int.from_bytes(head[:4], "big"), head[4:]
         if len(head) < 8 or name in (b"IDAT", b"IEND") or size >= 2**31:
-            return b""
-        if name == kind:
-            return file.read(min(size, _HEAD_BYTES))
-        file.seek(size + 4, 1)
-    return b""
+            break
+        content = file.read(min(size, _HEAD_BYTES)) if name in kinds else b""
+        if content:
+            found.setdefault(name, content)
+        file.seek(size - len(content) + 4, 1)
+    return found
 
 
 def _transparency(value: Any, rawmode: str) -> Info:
