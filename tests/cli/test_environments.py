@@ -130,3 +130,21 @@ def test_as_usual_all_is_well(run: Run) -> None:
     codes = {command: code for command, (code, _, _) in run("as usual").items()}
     failing = {"usage": 2, "compress several": 1, "info of nothing": 1, "test": 1, "digits pack": 1, "train": 1}
     assert codes == dict.fromkeys(COMMANDS, 0) | failing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("hindrance", "code", "made"),
+    [("exec <&- >&- 2>&-", 0, 2), ("exec 2>/dev/full", 0, 2), ("ulimit -n 16", 1, 0)],
+    ids=lambda value: str(value),
+)
+def test_worker_processes_end_as_well(tmp_path: Path, hindrance: str, code: int, made: int) -> None:
+    for name in ("a.png", "b.png"):
+        in_mode("RGB", 24, 20).save(tmp_path / name)
+    command = f'{hindrance}; exec "{sys.executable}" -m vaecodec compress a.png b.png -o out --lossless -j 2'
+    result = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True,
+        text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (result.returncode, len(list(tmp_path.glob("out/*.vae")))) == (code, made)
+    assert result.stderr == ("" if made else "vaecodec: too many open files\n")

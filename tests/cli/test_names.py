@@ -21,7 +21,8 @@ from vaecodec.cli import interruption
 from vaecodec.cli.evaluation import pictures
 from vaecodec.cli.pages.compare_page import page
 from vaecodec.cli.pages.comparison import Entry, sheet
-from vaecodec.cli.terminal import shown
+from vaecodec.cli.terminal import in_words, shown
+from vaecodec.errors import VaecodecError
 from vaecodec.training.data.sources import Source, is_held_out
 
 MODEL = ("-m", str(TINY))
@@ -167,6 +168,24 @@ def test_info_reads_no_more_than_it_needs(folder: Path) -> None:
 def test_info_of_a_device_ends() -> None:
     result = run("info", "/dev/zero")
     assert (result.exit_code, result.stderr.count("\n")) == (3, 1)
+
+
+# --- errors
+
+IN_WORDS = [
+    (VaecodecError("a.png: no"), "a.png: no"),
+    (OSError(24, "Too many open files"), "too many open files"),
+    (FileNotFoundError(2, "No such file or directory", "a"), "a: no such file or directory"),
+    (FileNotFoundError(2, "No such file or directory", b"\xff"), "\udcff: no such file or directory"),
+    (MemoryError(), "there is too little memory"),
+    (TypeError("no"), "a defect: TypeError: no; VAECODEC_TRACEBACK=1 shows where"),
+    (OSError("no"), "a defect: OSError: no; VAECODEC_TRACEBACK=1 shows where"),
+]
+
+
+@pytest.mark.parametrize(("error", "words"), IN_WORDS, ids=lambda value: shown(str(value)))
+def test_every_error_is_a_sentence(error: Exception, words: str) -> None:
+    assert in_words(error) == words
 
 
 # --- Ctrl-C

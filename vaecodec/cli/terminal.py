@@ -66,7 +66,8 @@ def in_words(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "there is too little memory"
     if isinstance(error, OSError) and error.errno is not None:
-        return ": ".join([os.fsdecode(error.filename)] * isinstance(error.filename, (str, bytes)) + [reason(error)])
+        named = isinstance(error.filename, (str, bytes))
+        return f"{os.fsdecode(error.filename)}: {reason(error)}" if named else reason(error)
     if os.environ.get(TRACEBACK):
         traceback.print_exception(error)
     return f"a defect: {type(error).__name__}: {error}; {TRACEBACK}=1 shows where"
