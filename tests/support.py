@@ -49,6 +49,7 @@ def run_python(code: str, *args: str, env: dict[str, str] | None = None, **optio
 def run_command(*args: object, **options) -> Result:
     """Runs `vaecodec` in this process; anything but a clean exit fails the test."""
     result = CliRunner().invoke(main, [str(arg) for arg in args], **options)
+    assert "a defect: " not in result.stderr, result.stderr
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result

@@ -543,7 +543,7 @@ def test_an_interrupted_run_ends_in_130(monkeypatch, error: type) -> None:
         raise error
 
     monkeypatch.setattr(files, "read", interrupted)
-    result = run("info", "a.vae")
+    result = run("test", "a.vae")
     assert (result.exit_code, result.stderr.strip()) == (130, "vaecodec: interrupted")
 
 

@@ -258,7 +258,8 @@ def test_a_worker_that_dies_fails_its_file_only() -> None:
     jobs = {"1": "one", "dies": "", "raises": "", "2": "two", "3": "three"}
     results = {source: str(result) for source, result in workers.work(worker_tasks.fatal, jobs, 2)}
     assert results == {
-        "1": "one", "2": "two", "3": "three", "raises": "raises: RuntimeError: a defect",
+        "1": "one", "2": "two", "3": "three",
+        "raises": "raises: a defect: RuntimeError: a defect; VAECODEC_TRACEBACK=1 shows where",
         "dies": "dies: its process was ended (killed; there may have been too little memory)",
     }  # fmt: skip
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vaecodec.cli import workers
-from vaecodec.cli.console import EXIT_FAILED, exit_code, human_ratio, human_size, one_line, say
+from vaecodec.cli.console import exit_code, human_ratio, human_size
 from vaecodec.cli.output_plan import Plan
+from vaecodec.cli.terminal import EXIT_FAILED, say, shown
 from vaecodec.cli.transcode import Report
 from vaecodec.errors import VaecodecError
 
@@ -58,7 +59,7 @@ def run(
     several = plan.walked or len(plan.targets) > 1
     for failure in plan.failures:
         tally.add(failure)
-        say(f"vaecodec: {one_line(failure)}")
+        say(f"vaecodec: {failure}")
     with contextlib.ExitStack() as stack:
         show = stack.enter_context(_Bar(plan, packed)) if several and sys.stderr.isatty() else _Lines(facts)
         results = stack.enter_context(contextlib.closing(workers.work(task, plan.targets, processes)))
@@ -71,7 +72,7 @@ def run(
     if tally.failures and total > 1:
         say(f"vaecodec: {len(tally.failures)} of {total} files failed:")
         for failed in tally.failures:
-            say(f"  {one_line(failed)}")
+            say(f"  {failed}")
         raise SystemExit(EXIT_FAILED)
     if tally.failures:
         raise SystemExit(exit_code(tally.failures[0]))
@@ -111,7 +112,7 @@ class _Lines:
 
     def result(self, source: str, result: Report | VaecodecError, tally: Tally) -> None:
         if isinstance(result, VaecodecError):
-            say(f"vaecodec: {one_line(result)}")
+            say(f"vaecodec: {result}")
         elif result.skipped:
             say(f"{source} → {result.target}  done before")
         else:
@@ -149,11 +150,11 @@ class _Bar(contextlib.AbstractContextManager["_Bar"]):
 
     def result(self, source: str, result: Report | VaecodecError, tally: Tally) -> None:
         if isinstance(result, VaecodecError):
-            self.bar.write(f"vaecodec: {one_line(result)}", file=sys.stderr)
+            self.bar.write(shown(f"vaecodec: {result}"), file=sys.stderr)
         elif result.skipped:
             self.bar.total -= self.sizes[source]  # not worth a place in what is left and how fast it goes
         elif result.lost:
-            self.bar.write(f"vaecodec: {source}: not kept: {result.lost}", file=sys.stderr)
+            self.bar.write(shown(f"vaecodec: {source}: not kept: {result.lost}"), file=sys.stderr)
         if not (isinstance(result, Report) and result.skipped):
             self.bar.update(self.sizes[source])
         self._state(tally)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from vaecodec.cli.terminal import EXIT_FAILED, hide_warnings, in_words, own_process, say, shown, tell
 from vaecodec.errors import BitstreamError, ModelError, VaecodecError
 from vaecodec.format import files
 from vaecodec.format.catalog import DEFAULT_TUNE, TUNES, list_models, model_for
@@ -17,14 +19,15 @@ from vaecodec.format.container import METADATA, QUALITIES
 from vaecodec.inference.effort import DEFAULT_EFFORT, LEVELS
 
 if TYPE_CHECKING:
+    from click._termui_impl import ProgressBar
     from click.shell_completion import CompletionItem
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-EXIT_FAILED, EXIT_USAGE, EXIT_CORRUPT, EXIT_MODEL, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
+EXIT_USAGE, EXIT_CORRUPT, EXIT_MODEL, EXIT_INTERRUPTED = 2, 3, 4, 130
 SUFFIX = ".vae"
 
 
-def exit_code(error: VaecodecError) -> int:
+def exit_code(error: Exception) -> int:
     """What a run ends with after this failure."""
     return (
         EXIT_CORRUPT
@@ -35,26 +38,16 @@ def exit_code(error: VaecodecError) -> int:
     )
 
 
-def say(message: str) -> None:
-    """To standard error, as everything that is no result."""
-    click.echo(message, err=True)
-
-
-def one_line(error: Exception) -> str:
-    """An error's message without line breaks."""
-    return " ".join(str(error).split())
-
-
 def run(paths: list[str], work: Callable[[str], None]) -> None:
     """Does the work for every file, goes on after failures, and exits with the code that sums them up."""
-    failures = []
+    failures: list[Exception] = []
     for path in paths:
         try:
             with files.naming(path):
                 work(path)
-        except VaecodecError as error:
+        except (VaecodecError, OSError, MemoryError) as error:
             failures.append(error)
-            say(f"vaecodec: {one_line(error)}")
+            say(f"vaecodec: {in_words(error)}")
     if failures and len(paths) > 1:
         say(f"vaecodec: {len(failures)} of {len(paths)} files failed")
         raise SystemExit(EXIT_FAILED)
@@ -79,7 +72,7 @@ def human_ratio(before: int, after: int) -> str:
 
 
 class Group(click.Group):
-    """Ends interrupted runs as shells expect."""
+    """Ends runs as shells expect: whatever happens is said in a sentence, and has its exit code."""
 
     def main(
         self,
@@ -89,24 +82,58 @@ class Group(click.Group):
         standalone_mode: bool = False,
         **extra: Any,
     ) -> Any:
-        try:
-            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
-        except (KeyboardInterrupt, click.Abort):
-            say("vaecodec: interrupted")
-            sys.exit(EXIT_INTERRUPTED)
-        except click.ClickException as error:
-            error.show()
-            sys.exit(error.exit_code)
-        except VaecodecError as error:
-            say(f"vaecodec: {one_line(error)}")
-            sys.exit(exit_code(error))
-        except BrokenPipeError:
-            sys.stderr.close()
-            sys.exit(EXIT_FAILED)
-        except OSError as error:  # standard output; files have been dealt with where they are read and written
-            say(f"vaecodec: standard output cannot be written: {files.reason(error)}")
-            sys.stderr.close()  # what is left in the buffer would be complained of once more at exit
-            sys.exit(EXIT_FAILED)
+        with warnings.catch_warnings():
+            hide_warnings()
+            try:
+                if args is None:  # the process is this command line's
+                    own_process()
+                return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            except (KeyboardInterrupt, click.Abort):
+                say("vaecodec: interrupted")
+                code = EXIT_INTERRUPTED
+            except click.ClickException as error:
+                _say_usage(error)
+                code = error.exit_code
+            except Exception as error:
+                say(f"vaecodec: {in_words(error)}")
+                code = exit_code(error)
+            sys.exit(code)
+
+
+def _say_usage(error: click.ClickException) -> None:
+    """As click does, but that what it quotes is shown and does not act."""
+    message = error.format_message()
+    if isinstance(error, click.MissingParameter):
+        message = " ".join(message.split())  # lines of click's own
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        lines = message.splitlines()
+    elif isinstance(error, click.UsageError) and error.ctx:
+        hint = f"Try '{error.ctx.command_path} --help' for help."
+        lines = [*error.ctx.get_usage().splitlines(), hint, "", f"Error: {message}"]
+    else:
+        lines = [f"Error: {message}"]
+    for line in lines:
+        say(line)
+
+
+def progress_bar(length: int, label: str = "") -> ProgressBar[int]:
+    """A progress bar, where standard error is a terminal."""
+    return click.progressbar(length=length, label=shown(label), file=sys.stderr, hidden=not sys.stderr.isatty())
+
+
+def beside(targets: Iterable[Path | None], *, force: bool) -> Callable[[str], None]:
+    """Checks what a command writes besides its lines, and gives what the lines go by: `tell`, or `say` if one is `-`.
+
+    Raises:
+        click.UsageError: several are.
+        files.FileError: one cannot be written.
+    """
+    names = [str(target) for target in targets if target]
+    if names.count(files.STREAM) > 1:
+        raise click.UsageError("only one of the outputs can go to standard output")
+    for name in names:
+        files.check_target(name, force=force)
+    return say if files.STREAM in names else tell
 
 
 class MetadataType(click.ParamType):

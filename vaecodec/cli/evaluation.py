@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 
 from vaecodec.codec.base import BaseCodec
-from vaecodec.errors import ImageError
+from vaecodec.errors import ImageError, LimitError, VaecodecError
+from vaecodec.format import files
 from vaecodec.inference.effort import DEFAULT_EFFORT
 from vaecodec.objective.distortion import ssimulacra2
 from vaecodec.pictures import images, metrics
 from vaecodec.pictures.images import PICTURE_SUFFIXES
+
+Show = Callable[[Path, float, np.ndarray, bytes, np.ndarray], None]
+"""Is shown path, quality, original, file and decoded picture; pictures `[H, W, 3]` uint8, on white."""
 
 
 @dataclass(frozen=True)
@@ -34,51 +38,58 @@ class Result:
 
 
 def pictures(folder: Path) -> list[Path]:
-    """The pictures in a folder, by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+    """The pictures in a folder, by name: files with a picture's suffix that are not hidden."""
+    named = (path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+    return sorted(path for path in named if path.is_file() and not path.name.startswith("."))
 
 
 def evaluate(
     codec: BaseCodec,
     paths: list[Path],
     qualities: list[float],
-    failed: Callable[[Path, ImageError], None],
+    failed: Callable[[Path, VaecodecError], None],
     *,
     effort: int = DEFAULT_EFFORT,
-    show: Callable[[Path, float, np.ndarray, bytes, np.ndarray], None] | None = None,
+    show: Show | None = None,
 ) -> Iterator[Result]:
     """Codes every picture at every quality, without metadata.
 
     Args:
         failed: is told of pictures that cannot be used.
-        show: is shown path, quality, original, file and decoded picture; pictures `[H, W, 3]` uint8, on white.
+        show: see `Show`.
     """
     for path in paths:
         try:
-            planes = replace(images.planes_of(path), metadata={})
-            original = images.seen(planes)
-        except ImageError as error:
+            with files.naming(str(path)):
+                planes = replace(images.planes_of(path), metadata={})
+                yield from _at_every_quality(codec, path, planes, qualities, effort, show)
+        except (ImageError, LimitError) as error:
             failed(path, error)
-            continue
-        for quality in qualities:
-            start = time.perf_counter()
-            data = codec.compress(planes, quality=quality, effort=effort)
-            middle = time.perf_counter()
-            decoded = images.seen(codec.decompress(data))
-            end = time.perf_counter()
-            if show:
-                show(path, quality, original, data, decoded)
-            yield Result(
-                path.name,
-                quality,
-                len(data),
-                8 * len(data) / (original.shape[0] * original.shape[1]),
-                metrics.psnr_db(original, decoded),
-                metrics.ms_ssim(original, decoded),
-                ssimulacra2(original, decoded),
-                middle - start,
-                end - middle,
-            )
+
+
+def _at_every_quality(
+    codec: BaseCodec, path: Path, planes: images.Planes, qualities: list[float], effort: int, show: Show | None
+) -> Iterator[Result]:
+    original = images.seen(planes)
+    for quality in qualities:
+        start = time.perf_counter()
+        data = codec.compress(planes, quality=quality, effort=effort)
+        middle = time.perf_counter()
+        decoded = images.seen(codec.decompress(data))
+        end = time.perf_counter()
+        if show:
+            show(path, quality, original, data, decoded)
+        yield Result(
+            path.name,
+            quality,
+            len(data),
+            8 * len(data) / (original.shape[0] * original.shape[1]),
+            metrics.psnr_db(original, decoded),
+            metrics.ms_ssim(original, decoded),
+            ssimulacra2(original, decoded),
+            middle - start,
+            end - middle,
+        )
 
 
 def summary(results: list[Result], codec: BaseCodec) -> dict[str, Any]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import click
-
+from vaecodec.cli.console import progress_bar
+from vaecodec.cli.terminal import say
 from vaecodec.inference.effort import SHOWN_FROM, Progress
 
 if TYPE_CHECKING:
@@ -24,28 +23,36 @@ def keeping_the_best(source: str, effort: int, *, stoppable: bool = True) -> Ite
 
     With it comes a bar, on a terminal. `None` where there is nothing to wait for, and in workers, which share a
     terminal and are ended by the program that started them.
+
+    Args:
+        stoppable: `False` leaves Ctrl-C what it is, and only the bar is shown. So does a signal that is ignored.
     """
     main_thread = threading.current_thread() is threading.main_thread()
     if effort < SHOWN_FROM or multiprocessing.parent_process() is not None or not main_thread:
         yield None
         return
-    stopped = threading.Event()
+    stopped = False
     before = signal.getsignal(signal.SIGINT)
 
     def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
         signal.signal(signal.SIGINT, before)
-        stopped.set()
-        click.echo(f"\nvaecodec: {source}: the best so far is taken; Ctrl-C again to give it up", err=True)
+        stopped = True
+        with contextlib.suppress(RuntimeError):  # what is interrupted may be writing there, too
+            say("")
+            say(f"vaecodec: {source}: the best so far is taken; Ctrl-C again to give it up")
 
-    hidden = not sys.stderr.isatty()
-    with click.progressbar(length=1, label=source, file=sys.stderr, hidden=hidden) as bar:
+    with progress_bar(1, source) as bar:
 
         def progress(done: int, total: int) -> bool:
-            if not stopped.is_set():
+            if not stopped:
                 bar.length = total
                 bar.update(done - bar.pos)
-            return not stopped.is_set()
+            return not stopped
 
+        if not stoppable or before in (signal.SIG_IGN, None):
+            yield progress
+            return
         signal.signal(signal.SIGINT, stop)
         try:
             yield progress

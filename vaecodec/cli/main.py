@@ -29,10 +29,10 @@ from vaecodec.cli.console import (
     chosen_model,
     human_ratio,
     human_size,
-    say,
     several,
 )
 from vaecodec.cli.output_plan import Plan, into_folder
+from vaecodec.cli.terminal import say, tell
 from vaecodec.codec import api
 from vaecodec.format import catalog, container, files
 from vaecodec.format.catalog import list_models
@@ -81,9 +81,9 @@ def _plan(
 
 def _version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
     if asked:
-        click.echo(f"vaecodec {api.version()}")
+        tell(f"vaecodec {api.version()}")
         for model in list_models():
-            click.echo(f"model {model.name} {model.fingerprint}")
+            tell(f"model {model.name} {model.fingerprint}")
         context.exit()
 
 

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar, cast
 
+from vaecodec.cli.terminal import hide_warnings, in_words
 from vaecodec.errors import VaecodecError
 from vaecodec.format import files
 
@@ -64,10 +65,8 @@ def _guarded(task: Task[Result], source: str, target: str) -> Result | VaecodecE
     """`_attempt`, where other files must not suffer from a defect that one of them meets."""
     try:
         return _attempt(task, source, target)
-    except MemoryError:
-        return VaecodecError(f"{source}: there is too little memory")
     except Exception as error:
-        return VaecodecError(f"{source}: {type(error).__name__}: {error}")
+        return VaecodecError(f"{source}: {in_words(error)}")
 
 
 def _in_processes(task: Task[Result], jobs: dict[str, str], processes: int) -> Done[Result]:
@@ -127,10 +126,11 @@ def _fate(code: int | None) -> str:
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Processes that are started meanwhile ignore Ctrl-C from their first instruction: this one tells them to end."""
-    if threading.current_thread() is not threading.main_thread():
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is None:  # `None`: not one of Python's
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
@@ -143,9 +143,10 @@ def _uninterrupted() -> Iterator[None]:
 def _serve(task: Task[Any], jobs: Connection, parent: Connection, threads: int) -> None:
     for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):  # sent to all at once; the parent's end is the workers' end
         signal.signal(getattr(signal, name), signal.SIG_IGN)
+    hide_warnings()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     given = os.environ.get("OMP_NUM_THREADS", "")
-    os.environ["OMP_NUM_THREADS"] = str(min(int(given), threads) if given.isdigit() else threads)  # torch comes later
+    os.environ["OMP_NUM_THREADS"] = str(min(int(given), threads) if given.isdecimal() else threads)  # torch comes later
     with contextlib.suppress(EOFError, OSError):  # the parent wants no more
         while True:
             source, target = jobs.recv()

@@ -99,7 +99,7 @@ def _say(pictures: Pictures, clock: Clock) -> None:
         reason = unreadable(pictures.left_out) or "too small, no picture, or no room"
         lines.append(f"{len(pictures.left_out)} files left out: {reason}")
     if pictures.incomplete:
-        lines.append(f"not whole yet: {', '.join(sorted(pictures.incomplete))}")
+        lines.append(f"not whole yet: {', '.join(map(ascii, sorted(pictures.incomplete)))}")
     print("\n".join(lines), file=sys.stderr, flush=True)
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vaecodec.cli.console import EXIT_FAILED, FORCE, MODEL, SUFFIX, exit_code, one_line, say
+from vaecodec.cli.console import FORCE, MODEL, SUFFIX, beside, exit_code
+from vaecodec.cli.terminal import EXIT_FAILED, say, shown
 from vaecodec.codec import api
 from vaecodec.errors import ImageError, VaecodecError
 from vaecodec.format import files
@@ -44,8 +45,7 @@ def compare(
       vaecodec compare photo.png photo.vae photo.jpg photo.webp --html compare.html
       vaecodec compare photo.png q30.vae q70.vae --png sheet.png
     """
-    for target in filter(None, (html_path, png_path)):
-        files.check_target(str(target), force=force)
+    line = beside((html_path, png_path), force=force)
     from vaecodec.cli.pages.comparison import measured_entry, original_entry, sheet
     from vaecodec.pictures import metrics
 
@@ -54,7 +54,7 @@ def compare(
         say(f"vaecodec: no {name}: the package {package} is not installed")
     entries, failures = [original_entry(rgb)], []
     names = [Path(path).name for path in paths]
-    width = max(len(path) for path in (*paths, "file"))
+    width = max(len(shown(path)) for path in (*paths, "file"))
     header = f"{'file':{width}}  {'bytes':>9}  {'bpp':>6}  {'PSNR':>6}  {'MS-SSIM':>7}  {'SSIMULACRA2':>11}"
     for path in paths:
         try:
@@ -66,11 +66,11 @@ def compare(
                 measures = metrics.measure(rgb, decoded, size)
         except VaecodecError as error:
             failures.append(error)
-            say(f"vaecodec: {one_line(error)}")
+            say(f"vaecodec: {error}")
             continue
         if len(entries) == 1:
-            click.echo(header)
-        click.echo(f"{path:{width}}  {_row(measures)}")
+            line(header)
+        line(f"{shown(path):{width}}  {_row(measures)}")
         label = Path(path).name if names.count(Path(path).name) == 1 else path
         entries.append(measured_entry(label, decoded, measures, *where))
     if len(entries) > 1 and html_path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vaecodec.cli.console import FORCE, Function, human_size, say
+from vaecodec.cli.console import FORCE, Function, human_size, progress_bar
+from vaecodec.cli.terminal import say
 from vaecodec.digits import CLASSES, SIDE
 from vaecodec.format import files
 
 if TYPE_CHECKING:
     import numpy as np
-    from click._termui_impl import ProgressBar
     from PIL import Image
 
     from vaecodec.digits.model import DigitsVAE
@@ -259,7 +258,7 @@ def pack(source: str, target: str, model: str, force: bool) -> None:
     with files.naming(source):
         images = as_images(parse_idx(files.read(source)))
     stored = load(model)
-    with _bar(len(images), "packing") as bar:
+    with progress_bar(len(images), "packing") as bar:
         data, account = pack(images, stored, bar.update)
     files.write(target, data)
     say(
@@ -285,14 +284,10 @@ def unpack(source: str, target: str, max_images: int, model: str, force: bool) -
 
     with files.naming(source):
         data = files.read(source)
-        with _bar(read_header(data).count, "unpacking") as bar:
+        with progress_bar(read_header(data).count, "unpacking") as bar:
             images = unpack(data, load(model), max_images=max_images, progress=bar.update)
     files.write(target, format_idx(images))
     say(f"{source} → {target}  {len(images)} pictures  {time.perf_counter() - start:.2f} s")
-
-
-def _bar(length: int, label: str) -> ProgressBar[int]:
-    return click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty())
 
 
 @digits.command()
@@ -317,7 +312,7 @@ def train(name: str, data: Path, folder: Path, export: Path | None, epochs: floa
     """Train one of the models that are shipped, or the same on another set."""
     from vaecodec.digits import train as training
 
-    with _bar(1000, name) as bar:
+    with progress_bar(1000, name) as bar:
         training.run(
             name, data, folder, export=export, epochs=epochs, seed=seed,
             report=lambda progress, loss: bar.update(round(1000 * progress) - bar.pos),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from vaecodec.cli.console import EFFORT, EXIT_FAILED, FORCE, MODEL, TUNE, chosen_model, one_line, parse_qualities, say
+from vaecodec.cli.console import EFFORT, FORCE, MODEL, TUNE, beside, chosen_model, parse_qualities, progress_bar
+from vaecodec.cli.terminal import EXIT_FAILED, say
 from vaecodec.codec import api
-from vaecodec.errors import ImageError
+from vaecodec.errors import ImageError, VaecodecError
 from vaecodec.format import files
 
 
@@ -68,18 +68,17 @@ def evaluate(
     from vaecodec.cli import evaluation
     from vaecodec.cli.pages.gallery import Gallery
 
-    for target in filter(None, (json_path, html_path)):
-        files.check_target(str(target), force=force)
+    line = beside((json_path, html_path), force=force)
     paths = evaluation.pictures(folder)
     failures: list[str] = []
 
-    def failed(path: Path, error: ImageError) -> None:
+    def failed(path: Path, error: VaecodecError) -> None:
         failures.append(path.name)
-        say(f"vaecodec: {one_line(error)}")
+        say(f"vaecodec: {error}")
 
     codec, results = api.codecs(chosen), []
     gallery = Gallery(codec, values) if html_path else None
-    with click.progressbar(length=len(paths) * len(values), file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+    with progress_bar(len(paths) * len(values)) as bar:
         for result in evaluation.evaluate(codec, paths, values, failed, effort=effort, show=gallery):
             results.append(result)
             bar.update(1)
@@ -87,9 +86,9 @@ def evaluate(
         raise ImageError(f"{folder}: no picture in it could be used")
     report = evaluation.summary(results, codec)
     means = report["results"]
-    click.echo("quality     bpp    PSNR  MS-SSIM  SSIMULACRA2  encode s  decode s")
+    line("quality     bpp    PSNR  MS-SSIM  SSIMULACRA2  encode s  decode s")
     for row in zip(*means.values(), strict=True):
-        click.echo("{:7g}  {:6.3f}  {:6.2f}  {:7.4f}  {:11.2f}  {:8.3f}  {:8.3f}".format(*row))
+        line("{:7g}  {:6.3f}  {:6.2f}  {:7.4f}  {:11.2f}  {:8.3f}  {:8.3f}".format(*row))
     if json_path:
         files.write(str(json_path), json.dumps(_without_nan(report), indent=1).encode())
     if html_path and gallery:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vaecodec.cli.console import FORCE, MODEL, TUNE, chosen_model, parse_qualities, say
+from vaecodec.cli.console import FORCE, MODEL, TUNE, chosen_model, parse_qualities
+from vaecodec.cli.terminal import say, shown
 from vaecodec.codec import api
 from vaecodec.errors import ModelError
 from vaecodec.format import files
@@ -71,7 +72,7 @@ def sample(
         np.array(rows) / 255,
         title="Drawn from the prior: z, then y, then a picture",
         columns=[f"quality {value:g}" for value in values],
-        caption=f"model {codec.name} ({codec.stored.model_id.hex()})",
+        caption=f"model {shown(codec.name)} ({codec.stored.model_id.hex()})",
         scale=1,
     )
     files.write(output, contact_sheets.png(image))
@@ -134,7 +135,7 @@ def interpolate(
         title="Interpolation in the latents, and in pixels",
         rows=["line", "sphere", "pixels"],
         columns=[f"{share:g}" for share in shares.round(2)],
-        caption=f"model {codec.name} ({codec.stored.model_id.hex()}), quality "
+        caption=f"model {shown(codec.name)} ({codec.stored.model_id.hex()}), quality "
         f"{codec.stored.qualities.default if quality is None else quality:g}",
         scale=1,
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
+from typing import IO
 
 import click
 
-from vaecodec.cli.console import MODEL, human_size, one_line, run
+from vaecodec.cli.console import MODEL, human_size, run
+from vaecodec.cli.terminal import tell
 from vaecodec.codec import api
 from vaecodec.errors import BitstreamError, VaecodecError
 from vaecodec.format import catalog, files
@@ -33,24 +36,22 @@ def info(paths: tuple[str, ...], as_json: bool) -> None:
     installed = list_models()
 
     def work(path: str) -> None:
-        data = files.read(path)
-        header = api.read_info(data)
+        header, chunks, size = _read(path)
         model = next((model for model in installed if model.made(header)), None)
         meaning = model and model.qualities.meaning(header.quality)
-        chunks = _chunks(data, header)
-        sizes = {name: sum(len(chunks.get(kind, b"")) for kind in kinds) for name, kinds in METADATA.items()}
-        metadata = {name: size for name, size in sizes.items() if size}
+        parts = {name: sum(len(chunks.get(kind, b"")) for kind in kinds) for name, kinds in METADATA.items()}
+        metadata = {name: count for name, count in parts.items() if count}
         exact = _exact_share(header, chunks)
         fields = {
             "file": path, "width": header.width, "height": header.height, "mode": header.mode,
             "quality": model and round(model.qualities.quality(header.quality), 2), "meaning": meaning,
-            "range_share": round(header.quality / QUALITY_MAX, 4), "bytes": len(data),
-            "bpp": round(8 * len(data) / header.pixels, 4), "payload_bytes": header.payload_bytes,
+            "range_share": round(header.quality / QUALITY_MAX, 4), "bytes": size,
+            "bpp": round(8 * size / header.pixels, 4), "payload_bytes": header.payload_bytes,
             "chunks": header.chunks, "coding": header.coding, "model_id": header.model_id.hex(),
             "model": model and model.name, "exact": round(exact, 4), "metadata": metadata,
         }  # fmt: skip
         if as_json:
-            click.echo(json.dumps(fields))
+            tell(json.dumps(fields))
         else:
             quality = (
                 "without loss"
@@ -61,22 +62,39 @@ def info(paths: tuple[str, ...], as_json: bool) -> None:
             )
             if 0 < exact < 1:
                 quality += f", {exact:.0%} without loss"
-            kept = "".join(f"  {kind} {human_size(size)}" for kind, size in metadata.items())
+            kept = "".join(f"  {kind} {human_size(count)}" for kind, count in metadata.items())
             name = "" if header.exact else f"  model {fields['model'] or 'not installed'} ({header.model_id.hex()})"
-            click.echo(
-                f"{path}: {header.width}×{header.height} {header.mode}  {quality}  {human_size(len(data))}  "
+            tell(
+                f"{path}: {header.width}×{header.height} {header.mode}  {quality}  {human_size(size)}  "
                 f"{fields['bpp']:.3f} bpp{name}{kept}"
             )
 
     run(list(paths), work)
 
 
-def _chunks(data: bytes, header: Header) -> dict[bytes, bytes]:
-    """The chunks of a file; of one that is damaged there, none."""
-    body = io.BytesIO(data)
-    body.seek(HEADER_BYTES)
+def _read(path: str) -> tuple[Header, dict[bytes, bytes], int]:
+    """The header of a file, its chunks and its size; of one that is damaged there, no chunks.
+
+    Nothing else is read, but of a pipe, whose size is known at its end.
+
+    Raises:
+        VaecodecError: with the reason.
+    """
     try:
-        return read_chunks(body, header.chunks)
+        with io.BytesIO(files.read(path)) if path == files.STREAM else open(path, "rb") as file:
+            head = file.read(HEADER_BYTES)
+            header = api.read_info(head)
+            body = file if file.seekable() else io.BytesIO(head + file.read())
+            body.seek(HEADER_BYTES)
+            return header, _chunks(body, header), body.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise files.FileError(f"{path}: cannot be read: {files.reason(error)}") from error
+
+
+def _chunks(file: IO[bytes], header: Header) -> dict[bytes, bytes]:
+    """The chunks of a file from behind its header on; of one that is damaged there, none."""
+    try:
+        return read_chunks(file, header.chunks)
     except VaecodecError:
         return {}
 
@@ -109,7 +127,7 @@ def test(paths: tuple[str, ...], model: str | None) -> None:
 
     def work(path: str) -> None:
         api.decompress(files.read(path), model=model, max_pixels=None)
-        click.echo(f"{path}: ok")
+        tell(f"{path}: ok")
 
     run(list(paths), work)
 
@@ -130,6 +148,6 @@ def models() -> None:
         tune = f"  --tune {model.tune}" if model.tune else ""
         default = " (default)" if model.name == catalog.DEFAULT_MODEL else ""
         size = human_size(model.path.stat().st_size)
-        click.echo(f"{model.name}  {model.model_id.hex()}  {kind}{tune}{default}  {size}  {model.path}")
+        tell(f"{model.name}  {model.model_id.hex()}  {kind}{tune}{default}  {size}  {model.path}")
     for error in catalog.damaged_models():
-        click.echo(f"damaged: {one_line(error)}")
+        tell(f"damaged: {error}")

@@ -6,6 +6,7 @@ import base64
 import html
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ import numpy as np
 from PIL import Image
 
 from vaecodec.cli.pages.comparison import HEAT, Entry, heat, most_bits
+from vaecodec.cli.terminal import shown
 
 TEMPLATE = Path(__file__).with_name("compare_page.html")
+_NO_MARKUP = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
+"""What JSON must not contain within HTML; it is ASCII, so there are no separators of lines that scripts know of."""
 
 
 def _data_url(image: np.ndarray) -> str:
@@ -34,18 +38,19 @@ def page(entries: list[Entry] | dict[str, list[Entry]], title: str) -> str:
     items = []
     for name, group in pictures.items():
         height, width = group[0].image.shape[:2]
-        shown = [{"label": e.label, "detail": e.detail, "url": _data_url(e.image), **_bits(e, most)} for e in group]
-        items.append({"name": name, "width": width, "height": height, "entries": shown})
+        members = [
+            {"label": shown(e.label), "detail": shown(e.detail), "url": _data_url(e.image), **_bits(e, most)}
+            for e in group
+        ]
+        items.append({"name": shown(name), "width": width, "height": height, "entries": members})
     fields = {
-        "@TITLE@": html.escape(title),
+        "@TITLE@": html.escape(shown(title)),
         "@HEAT@": ", ".join(f"rgb{colour}" for colour in HEAT),
         "@MOST@": f"{most:.2g}",
-        "@PICTURES@": json.dumps(items).replace("</", "<\\/"),
+        "@PICTURES@": json.dumps(items).translate(_NO_MARKUP),
     }
-    text = TEMPLATE.read_text(encoding="utf-8")
-    for key, value in fields.items():
-        text = text.replace(key, value)
-    return text
+    template = TEMPLATE.read_text(encoding="utf-8")
+    return re.sub("|".join(fields), lambda field: fields[field[0]], template)  # at once: names may look like fields
 
 
 def _bits(entry: Entry, most: float) -> dict[str, Any]:

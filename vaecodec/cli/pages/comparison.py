@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vaecodec.baselines.collection import ImageCodec
+from vaecodec.cli.terminal import shown
 from vaecodec.errors import TargetError
 from vaecodec.pictures import metrics
 
@@ -129,9 +130,9 @@ def sheet(entries: list[Entry], *, columns: int = 3, crop: int = 512) -> Image.I
     """All pictures in one, each labelled, and maps of bits after their pictures; larger ones by their middle."""
     top_bits = most_bits(entries)
     entries = [
-        shown
+        drawn
         for entry in entries
-        for shown in ([entry, _map_entry(entry, entry.bits, top_bits)] if entry.bits is not None else [entry])
+        for drawn in ([entry, _map_entry(entry, entry.bits, top_bits)] if entry.bits is not None else [entry])
     ]
     height, width = (min(side, crop) for side in entries[0].image.shape[:2])
     top, left = ((side - kept) // 2 for side, kept in zip(entries[0].image.shape[:2], (height, width), strict=True))
@@ -142,8 +143,8 @@ def sheet(entries: list[Entry], *, columns: int = 3, crop: int = 512) -> Image.I
     draw, bold, small = ImageDraw.Draw(result), ImageFont.load_default(18), ImageFont.load_default(12)
     for number, entry in enumerate(entries):
         x, y = gap + number % columns * (cell + gap), gap + number // columns * (height + text + gap)
-        draw.text((x, y), entry.label, "black", bold)
-        draw.text((x, y + 23), entry.detail, "black", small)
+        draw.text((x, y), shown(entry.label), "black", bold)
+        draw.text((x, y + 23), shown(entry.detail), "black", small)
         result.paste(
             Image.fromarray(np.ascontiguousarray(entry.image[top : top + height, left : left + width])), (x, y + text)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ TAR_BLOCK, TAR_PADDING = 512, 1 << 16
 
 def is_held_out(name: str) -> bool:
     """Whether a picture is for validation; see `VALIDATION_ONE_IN`."""
-    return zlib.crc32(name.encode()) % VALIDATION_ONE_IN == 0
+    return zlib.crc32(name.encode(errors="surrogatepass")) % VALIDATION_ONE_IN == 0
 
 
 def is_whole(tar: Path) -> bool:
@@ -57,11 +58,14 @@ class Source:
     graphics: bool = False
 
     def files(self) -> list[Path]:
-        """Pictures and tar files that are there now."""
+        """Pictures and tar files that are there now; no pipes or the like, and nothing that is hidden."""
         if not self.path.is_dir():
-            return [self.path] if self.path.exists() else []
-        paths = [path for path in self.path.rglob("*") if path.suffix.lower() in SUFFIXES | {".tar"}]
-        return sorted(paths)
+            return [self.path] if self.path.is_file() else []
+        paths = []
+        for where, folders, names in os.walk(self.path):
+            folders[:] = [folder for folder in folders if not folder.startswith(".")]
+            paths += [Path(where, name) for name in names if not name.startswith(".")]
+        return sorted(path for path in paths if path.suffix.lower() in SUFFIXES | {".tar"} and path.is_file())
 
 
 def members(path: Path) -> Iterator[tuple[str, bytes]]:
