@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, TINY_BITS_BACK, picture
+from conftest import TINY, TINY_BITS_BACK
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -20,7 +20,6 @@ from support import MODES, examples, in_mode, run_python, symbol_choice
 import vaecodec
 from vaecodec.codec.codec import Codec
 from vaecodec.format.container import quality_code, unpack
-from vaecodec.pictures import images
 from vaecodec.pictures.tiles import TILE_AREA, tiles
 
 SIZES = [(1, 1), (16, 200), (200, 16), (81, 161), (150, 135), (256, 64), (64, 64)]
@@ -241,11 +240,3 @@ def test_memory_is_a_few_bytes_a_pixel(tmp_path) -> None:
 
 def test_one_tile_is_enough_for_half_a_megapixel() -> None:
     assert TILE_AREA * 256 >= 512 * 1024
-
-
-def test_pictures_beyond_pillows_own_limit_are_opened(tmp_path) -> None:
-    Image.fromarray(picture(40, 30)).save(tmp_path / "a.png")
-    before = Image.MAX_IMAGE_PIXELS
-    with images.pixel_limit(100), pytest.raises(vaecodec.ImageError, match="exceeds limit"):
-        images.open_image(tmp_path / "a.png")
-    assert before == Image.MAX_IMAGE_PIXELS

@@ -9,7 +9,7 @@ from unittest import mock
 from harness import instrumented, main
 
 with instrumented():
-    from vaecodec.errors import ImageError
+    from vaecodec.errors import ImageError, LimitError
     from vaecodec.pictures.images import open_image, put_together, take_apart
 
 import numpy as np
@@ -37,12 +37,12 @@ SEEDS += [
 
 
 def target(data: bytes) -> str:
-    """Planes of the picture's size, which go together again, or an `ImageError`."""
+    """Planes of the picture's size, which go together again, or an `ImageError` or `LimitError`."""
     try:
         with mock.patch.object(Image, "MAX_IMAGE_PIXELS", MAX_PIXELS):
             planes = take_apart(open_image(io.BytesIO(data)))
-    except ImageError:
-        return "ImageError"
+    except (ImageError, LimitError) as error:
+        return type(error).__name__
     height, width = planes.rgb.shape[:2]
     assert planes.rgb.dtype == np.uint8 and planes.rgb.shape == (height, width, 3)
     assert planes.alpha is None or planes.alpha.shape == (height, width)

@@ -107,9 +107,6 @@ def test_real_files_look_as_good_as_asked_for(tiny):
     assert goal <= looks(tiny.compress(image, ssimulacra2=goal)) <= goal + 0.5
     with pytest.raises(TargetError, match=f"the nearest is {best:.6g} by SSIMULACRA2"):
         tiny.compress(image, ssimulacra2=99.5)
-    for score in (101, math.nan):
-        with pytest.raises(ValueError, match="a SSIMULACRA2 of"):
-            tiny.compress(image, ssimulacra2=score)
 
 
 def test_only_one_thing_can_be_asked_for(tiny):

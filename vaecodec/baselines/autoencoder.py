@@ -18,13 +18,14 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from vaecodec.baselines.coefficients import CoefficientCoder, LogSteps, Statistics, pack_header, unpack_header
 from vaecodec.baselines.collection import baseline_path
 from vaecodec.errors import ModelError
+from vaecodec.format.tensors import read
 from vaecodec.networks.blocks import QualityTable
 from vaecodec.networks.model import PATCH, Analysis, ModelConfig, Synthesis, init_linear
 from vaecodec.objective.bound import Bound, add_noise, bounded_log2_scale, gaussian_bits, round_ste
@@ -189,9 +190,8 @@ class AutoencoderCodec:
         if path is None:
             raise ModelError(f"{name} has not been trained (benchmarks/train_autoencoder.py)")
         try:
-            with safe_open(path, "pt") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-                about = json.loads((file.metadata() or {})["about"])
+            metadata, data = read(path)
+            tensors, about = load(data), json.loads(metadata["about"])
             part = lambda prefix: {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             pair = Pair(ModelConfig(**about["config"]), kl=about["kl"])
             pair.analysis.load_state_dict({k: v.float() for k, v in part("pair.analysis.").items()})

@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import SafetensorError
+from safetensors.numpy import load, save_file
 
 from vaecodec.baselines.coefficients import CoefficientCoder, Statistics, pack_header, unpack_header
 from vaecodec.baselines.collection import baseline_path
 from vaecodec.codec.codec import Codec
 from vaecodec.errors import ModelError
 from vaecodec.format.container import QUALITIES, QUALITY_MAX
+from vaecodec.format.tensors import read
 from vaecodec.inference.effort import DEFAULT_EFFORT
 from vaecodec.networks.model import PATCH
 
@@ -77,11 +78,10 @@ class FactorisedCodec(VaeCodec):
         if path is None:
             raise ModelError(f"{self.file_name} has not been fitted (benchmarks/fit_baselines.py factorised)")
         try:
-            with safe_open(path, "np") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            tensors = load(read(path)[1])
             keys = ("mean", "scale", "cdf")
             return [Statistics.of({k: tensors[f"{knot}.{k}"] for k in keys}) for knot in range(self.KNOTS)]
-        except (OSError, SafetensorError, KeyError) as error:
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise ModelError(f"{path}: no fitted tables ({error})") from error
 
     @classmethod

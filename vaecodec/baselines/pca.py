@@ -12,12 +12,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import SafetensorError
+from safetensors.numpy import load, save_file
 
 from vaecodec.baselines.coefficients import CoefficientCoder, LogSteps, Statistics, pack_header, unpack_header
 from vaecodec.baselines.collection import baseline_path
 from vaecodec.errors import ModelError
+from vaecodec.format.tensors import read
 
 SIDES = (16, 8)
 
@@ -92,9 +93,8 @@ class PCACodec:
         if path is None:
             raise ModelError(f"{name} has not been fitted (benchmarks/fit_baselines.py pca)")
         try:
-            with safe_open(path, "np") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-                about = json.loads((file.metadata() or {})["about"])
+            metadata, data = read(path)
+            tensors, about = load(data), json.loads(metadata["about"])
             statistics = Statistics.of({key.removeprefix("statistics."): v for key, v in tensors.items()})
             return cls(about["side"], tensors["patch_mean"], tensors["basis"], statistics, about["version"])
         except (OSError, SafetensorError, KeyError, ValueError) as error:

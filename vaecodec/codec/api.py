@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Literal
 
 from vaecodec.codec.kinds import Codecs
 from vaecodec.errors import enough_memory
-from vaecodec.format.catalog import find_model, model_for
-from vaecodec.format.container import DEFAULT_MAX_PIXELS, HEADER_BYTES, Header, VaeFile, read_header, unpack
+from vaecodec.format import inputs
+from vaecodec.format.catalog import find_model, model_for, model_path
+from vaecodec.format.container import DEFAULT_MAX_PIXELS, Header, VaeFile, read_header, unpack
+from vaecodec.inference import arguments
 from vaecodec.inference.effort import DEFAULT_EFFORT, Progress
 from vaecodec.pictures.region import Region, reduction_of, squares
 
@@ -41,11 +43,13 @@ def compress(
     tune: Literal["looks", "psnr"] | None = None,
     model: str | Path | None = None,
     frame: int | None = None,
+    max_pixels: int | None = DEFAULT_MAX_PIXELS,
 ) -> bytes:
     """A picture as the bytes of a `.vae` file.
 
     Args:
-        image: a path, a Pillow image, or a uint8 array `[H, W]` or `[H, W, 2 to 4]`.
+        image: a path, a binary file, which is read from its beginning, a Pillow image, or a uint8 array `[H, W]` or
+            `[H, W, 2 to 4]`.
         quality: 1 (smallest) to 100; need not be whole. With `tune="looks"`, from 30 on, photographs come out at a
             SSIMULACRA2 of about that number. If nothing is asked for: 70, with `tune="psnr"` 50.
         size: instead of a quality, the largest file of at most so many bytes,
@@ -65,49 +69,60 @@ def compress(
         tune: for what the model was trained: "looks" (the default), or "psnr", least squared error.
         model: instead of a tune: a name from `list_models` or a path.
         frame: of an animation or a file of several pages, from 1; by default the first, or where the picture stands.
+        max_pixels: refuse larger pictures, before they are read, as `decompress` does; `None` for no limit. Pillow's
+            own limit does not count, unless the program has set `Image.MAX_IMAGE_PIXELS` lower than Pillow does: then
+            both do, for paths and files.
 
     Raises:
         ImageError: the picture cannot be used, or has no such frame.
+        LimitError: it is larger than `max_pixels`, or there is not enough memory for it.
         ModelError: the model is unknown or damaged.
         TargetError: no quality gives what is asked for; the message names the nearest.
-        ValueError: quality or effort is out of range, more than one thing is asked for, or both a model and a tune.
+        TypeError: the image, or what is given for an option, is of a type that is not taken.
+        ValueError: an option is out of range, more than one thing is asked for, or both a model and a tune.
     """
-    if frame is not None:
-        from vaecodec.pictures import images  # numpy and Pillow take their time
+    goals = {"quality": quality, "size": size, "bpp": bpp, "psnr": psnr, "ssimulacra2": ssimulacra2}
+    arguments.checked(lossless=lossless, tune=tune, model=model, **goals)
+    how = arguments.checked(
+        effort=effort, coding=coding, progress=progress, graphics=graphics, keep_invisible=keep_invisible, **goals
+    )
+    opening = arguments.checked(frame=frame, max_pixels=max_pixels)
+    meant = model_for(model, tune, psnr=psnr)
+    if not lossless:
+        model_path(meant)  # before a picture is read for it
+    from vaecodec.pictures import images  # numpy and Pillow take their time
 
-        image = images.open_image(image, frame=frame)
+    planes = images.planes_of(image, **opening)
     if lossless:
-        if any(asked is not None for asked in (quality, size, bpp, psnr, ssimulacra2)):
-            raise ValueError("ask for lossless, or for one of quality, size, bpp, psnr and ssimulacra2")
-        return compress_lossless(image, keep_invisible=keep_invisible)
-    return codecs(model_for(model, tune, psnr=psnr)).compress(
-        image, quality=quality, size=size, bpp=bpp, psnr=psnr, ssimulacra2=ssimulacra2,
-        effort=effort, coding=coding, progress=progress, graphics=graphics, keep_invisible=keep_invisible,
-    )  # fmt: skip
+        return compress_lossless(planes, keep_invisible=how["keep_invisible"], max_pixels=None)
+    return codecs(meant).compress(planes, max_pixels=None, **how)
 
 
 @enough_memory()
-def compress_lossless(image: ImageLike | Planes, *, keep_invisible: bool = False) -> bytes:
+def compress_lossless(
+    image: ImageLike | Planes, *, keep_invisible: bool = False, max_pixels: int | None = DEFAULT_MAX_PIXELS
+) -> bytes:
     """A picture as the bytes of a `.vae` file that holds all of it without loss; see `compress`. Imports no torch."""
     from vaecodec.pictures import exact, images
 
-    planes = images.planes_of(image)
+    planes = images.planes_of(image, max_pixels=max_pixels)
     data = exact.file_of(planes, exact.pack_all(planes, keep_invisible=keep_invisible))
     exact.check(unpack(data, max_pixels=None), planes)
     return data
 
 
 def decompress(
-    data: bytes,
+    data: inputs.Source,
     *,
     region: Region | None = None,
     scale: float = 1,
     model: str | Path | None = None,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
 ) -> Image.Image:
-    """The picture in the bytes of a `.vae` file, in the size and mode that it had.
+    """The picture in a `.vae` file, in the size and mode that it had.
 
     Args:
+        data: the file's content (bytes), its path, or a binary file, which is read from its beginning.
         region: only this part, (left, top, width, height) in pixels.
         scale: 1, 1/2, 1/4 or 1/8: a smaller picture, means of squares of 2, 4 or 8 pixels a side. Of a region, all
             squares that it touches.
@@ -117,16 +132,22 @@ def decompress(
     Raises:
         BitstreamError: the data is not a whole and sound `.vae` file.
         LimitError: the picture is larger than `max_pixels`.
-        ModelError: the model that made the file is not installed.
+        ModelError: the model that made the file is not installed, or the one that is given unknown.
+        OSError: the file cannot be read.
+        TypeError: the data, or what is given for an option, is of a type that is not taken.
         ValueError: the region is not within the picture, or there is no such scale.
     """
+    asked = arguments.checked(region=region, scale=scale, max_pixels=max_pixels)
+    arguments.checked(model=model)
+    region, scale, max_pixels = asked.values()
+    chosen = None if model is None else model_path(model)
+    data = inputs.content_of(data)
     file = unpack(data, max_pixels=max_pixels)
     header = file.header
     squares((header.width, header.height), region, reduction_of(scale))
     if header.exact:
         return restore(file, region, scale)
-    codec = codecs(model or find_model(header).path)
-    return codec.decompress(data, region=region, scale=scale, max_pixels=max_pixels)
+    return codecs(chosen or find_model(header).path).decompress(data, **asked)
 
 
 @enough_memory()
@@ -137,17 +158,15 @@ def restore(file: VaeFile, region: Region | None = None, scale: float = 1) -> Im
     return exact.restore(file, region, scale)
 
 
-def read_info(data: bytes | str | Path) -> Header:
-    """The header of a `.vae` file, from its bytes or its path; the payload is not looked at.
+def read_info(data: inputs.Source) -> Header:
+    """The header of a `.vae` file, from its content, its path or a binary file; nothing else of it is read.
 
     Raises:
         BitstreamError: there is no sound header.
         OSError: the file cannot be read.
+        TypeError: it is none of these.
     """
-    if not isinstance(data, (bytes, bytearray, memoryview)):
-        with open(data, "rb") as file:
-            data = file.read(HEADER_BYTES)
-    return read_header(bytes(data))
+    return read_header(inputs.head_of(data))
 
 
 def version() -> str:

@@ -14,10 +14,11 @@ from vaecodec.codec.descriptions import Describer, Description, Options, on_back
 from vaecodec.codec.kinds import Codecs
 from vaecodec.coding.latents import Latents
 from vaecodec.errors import BitstreamError, ModelError, TargetError, Unsupported, VaecodecError, enough_memory
-from vaecodec.format import container
+from vaecodec.format import container, inputs
 from vaecodec.format.catalog import find_model, model_for
-from vaecodec.format.container import QUALITIES, QUALITY_MAX
-from vaecodec.inference.effort import DEFAULT_EFFORT, Progress, check_effort
+from vaecodec.format.container import DEFAULT_MAX_PIXELS, QUALITIES, QUALITY_MAX
+from vaecodec.inference import arguments
+from vaecodec.inference.effort import DEFAULT_EFFORT, Progress
 from vaecodec.inference.targets import Goal, search
 from vaecodec.networks.weights import Stored
 from vaecodec.objective import distortion
@@ -94,11 +95,12 @@ class BaseCodec(ABC):
         progress: Progress | None = None,
         graphics: bool = True,
         keep_invisible: bool = False,
+        max_pixels: int | None = DEFAULT_MAX_PIXELS,
     ) -> bytes:
         """A picture as the bytes of a `.vae` file.
 
         Args:
-            image: a path, a Pillow image, a uint8 array `[H, W]` or `[H, W, 2 to 4]`, or `images.Planes`.
+            image: as for `vaecodec.compress`, or `images.Planes`.
             quality: 1 to 100; need not be whole. If nothing is asked for it is the model's default, see `qualities`.
             size: instead of a quality, the largest file of at most so many bytes,
             bpp: the same in bits per pixel,
@@ -117,21 +119,24 @@ class BaseCodec(ABC):
             graphics: hold what looks drawn, all of the picture or tiles of it, without loss where that has the lesser
                 λ·d + R.
             keep_invisible: code the colours of what is fully transparent too, and alpha without loss.
+            max_pixels: refuse larger pictures; see `images.open_image`.
 
         Raises:
             ImageError: the picture cannot be used.
-            LimitError: there is not enough memory for it.
+            LimitError: it is larger than `max_pixels`, or there is not enough memory for it.
             TargetError: no quality gives what is asked for.
-            ValueError: quality or effort is out of range, or more than one thing is asked for.
+            TypeError, ValueError: as of `vaecodec.compress`.
             VaecodecError: the file does not decode, which a sound machine never sees.
         """
-        check_effort(effort)
-        if sum(asked is not None for asked in (quality, size, bpp, psnr, ssimulacra2)) > 1:
-            raise ValueError("ask for one of quality, size, bpp, psnr and ssimulacra2")
-        planes = images.planes_of(image)
-        options = Options(effort, coding, progress, graphics, keep_invisible)
+        goals = arguments.checked(quality=quality, size=size, bpp=bpp, psnr=psnr, ssimulacra2=ssimulacra2)
+        quality, size, bpp, psnr, ssimulacra2 = goals.values()
+        how = arguments.checked(
+            effort=effort, coding=coding, progress=progress, graphics=graphics, keep_invisible=keep_invisible
+        )
+        planes = images.planes_of(image, **arguments.checked(max_pixels=max_pixels))
         if psnr is not None and self.unspecified:
-            return self.others(model_for(psnr=psnr)).compress(planes, psnr=psnr, **vars(options))
+            return self.others(model_for(psnr=psnr)).compress(planes, psnr=psnr, max_pixels=None, **how)
+        options = Options(**how)
         if bpp is not None:
             size = bpp * planes.rgb[..., 0].size / 8
         describer, scale = self.describer(planes, options), self.stored.qualities
@@ -144,7 +149,7 @@ class BaseCodec(ABC):
             data = self._as_good(describer, goal, distortion.ssimulacra2, scale.code(max(ssimulacra2, QUALITIES[0])))
         else:
             data = describer.at(scale.code(quality)).data
-        if effort:
+        if options.effort:
             self._check(data, planes)
         return data
 
@@ -197,33 +202,37 @@ class BaseCodec(ABC):
     @enough_memory()
     def decompress(
         self,
-        data: bytes,
+        data: inputs.Source,
         *,
         region: Region | None = None,
         scale: float = 1,
-        max_pixels: int | None = container.DEFAULT_MAX_PIXELS,
+        max_pixels: int | None = DEFAULT_MAX_PIXELS,
     ) -> Image.Image:
-        """The picture in the bytes of a `.vae` file.
+        """The picture in a `.vae` file.
 
         Args:
+            data: the file's content, its path, or a binary file.
             region: only this part, (left, top, width, height) in pixels.
             scale: 1, 1/2, 1/4 or 1/8: a smaller picture, means of squares of 2, 4 or 8 pixels a side. Of a region, all
                 squares that it touches.
             max_pixels: refuse pictures that are larger, as a whole; `None` for no limit.
 
         Raises:
-            ValueError: the region is not within the picture, or there is no such scale.
             BitstreamError: the data is not a whole and sound `.vae` file.
             LimitError: it holds more than `max_pixels` pixels, or more than there is memory for.
             ModelError: a model made it that is neither this one nor installed.
+            OSError, TypeError, ValueError: as of `vaecodec.decompress`.
         """
+        asked = arguments.checked(region=region, scale=scale, max_pixels=max_pixels)
+        region, scale, max_pixels = asked.values()
+        data = inputs.content_of(data)
         file = container.unpack(data, max_pixels=max_pixels)
+        reduction = reduction_of(scale)
+        wanted = squares((file.header.width, file.header.height), region, reduction)
         if file.header.exact:
             return exact.restore(file, region, scale)
         if (codec := self.codec_of(file.header)) is not self:
-            return codec.decompress(data, region=region, scale=scale, max_pixels=max_pixels)
-        reduction = reduction_of(scale)
-        wanted = squares((file.header.width, file.header.height), region, reduction)
+            return codec.decompress(data, **asked)
         over, alpha = exact.of_file(file), self._alpha(file, region, reduction, wanted)
         rgb = self.synthesize(self.decode(file), region=region, reduction=reduction)
         if over:

@@ -22,6 +22,7 @@ from vaecodec.coding.latents import Latents
 from vaecodec.errors import Unsupported
 from vaecodec.format import container
 from vaecodec.format.catalog import model_for
+from vaecodec.inference import arguments
 from vaecodec.inference.effort import DEFAULT_EFFORT, Progress
 from vaecodec.networks.weights import StoredModel, load_model
 from vaecodec.pictures.images import Planes
@@ -53,6 +54,7 @@ class Codec(BaseCodec):
         carrier: torch.dtype | None = None,
         tile_area: int = TILE_AREA,
     ):
+        arguments.checked(model=model, tune=tune)
         self.stored = load_model(model_for(model, tune))
         self.others = Codecs(device=device, carrier=carrier, tile_area=tile_area)
         self.unspecified = model is None and tune is None

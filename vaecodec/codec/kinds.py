@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vaecodec.errors import ModelError
-from vaecodec.format.catalog import model_path, read_model_info
+from vaecodec.format.catalog import file_version, model_path, read_model_info
 
 if TYPE_CHECKING:
     from vaecodec.codec.base import BaseCodec
@@ -37,13 +37,15 @@ def codec_class(name: str | Path) -> Callable[..., BaseCodec]:
 class Codecs:
     """Codecs by model, each loaded when it is first asked for, and kept; for several threads too.
 
+    A file that has become another model is loaded anew; one that is no longer a sound one leaves the codec as it was.
+
     Args:
         options: of `Codec`.
     """
 
     def __init__(self, **options: Any):
         self._options, self._lock = options, threading.Lock()
-        self._codecs: dict[Path, BaseCodec] = {}
+        self._codecs: dict[Path, tuple[tuple[int, ...], BaseCodec]] = {}
 
     def __call__(self, model: str | Path) -> BaseCodec:
         """The codec of a model, by name or path.
@@ -53,6 +55,13 @@ class Codecs:
         """
         path = model_path(model)
         with self._lock:
-            if path not in self._codecs:
-                self._codecs[path] = codec_class(path)(path, **self._options)
-            return self._codecs[path]
+            version = file_version(path)  # of before, so that what changes meanwhile is noticed the next time
+            loaded, codec = self._codecs.get(path, (None, None))
+            if codec is None or loaded != version:
+                try:
+                    codec = codec_class(path)(path, **self._options)
+                    self._codecs[path] = version, codec
+                except ModelError:
+                    if codec is None:
+                        raise
+            return codec

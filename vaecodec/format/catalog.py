@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import os
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vaecodec.errors import ModelError
+from vaecodec.format import tensors
 from vaecodec.format.container import BITS_BACK, Header
 from vaecodec.format.qualities import QualityScale
 
@@ -23,7 +23,6 @@ FORMATS = ("1", "2")
 _PACKAGE = Path(__file__).parents[1]
 FOLDERS = (_PACKAGE / "pretrained", _PACKAGE.parent / "pretrained")
 """Where models lie: within an installed package, or beside the package in a checkout."""
-_MAX_HEADER_BYTES = 2**24
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def model_for(model: str | Path | None = None, tune: str | None = None, *, psnr:
         ValueError: both are given, or the tune is unknown.
     """
     if tune is None:
-        return model or TUNES[DEFAULT_TUNE if psnr is None else "psnr"]
+        return TUNES[DEFAULT_TUNE if psnr is None else "psnr"] if model is None else model
     if model is not None:
         raise ValueError("give a model or what to tune for, not both")
     if tune not in TUNES:
@@ -110,27 +109,29 @@ def read_model_info(path: Path) -> ModelInfo:
     Raises:
         ModelError: it is not a model of this package.
     """
+    return _read_model_info(Path(path), file_version(path))
+
+
+def file_version(path: Path) -> tuple[int, ...]:
+    """What is another as soon as another file lies there, or the same has been written to.
+
+    Raises:
+        ModelError: there is none.
+    """
     try:
         found = os.stat(path)
     except OSError as error:
         raise ModelError(f"{path}: not a model of vaecodec ({error})") from error
-    return _read_model_info(Path(path), found.st_mtime_ns, found.st_size, found.st_ino)
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 @functools.lru_cache(maxsize=64)
-def _read_model_info(path: Path, *_version: int) -> ModelInfo:
+def _read_model_info(path: Path, _version: tuple[int, ...]) -> ModelInfo:
     """What stands in a version of a file; many pictures are opened for one that changes."""
     try:
         with open(path, "rb") as file:
-            (size,) = struct.unpack("<Q", file.read(8))
-            if size > _MAX_HEADER_BYTES:
-                raise ValueError("header too long")
-            header = json.loads(file.read(size))
-            metadata = header.pop("__metadata__")
-            end = 8 + size + max(entry["data_offsets"][1] for entry in header.values())
-            if (length := os.fstat(file.fileno()).st_size) != end:
-                raise ValueError(f"{length} bytes long instead of {end}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
+            metadata = tensors.read_metadata(file)
+    except (OSError, ValueError) as error:
         raise ModelError(f"{path}: not a model of vaecodec ({error})") from error
     return parse_metadata(path, metadata)
 

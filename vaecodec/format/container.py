@@ -262,6 +262,12 @@ def _check_parts(header: Header, chunks: dict[bytes, bytes]) -> None:
         raise Corrupt(f"a picture of mode {header.mode} {'has' if found > wanted else 'lacks'} an alpha chunk")
 
 
+def check_pixels(width: int, height: int, max_pixels: int | None) -> None:
+    """Raises `LimitError` for a picture, of any format, of more than `max_pixels` pixels; `None` is no limit."""
+    if max_pixels is not None and width * height > max_pixels:
+        raise LimitError(f"the picture has {width}x{height} pixels, more than the limit of {max_pixels}")
+
+
 def unpack(data: bytes, *, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> VaeFile:
     """Parses a whole file and checks every length and checksum in it.
 
@@ -270,8 +276,7 @@ def unpack(data: bytes, *, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> VaeFi
         LimitError: it holds more than `max_pixels` pixels.
     """
     header = read_header(data)
-    if max_pixels is not None and header.pixels > max_pixels:
-        raise LimitError(f"the picture has {header.width}x{header.height} pixels, more than the limit of {max_pixels}")
+    check_pixels(header.width, header.height, max_pixels)
     body = io.BytesIO(data)
     body.seek(HEADER_BYTES)
     chunks = read_chunks(body, header.chunks)

@@ -57,9 +57,3 @@ SHOWN_FROM = 4
 
 Progress = Callable[[int, int], bool]
 """Told how many steps of how many are done; returns whether to go on. If not, the best so far is taken."""
-
-
-def check_effort(effort: int) -> None:
-    """Raises `ValueError` for what is no level."""
-    if effort not in range(LEVELS):
-        raise ValueError(f"effort {effort} is not a whole number from 0 to {LEVELS - 1}")

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from vaecodec.errors import ModelError
+from vaecodec.format import tensors as tensor_files
 from vaecodec.format.catalog import ModelInfo, model_path, parse_metadata
 from vaecodec.format.qualities import QualityScale
 from vaecodec.format.tables import FRACTIONS, gaussian_tables
@@ -122,16 +123,15 @@ def write_model(path: Path, config: dict[str, Any], tensors: dict[str, Tensor]) 
 
 
 def read_model(path: Path) -> tuple[ModelInfo, dict[str, Tensor]]:
-    """What a model file of any kind says of itself, checked, and its tensors.
+    """What a model file of any kind says of itself, checked, and its tensors; it may change as soon as this returns.
 
     Raises:
         ModelError: unreadable, or not what its fingerprint says.
     """
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  no mapping
-    except (OSError, SafetensorError) as error:
+        metadata, data = tensor_files.read(path)
+        tensors = load(data)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ModelError(f"{path}: not a model of vaecodec ({error})") from error
     info = parse_metadata(path, metadata)
     try:

@@ -22,23 +22,24 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import struct
+import threading
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import IO
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
 from vaecodec.errors import Corrupt, ImageError, LimitError, enough_memory
-from vaecodec.format.container import ALPHA_MODES, MAX_SIDE, METADATA
+from vaecodec.format.container import ALPHA_MODES, DEFAULT_MAX_PIXELS, MAX_SIDE, METADATA, check_pixels
+from vaecodec.format.inputs import FileLike, Kind, kind_of, refusal
 from vaecodec.pictures import lossless
 from vaecodec.pictures.exchange import metadata as beside
 from vaecodec.pictures.exchange import sources
 
-ImageLike = str | Path | Image.Image | np.ndarray
+ImageLike = FileLike | Image.Image | np.ndarray
 
 _KEPT_BY_RGB = {"RGB": None, "RGBX": "the padding channel", "CMYK": "the black separation", "YCbCr": None, "HSV": None}
 _STORED_AS = {"RGBX": "RGB", "RGBa": "RGBA", "La": "LA", "I;16B": "I;16", "I;16L": "I;16", "I;16N": "I;16"}
@@ -76,74 +77,121 @@ class Planes:
     metadata: dict[bytes, bytes] = field(default_factory=dict)
 
 
+PILLOWS_LIMIT = 2**30 // 12
+"""What `Image.MAX_IMAGE_PIXELS` is unless a program sets it: a third of what this package takes."""
+_changing = threading.Lock()
+_limits: list[int | None] = []
+"""First the program's own, then those that hold now, of all threads; empty when none does."""
+
+
 @contextlib.contextmanager
-def pixel_limit(pixels: int) -> Iterator[None]:
+def pixel_limit(pixels: int | None) -> Iterator[None]:
     """Within it, Pillow warns of pictures with more pixels than that, and refuses those with twice as many.
 
-    Pillow's own limit is a third of what this package decodes. It is the process's, not the thread's.
+    Its limit is the process's: of several threads' the widest holds, and after the last of them the program's own.
     """
-    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, pixels
+    with _changing:
+        if not _limits:
+            _limits.append(Image.MAX_IMAGE_PIXELS)
+        _limits.append(pixels)
+        Image.MAX_IMAGE_PIXELS = _widest(_limits[1:])
     try:
         yield
     finally:
-        Image.MAX_IMAGE_PIXELS = before
+        with _changing:
+            del _limits[_limits.index(pixels, 1)]
+            Image.MAX_IMAGE_PIXELS = _widest(_limits[1:] or [_limits.pop()])
+
+
+def _widest(limits: list[int | None]) -> int | None:
+    return None if None in limits else max(limit for limit in limits if limit is not None)
+
+
+@contextlib.contextmanager
+def _pillow_allowing(max_pixels: int | None) -> Iterator[None]:
+    """Within it, Pillow's limit is no narrower than ours, unless the program has set it lower than Pillow does.
+
+    Raises:
+        LimitError: what is opened in it is beyond Pillow's limit.
+    """
+    own = Image.MAX_IMAGE_PIXELS
+    lowered = own is not None and own < PILLOWS_LIMIT
+    limit = own if lowered else _widest([own, max_pixels])
+    try:
+        with contextlib.nullcontext() if lowered else pixel_limit(limit):
+            yield
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # where warnings are errors
+        least = min(value for value in (limit, max_pixels) if value is not None)
+        raise LimitError(f"the picture has too many pixels, more than the limit of {least}") from error
 
 
 @enough_memory()
 def open_image(
-    source: ImageLike | IO[bytes], *, max_pixels: int | None = None, frame: int | None = None
+    source: ImageLike, *, max_pixels: int | None = DEFAULT_MAX_PIXELS, frame: int | None = None
 ) -> Image.Image:
     """A Pillow image from a path, a file, a Pillow image or a uint8 array `[H, W]`, `[H, W, 2]` to `[H, W, 4]`.
 
     Args:
-        max_pixels: refuse larger files before they are read; Pillow has a limit of its own.
+        source: a file is read from its beginning.
+        max_pixels: refuse larger pictures before they are read; `None` for no limit. Pillow's own limit does not count,
+            unless the program has set `Image.MAX_IMAGE_PIXELS` lower than Pillow does: then both do.
         frame: which frame or page, from 1; by default that at which the picture stands, in nearly all files the first.
 
     Raises:
-        ImageError: it is none of these, cannot be read, or has no such frame.
+        ImageError: it cannot be read, or has no such frame.
         LimitError: it is larger than `max_pixels`, or there is not enough memory for it.
+        TypeError: it is none of these.
     """
     if isinstance(source, Image.Image):
+        check_pixels(*source.size, max_pixels)
         if frame is not None:
             sources.choose_frame(source, frame)
+            check_pixels(*source.size, max_pixels)
         return source
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8:
             raise ImageError(f"the array has dtype {source.dtype}; uint8 is needed")
         if source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] not in (2, 3, 4)) or 0 in source.shape:
             raise ImageError(f"the array has shape {source.shape}; [H, W] or [H, W, 2 to 4] is needed")
-        return open_image(Image.fromarray(np.ascontiguousarray(source)), frame=frame)
-    name = f"{source}: " if isinstance(source, (str, Path)) else ""
+        check_pixels(source.shape[1], source.shape[0], max_pixels)
+        return open_image(Image.fromarray(np.ascontiguousarray(source)), max_pixels=None, frame=frame)
+    kind = kind_of(source)
+    if kind not in (Kind.PATH, Kind.FILE):
+        raise refusal(source, "a picture's path, a binary file, a Pillow image or a uint8 array")
+    name = f"{os.fsdecode(source)}: " if kind == Kind.PATH else ""  # type: ignore[arg-type]
     try:
-        image = Image.open(source)
-        if max_pixels is not None and image.width * image.height > max_pixels:
-            raise LimitError(f"{name}{image.width}x{image.height} pixels are more than the limit of {max_pixels}")
-        if frame is not None:
-            sources.choose_frame(image, frame)
-        told = sources.untold(image)
-        image.load()
-        image.info |= told
+        with _pillow_allowing(max_pixels):
+            image = open_image(Image.open(source), max_pixels=max_pixels, frame=frame)
+            told = sources.untold(image)
+            image.load()
+            image.info |= told
     except FileNotFoundError as error:
         raise ImageError(f"{name}no such file") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}not an image that Pillow can read") from error
-    except (LimitError, MemoryError):
+    except MemoryError:
         raise
-    except ImageError as error:
-        raise ImageError(f"{name}{error}") from error
+    except (ImageError, LimitError) as error:
+        raise type(error)(f"{name}{error}") from error
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
         raise ImageError(f"{name}cannot be read as an image ({error})") from error
     return image
 
 
 @enough_memory()
-def planes_of(source: ImageLike | Planes) -> Planes:
+def planes_of(
+    source: ImageLike | Planes, *, max_pixels: int | None = DEFAULT_MAX_PIXELS, frame: int | None = None
+) -> Planes:
     """`open_image` and `take_apart`; an array `[H, W, 3]` takes neither, nor the memory for it, nor do `Planes`."""
-    if isinstance(source, Planes):
-        return source
     if isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape[2:] == (3,) and _fits(source.shape):
-        return Planes(source, None, "RGB", None)
-    return take_apart(open_image(source))
+        source = Planes(source, None, "RGB", None)
+    if not isinstance(source, Planes):
+        return take_apart(open_image(source, max_pixels=max_pixels, frame=frame))
+    height, width = source.rgb.shape[:2]
+    check_pixels(width, height, max_pixels)
+    if frame not in (None, 1):
+        raise ImageError(f"there is no frame {frame}: the picture has 1")
+    return source
 
 
 def _fits(shape: tuple[int, ...]) -> bool:

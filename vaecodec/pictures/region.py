@@ -33,7 +33,7 @@ def squares(size: tuple[int, int], region: Region | None = None, reduction: int 
     Raises:
         ValueError: the region is empty or not within the picture.
     """
-    left, top, width, height = region or (0, 0, *size)
+    left, top, width, height = (0, 0, *size) if region is None else region
     if min(left, top) < 0 or min(width, height) < 1 or left + width > size[0] or top + height > size[1]:
         raise ValueError(
             f"the region of {width}x{height} pixels at ({left}, {top}) is not within the picture of {size[0]}x{size[1]}"

@@ -2,11 +2,14 @@
 
 `Image.open` reads the header and the metadata; pixels are decoded, and torch is imported, when they are asked for.
 `image.save("x.vae", quality=70)` takes what `vaecodec.compress` takes, and `exif=`, `icc_profile=`, `xmp=`, `dpi=`.
+`verify` reads all of a file and holds it against its checksums; it decodes nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
+import inspect
+import threading
 from typing import IO, TYPE_CHECKING
 
 from PIL import Image, ImageFile
@@ -14,7 +17,7 @@ from PIL import Image, ImageFile
 from vaecodec.codec import api
 from vaecodec.errors import ModelError, NotAVaeFile, VaecodecError
 from vaecodec.format.catalog import find_model
-from vaecodec.format.container import HEADER_BYTES, MAGIC, read_chunks
+from vaecodec.format.container import HEADER_BYTES, MAGIC, read_chunks, unpack
 from vaecodec.pictures.exchange import metadata
 from vaecodec.pictures.region import REDUCTIONS
 
@@ -23,11 +26,14 @@ if TYPE_CHECKING:
 
 FORMAT = "VAE"
 _OPENS_AS = {"P": "RGB", "PA": "RGBA"}
-_OPTIONS = (
-    "quality", "size", "bpp", "psnr", "ssimulacra2", "effort", "tune", "model", "graphics", "lossless",
-    "keep_invisible",
-)  # fmt: skip
+_OPTIONS = tuple(name for name in inspect.signature(api.compress).parameters if name not in ("image", "frame"))
 _METADATA = ("icc_profile", "exif", "xmp", "dpi")
+_OTHERS = (
+    "optimize", "progressive", "subsampling", "qtables", "smooth", "keep_rgb",  # JPEG
+    "compress_level", "compress_type", "bits",  # PNG
+    "method", "alpha_quality", "minimize_size", "speed", "compression",  # WebP, AVIF, TIFF
+)  # fmt: skip
+"""How formats of Pillow's own compress: of no meaning here, and no reason to refuse what is saved in several."""
 
 
 def _accept(prefix: bytes) -> bool:
@@ -55,7 +61,7 @@ class VaeImageFile(ImageFile.ImageFile):
             self.info["quality"] = find_model(header).qualities.quality(header.quality)
         self.info |= info
         self.tile = [ImageFile._Tile("vae", (0, 0, *self._size), 0, None)]
-        self._reduction = 1
+        self._reduction, self._loading = 1, threading.Lock()
 
     def _opened(self) -> IO[bytes]:
         """What it is read from, until it is decoded."""
@@ -77,30 +83,62 @@ class VaeImageFile(ImageFile.ImageFile):
         self._size = (-(-self.width // self._reduction), -(-self.height // self._reduction))
         return self.mode, box
 
+    def load_seek(self, pos: int) -> None:
+        """There is no decoder that could be fed by and by; Pillow's `ImageFile.Parser` looks for this method."""
+
+    def verify(self) -> None:
+        """Holds all of the file against its checksums, and closes it, as Pillow's other formats do.
+
+        Raises:
+            OSError: the file is damaged.
+            RuntimeError: the pixels have been loaded, or this has been called before.
+        """
+        if self.fp is None:
+            raise RuntimeError("verify must be called directly after open")
+        self.fp.seek(0)
+        try:
+            unpack(self.fp.read(), max_pixels=None)
+        except VaecodecError as error:
+            raise OSError(str(error)) from error
+        finally:
+            super().verify()
+
     def load(self) -> PixelAccess | None:
-        """Decodes the pixels.
+        """Decodes the pixels, once, for whichever thread comes first.
 
         Raises:
             OSError: the file is damaged, or its model is not installed.
         """
         if self.tile:
-            file = self._opened()
-            file.seek(0)
-            limit = Image.MAX_IMAGE_PIXELS and 2 * Image.MAX_IMAGE_PIXELS
-            try:
-                decoded = api.decompress(file.read(), scale=1 / self._reduction, max_pixels=limit)
-            except VaecodecError as error:
-                raise OSError(str(error)) from error
-            self.im, self._mode, self.tile = decoded.im, decoded.mode, []
-            self.info |= decoded.info
-            if self._exclusive_fp:
-                file.close()
-            self.fp = None
+            with self._loading:
+                if self.tile:
+                    self._decode()
         return super().load()
+
+    def _decode(self) -> None:
+        file = self._opened()
+        file.seek(0)
+        limit = Image.MAX_IMAGE_PIXELS and 2 * Image.MAX_IMAGE_PIXELS
+        try:
+            decoded = api.decompress(file.read(), scale=1 / self._reduction, max_pixels=limit)
+        except VaecodecError as error:
+            raise OSError(str(error)) from error
+        self.im, self._mode, self.readonly = decoded.im, decoded.mode, 0
+        self.info |= decoded.info
+        if self._exclusive_fp:
+            file.close()
+        self.fp = None
+        self.tile = []  # last, as other threads take it for done then
 
 
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     given = image.encoderinfo
+    called_with = getattr(image, "_default_encoderinfo", given)  # the rest may be meant for other formats
+    if called_with.get("append_images"):
+        _save_all(image, file, filename)
+    known = (*_OPTIONS, *_METADATA)
+    if unknown := sorted(set(called_with) - {*known, *_OTHERS, "append_images"}):
+        raise TypeError(f"there is no option {unknown[0]!r} for .vae files; there are {', '.join(known)}")
     image = image.copy()
     for key in _METADATA:
         if given.get(key) is not None:
@@ -113,10 +151,15 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     file.write(data)
 
 
+def _save_all(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
+    raise ValueError("a .vae file holds one picture: save_all and append_images are not for it")
+
+
 def register() -> None:
     """Tells Pillow of the format; to do it twice does no harm."""
     Image.register_open(FORMAT, VaeImageFile, _accept)
     Image.register_save(FORMAT, _save)
+    Image.register_save_all(FORMAT, _save_all)
     Image.register_extension(FORMAT, ".vae")
     Image.register_mime(FORMAT, "image/x-vaecodec")
 

@@ -9,11 +9,12 @@ import io
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vaecodec.codec import api
 from vaecodec.format.catalog import model_for
 from vaecodec.format.container import DEFAULT_MAX_PIXELS, METADATA
+from vaecodec.inference import arguments
 from vaecodec.inference.effort import DEFAULT_EFFORT
 from vaecodec.pictures import images
 
@@ -39,10 +40,13 @@ class Compress:
         effort: as for `compress`.
         metadata: which of "icc", "exif", "xmp", "iptc" and "dpi" to keep.
         frame: of animations and files of several pages, from 1; by default the first.
-        max_pixels: larger pictures fail before they are read.
+        max_pixels: larger pictures fail before they are read; `None` for no limit.
         threads: for each actor; ask Ray for as many CPUs.
         graphics, lossless, keep_invisible: as for `compress`.
         asked: at most one of `quality`, `size`, `bpp`, `psnr` and `ssimulacra2`, as for `compress`.
+
+    Raises:
+        TypeError, ValueError: as of `compress`; no row is waited for.
     """
 
     def __init__(
@@ -53,20 +57,24 @@ class Compress:
         effort: int = DEFAULT_EFFORT,
         metadata: Collection[str] = tuple(METADATA),
         frame: int | None = None,
-        max_pixels: int = DEFAULT_MAX_PIXELS,
+        max_pixels: int | None = DEFAULT_MAX_PIXELS,
         threads: int = 1,
         graphics: bool = True,
         lossless: bool = False,
         keep_invisible: bool = False,
         **asked: float,
     ):
-        self._metadata = metadata
-        self._opening: dict[str, Any] = {"frame": frame, "max_pixels": max_pixels}
+        if unknown := set(asked) - set(arguments.GOALS):
+            raise TypeError(f"there is no option {min(unknown)!r}")
+        how = arguments.checked(effort=effort, graphics=graphics, keep_invisible=keep_invisible, **asked)
+        arguments.checked(lossless=lossless, model=model, tune=tune, threads=threads)
+        self._opening = arguments.checked(frame=frame, max_pixels=max_pixels)
+        self._metadata = arguments.checked(metadata=metadata)["metadata"]
         if lossless:
             if asked or model or tune:
                 raise ValueError("lossless takes no model, and nothing else can be asked for")
             self._compress: Callable[[images.Planes], bytes] = partial(
-                api.compress_lossless, keep_invisible=keep_invisible
+                api.compress_lossless, keep_invisible=keep_invisible, max_pixels=None
             )
             return
         import torch
@@ -75,8 +83,7 @@ class Compress:
 
         torch.set_num_threads(threads)
         codec = Codec(model_for(model, tune, psnr=asked.get("psnr")))
-        options: dict[str, Any] = {**asked, "effort": effort, "graphics": graphics, "keep_invisible": keep_invisible}
-        self._compress = partial(codec.compress, **options)
+        self._compress = partial(codec.compress, max_pixels=None, **how)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """A batch.
