@@ -43,7 +43,7 @@ class Store:
 
         if now or time.monotonic() - self._saved > SAVE_S:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            files.write(str(self.path), _dump(self.data).encode())
+            files.write(str(self.path), _dump(self.data).encode(), force=True)
             self._saved = time.monotonic()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -121,8 +121,11 @@ def progress_bar(length: int, label: str = "") -> ProgressBar[int]:
     return click.progressbar(length=length, label=shown(label), file=sys.stderr, hidden=not sys.stderr.isatty())
 
 
-def beside(targets: Iterable[Path | None], *, force: bool) -> Callable[[str], None]:
+def beside(targets: Iterable[Path | None], *, force: bool, sources: Collection[str]) -> Callable[[str], None]:
     """Checks what a command writes besides its lines, and gives what the lines go by: `tell`, or `say` if one is `-`.
+
+    Args:
+        sources: what the command reads.
 
     Raises:
         click.UsageError: several are.
@@ -132,7 +135,7 @@ def beside(targets: Iterable[Path | None], *, force: bool) -> Callable[[str], No
     if names.count(files.STREAM) > 1:
         raise click.UsageError("only one of the outputs can go to standard output")
     for name in names:
-        files.check_target(name, force=force)
+        files.check_target(name, force=force, sources=sources)
     return say if files.STREAM in names else tell
 
 

@@ -147,17 +147,16 @@ def compress_file(
     made = Made.of(source, data, {**how, **what})
     if out.is_done(made):
         return Report(source, target, skipped=True)
-    with images.pixel_limit(container.DEFAULT_MAX_PIXELS):
-        image = images.open_image(io.BytesIO(data), frame=frame, max_pixels=max_pixels)
-        planes = images.take_apart(image, metadata)
+    image = images.open_image(io.BytesIO(data), frame=frame, max_pixels=max_pixels)
+    planes = images.take_apart(image, metadata)
     if out.recorded:
         planes = replace(planes, metadata=planes.metadata | done.with_record(made))
     try:
         if lossless:
-            packed = api.compress_lossless(planes, keep_invisible=keep_invisible)
+            packed = api.compress_lossless(planes, keep_invisible=keep_invisible, max_pixels=None)
         else:
             with interruption.keeping_the_best(source, effort, stoppable=not out.recorded) as progress:
-                options: dict[str, Any] = {"effort": effort, "coding": coding, "progress": progress}
+                options: dict[str, Any] = {"effort": effort, "coding": coding, "progress": progress, "max_pixels": None}
                 options |= {"graphics": graphics, "keep_invisible": keep_invisible, **asked}
                 packed = api.codecs(model).compress(planes, **options)
     except VaecodecError:

@@ -29,7 +29,7 @@ def codec_class(name: str | Path) -> Callable[..., BaseCodec]:
     """
     path = model_path(name)
     kind = read_model_info(path).config.get("kind")
-    if kind not in _loaders:
+    if not isinstance(kind, (str, type(None))) or kind not in _loaders:
         raise ModelError(f"{path}: a model of the unknown kind {kind!r}")
     return _loaders[kind]()
 

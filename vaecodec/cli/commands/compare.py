@@ -45,7 +45,7 @@ def compare(
       vaecodec compare photo.png photo.vae photo.jpg photo.webp --html compare.html
       vaecodec compare photo.png q30.vae q70.vae --png sheet.png
     """
-    line = beside((html_path, png_path), force=force)
+    line = beside((html_path, png_path), force=force, sources=[original, *paths])
     from vaecodec.cli.pages.comparison import measured_entry, original_entry, sheet
     from vaecodec.pictures import metrics
 
@@ -76,11 +76,11 @@ def compare(
     if len(entries) > 1 and html_path:
         from vaecodec.cli.pages.compare_page import page
 
-        files.write(str(html_path), page(entries, f"{Path(original).name}, compared").encode())
+        files.write(str(html_path), page(entries, f"{Path(original).name}, compared").encode(), force=force)
     if len(entries) > 1 and png_path:
         buffer = io.BytesIO()
         sheet(entries).save(buffer, "PNG")
-        files.write(str(png_path), buffer.getvalue())
+        files.write(str(png_path), buffer.getvalue(), force=force)
     if failures:
         raise SystemExit(exit_code(failures[0]) if len(paths) == 1 else EXIT_FAILED)
 

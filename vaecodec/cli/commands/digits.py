@@ -49,10 +49,10 @@ def _load(name: str) -> DigitsVAE:
     return load(name).model()
 
 
-def _write(output: str, image: Image.Image) -> None:
+def _write(output: str, image: Image.Image, *, force: bool) -> None:
     from vaecodec.pictures.contact_sheets import png
 
-    files.write(output, png(image))
+    files.write(output, png(image), force=force)
     say(f"{output}  {image.width}×{image.height}")
 
 
@@ -103,7 +103,7 @@ def sample(number: int, label: int | None, plain: bool, seed: int, model: str, o
             rows=[str(each) for each in labels] if vae.config.labels else (),
             caption=f"x = G({'z, label' if vae.config.labels else 'z'}), z ~ N(0, I), K = {vae.config.latents}",
         )
-    _write(output, image)
+    _write(output, image, force=force)
 
 
 @digits.command()
@@ -147,7 +147,7 @@ def traverse(
         columns=[f"z{latents[1]} {values[0]}", *values[1:]],
         caption="all other latents 0" if vae.config.latents > 2 else "",
     )
-    _write(output, image)
+    _write(output, image, force=force)
 
 
 @digits.command()
@@ -161,7 +161,7 @@ def analogy(paths: tuple[str, ...], label: int | None, model: str, output: str, 
 
     --label says what the pictures show; by default the model recognises it.
     """
-    files.check_target(output, force=force)
+    files.check_target(output, force=force, sources=paths)
     import numpy as np
 
     from vaecodec.digits.studies import uses
@@ -180,7 +180,7 @@ def analogy(paths: tuple[str, ...], label: int | None, model: str, output: str, 
         columns=["given", "", *map(str, range(CLASSES))],
         caption="z from q(z | picture, its label); x = G(z, label)",
     )
-    _write(output, image)
+    _write(output, image, force=force)
 
 
 @digits.command()
@@ -192,7 +192,7 @@ def analogy(paths: tuple[str, ...], label: int | None, model: str, output: str, 
 @FORCE
 def interpolate(first: str, second: str, steps: int, model: str, output: str, force: bool) -> None:
     """From one picture to another: along a line, along a sphere, and, beside them, in pixels."""
-    files.check_target(output, force=force)
+    files.check_target(output, force=force, sources=[first, second])
     import numpy as np
 
     from vaecodec.digits.studies import uses
@@ -210,7 +210,7 @@ def interpolate(first: str, second: str, steps: int, model: str, output: str, fo
         columns=["A", *(f"{share:.2f}".lstrip("0") or "0" for share in shares.flat), "B"],
         caption="A and B as given; between them x = G(z)",
     )
-    _write(output, image)
+    _write(output, image, force=force)
 
 
 @digits.command()
@@ -236,7 +236,7 @@ def embed(folder: Path, part: str, number: int, model: str, output: str, force: 
     images, labels = data.images[:number], data.labels[:number]
     means, projected = uses.embed(vae, images)
     panels = {"VAE: mean of q(z | x)": means, "PCA: first two components": projected}
-    _write(output, maps.maps(panels, labels, caption=f"{len(images)} pictures, {part} part"))
+    _write(output, maps.maps(panels, labels, caption=f"{len(images)} pictures, {part} part"), force=force)
 
 
 @digits.command()
@@ -249,7 +249,7 @@ def pack(source: str, target: str, model: str, force: bool) -> None:
 
     SET.idx is an IDX file of 28×28 grey pictures, gzipped or not; - is standard input.
     """
-    files.check_target(target, force=force)
+    files.check_target(target, force=force, sources=[source])
     start = time.perf_counter()
     from vaecodec.digits.data import as_images, parse_idx
     from vaecodec.digits.pack import pack
@@ -260,7 +260,7 @@ def pack(source: str, target: str, model: str, force: bool) -> None:
     stored = load(model)
     with progress_bar(len(images), "packing") as bar:
         data, account = pack(images, stored, bar.update)
-    files.write(target, data)
+    files.write(target, data, force=force)
     say(
         f"{source} → {target}  {len(images)} pictures  {human_size(len(data))}  "
         f"{8 * len(data) / images.size:.4f} bits a pixel  bound {account.bound_bpp:.4f}  "
@@ -276,7 +276,7 @@ def pack(source: str, target: str, model: str, force: bool) -> None:
 @FORCE
 def unpack(source: str, target: str, max_images: int, model: str, force: bool) -> None:
     """The pictures of a pack, as an IDX file."""
-    files.check_target(target, force=force)
+    files.check_target(target, force=force, sources=[source])
     start = time.perf_counter()
     from vaecodec.digits.data import format_idx
     from vaecodec.digits.pack import read_header, unpack
@@ -286,7 +286,7 @@ def unpack(source: str, target: str, max_images: int, model: str, force: bool) -
         data = files.read(source)
         with progress_bar(read_header(data).count, "unpacking") as bar:
             images = unpack(data, load(model), max_images=max_images, progress=bar.update)
-    files.write(target, format_idx(images))
+    files.write(target, format_idx(images), force=force)
     say(f"{source} → {target}  {len(images)} pictures  {time.perf_counter() - start:.2f} s")
 
 

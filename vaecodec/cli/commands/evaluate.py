@@ -68,8 +68,8 @@ def evaluate(
     from vaecodec.cli import evaluation
     from vaecodec.cli.pages.gallery import Gallery
 
-    line = beside((json_path, html_path), force=force)
     paths = evaluation.pictures(folder)
+    line = beside((json_path, html_path), force=force, sources=list(map(str, paths)))
     failures: list[str] = []
 
     def failed(path: Path, error: VaecodecError) -> None:
@@ -90,11 +90,11 @@ def evaluate(
     for row in zip(*means.values(), strict=True):
         line("{:7g}  {:6.3f}  {:6.2f}  {:7.4f}  {:11.2f}  {:8.3f}  {:8.3f}".format(*row))
     if json_path:
-        files.write(str(json_path), json.dumps(_without_nan(report), indent=1).encode())
+        files.write(str(json_path), json.dumps(_without_nan(report), indent=1).encode(), force=force)
     if html_path and gallery:
         from vaecodec.cli.pages.compare_page import page
 
         title = f"{folder.resolve().name}: vaecodec, model {codec.name}"
-        files.write(str(html_path), page(gallery.pictures, title).encode())
+        files.write(str(html_path), page(gallery.pictures, title).encode(), force=force)
     if failures:
         raise SystemExit(EXIT_FAILED)

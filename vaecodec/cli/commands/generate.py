@@ -75,7 +75,7 @@ def sample(
         caption=f"model {shown(codec.name)} ({codec.stored.model_id.hex()})",
         scale=1,
     )
-    files.write(output, contact_sheets.png(image))
+    files.write(output, contact_sheets.png(image), force=force)
     say(f"{output}  {image.width}×{image.height}")
 
 
@@ -110,7 +110,7 @@ def interpolate(
     Example:
       vaecodec interpolate a.png b.png --steps 7 -o between.png
     """
-    files.check_target(output, force=force)
+    files.check_target(output, force=force, sources=[first, second])
     import numpy as np
     from PIL import ImageOps
 
@@ -139,5 +139,5 @@ def interpolate(
         f"{codec.stored.qualities.default if quality is None else quality:g}",
         scale=1,
     )
-    files.write(output, contact_sheets.png(image))
+    files.write(output, contact_sheets.png(image), force=force)
     say(f"{output}  {image.width}×{image.height}")

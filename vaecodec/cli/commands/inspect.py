@@ -10,12 +10,13 @@ from typing import IO
 import click
 
 from vaecodec.cli.console import MODEL, human_size, run
+from vaecodec.cli.done import Made
 from vaecodec.cli.terminal import tell
 from vaecodec.codec import api
 from vaecodec.errors import BitstreamError, VaecodecError
 from vaecodec.format import catalog, files
 from vaecodec.format.catalog import list_models
-from vaecodec.format.container import EXACT, HEADER_BYTES, METADATA, QUALITY_MAX, Header, VaeFile, read_chunks
+from vaecodec.format.container import EXACT, HEADER_BYTES, MADE, METADATA, QUALITY_MAX, Header, VaeFile, read_chunks
 
 
 @click.command()
@@ -42,13 +43,14 @@ def info(paths: tuple[str, ...], as_json: bool) -> None:
         parts = {name: sum(len(chunks.get(kind, b"")) for kind in kinds) for name, kinds in METADATA.items()}
         metadata = {name: count for name, count in parts.items() if count}
         exact = _exact_share(header, chunks)
+        made = Made.from_bytes(chunks[MADE]).asked if MADE in chunks else None
         fields = {
             "file": path, "width": header.width, "height": header.height, "mode": header.mode,
             "quality": model and round(model.qualities.quality(header.quality), 2), "meaning": meaning,
             "range_share": round(header.quality / QUALITY_MAX, 4), "bytes": size,
             "bpp": round(8 * size / header.pixels, 4), "payload_bytes": header.payload_bytes,
             "chunks": header.chunks, "coding": header.coding, "model_id": header.model_id.hex(),
-            "model": model and model.name, "exact": round(exact, 4), "metadata": metadata,
+            "model": model and model.name, "exact": round(exact, 4), "metadata": metadata, "made": made,
         }  # fmt: skip
         if as_json:
             tell(json.dumps(fields))
@@ -63,6 +65,7 @@ def info(paths: tuple[str, ...], as_json: bool) -> None:
             if 0 < exact < 1:
                 quality += f", {exact:.0%} without loss"
             kept = "".join(f"  {kind} {human_size(count)}" for kind, count in metadata.items())
+            kept += f"  made of {made}" if made else ""
             name = "" if header.exact else f"  model {fields['model'] or 'not installed'} ({header.model_id.hex()})"
             tell(
                 f"{path}: {header.width}×{header.height} {header.mode}  {quality}  {human_size(size)}  "
