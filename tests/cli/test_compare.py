@@ -78,6 +78,14 @@ def test_a_table_has_size_and_measures_of_every_file() -> None:
     assert jpeg.split()[:2] == ["a.jpg", str(Path("a.jpg").stat().st_size)]
 
 
+def test_grey_of_sixteen_bits_is_measured_as_what_it_is() -> None:
+    grey = np.linspace(300, 65000, 48 * 40).reshape(40, 48).astype(np.uint16)
+    Image.fromarray(grey).save("16.png")
+    Image.fromarray(((grey.astype(int) + 128) // 257).astype(np.uint8)).save("8.png")
+    rows = [run("compare", name, "8.png").stdout.splitlines()[1].split() for name in ("16.png", "8.png")]
+    assert rows[0] == rows[1] and rows[0][3] == "inf"
+
+
 def test_a_file_whose_latents_lie_nowhere_has_no_map() -> None:
     Image.fromarray(picture(28, 28)).convert("L").save("d.png")
     Path("d.vae").write_bytes(vaecodec.compress("d.png", model="digits"))

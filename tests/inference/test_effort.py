@@ -367,3 +367,25 @@ def test_ctrl_c_on_the_command_line(tmp_path: Path, monkeypatch, interrupts: int
     assert "the best so far is taken" in result.stderr
     assert len(steps) == 2
     assert (result.exit_code, target.exists()) == ((0, True) if interrupts == 1 else (130, False))
+
+
+def test_ctrl_c_ends_a_run_into_a_folder_and_it_is_done_again(tmp_path, monkeypatch) -> None:
+    names = ("a.png", "b.png")
+    for number, name in enumerate(names):
+        Image.fromarray(picture(24, 16, number)).save(tmp_path / name)
+    step = latent_descent._Part.step
+
+    def interrupted(window, share: float) -> float:
+        signal.raise_signal(signal.SIGINT)
+        return step(window, share)
+
+    monkeypatch.setattr(latent_descent._Part, "step", interrupted)
+    monkeypatch.chdir(tmp_path)
+    command = ["compress", *names, "-o", "out", "--resume", "-m", str(TINY), "--graphics", "off", "-e"]
+    result = CliRunner().invoke(main, [*command, "4"])
+    assert (result.exit_code, list(Path("out").iterdir())) == (130, [])
+    assert "the best so far" not in result.stderr
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(main, [*command, "4"]).exit_code == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.vae", "b.vae"]
