@@ -430,7 +430,7 @@ def test_info_speaks_json() -> None:
     assert second == {
         "file": "la.vae", "width": 9, "height": 5, "mode": "LA", "quality": None, "meaning": None, "range_share": 0.0,
         "bytes": size, "bpp": round(8 * size / 45, 4), "chunks": 1, "coding": 0, "model_id": TINY_ID, "model": None,
-        "exact": 0.0, "metadata": {},
+        "exact": 0.0, "metadata": {}, "made": None,
     }  # fmt: skip
     assert json.loads(lines[0])["file"] == "a.vae"
 

@@ -16,11 +16,11 @@ from shared.speed.report import DECODE, TORCH
 EMPTY_START = "python -c pass"
 WARM = """
 import sys, time
-from vaecodec.cli.transcode import decompress_file
+from vaecodec.cli.transcode import Writing, decompress_file
 times = []
 for _ in range(6):
     start = time.perf_counter()
-    decompress_file(*sys.argv[1:3], format_name="PNG", model=sys.argv[3] or None, force=True)
+    decompress_file(*sys.argv[1:3], format_name="PNG", model=sys.argv[3] or None, writing=Writing(force=True))
     times.append(time.perf_counter() - start)
 print(min(times))
 """
