@@ -147,12 +147,14 @@ class Walk(RuleBasedStateMachine):
         return data == made_before[path] or not is_whole(path, data)
 
     def check_outputs(self, name: str, source: str, options, writing, result, before, now, written: set[str]) -> None:
-        """What was written, or is said to be done, is what a run of its own makes."""
+        """What was written, or is said to be done, is what a run of its own makes; all is, if nothing failed."""
+        done = set()
         for line in result.stderr.splitlines():
             of, _, rest = line.partition(" → ")
             if not rest or of not in before:
                 continue
             path = rest.partition("  ")[0]
+            done.add(of)
             data = now[path]
             key = (before[of], Path(of).suffix, Path(path).suffix, options)
             if key not in self.expected:
@@ -161,6 +163,10 @@ class Walk(RuleBasedStateMachine):
             assert "done before" in line or path in written
             if "--preserve" in writing:
                 assert os.stat(path).st_mtime_ns == os.stat(of).st_mtime_ns
+
+        if result.exit_code == 0:
+            accepted = SUFFIXES if name == "compress" else (".vae",)
+            assert done == {path for path in before if path.startswith(f"{source}/") and path.endswith(accepted)}
 
     def alone(self, name: str, data: bytes, source: str, target: str, options) -> bytes:
         """What a run of its own in an empty folder makes of a file."""
