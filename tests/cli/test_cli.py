@@ -301,6 +301,44 @@ def test_a_missing_or_broken_model_ends_in_four(name: str) -> None:
     fails(4, name, "compress", "a.png", "b.vae", "-m", name)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sample", "-o", "m.safetensors", "--size", "16", "16", "-n", "1"],
+        ["interpolate", "a.png", "a.png", "-o", "m.safetensors", "--side", "16"],
+        ["compare", "a.png", "a.vae", "--png", "m.safetensors"],
+        ["evaluate", ".", "-e0", "--qualities", "50", "--json", "m.safetensors"],
+        ["digits", "pack", "a.png", "m.safetensors"],
+        ["digits", "sample", "-o", "m.safetensors"],
+    ],
+    ids=" ".join,
+)
+def test_the_model_that_is_read_is_not_replaced(command: list[str]) -> None:
+    shutil.copy(TINY, "m.safetensors")
+    fails(1, "m.safetensors: is read in the same run", *command, "-m", "m.safetensors", "-f")
+    assert Path("m.safetensors").read_bytes() == TINY.read_bytes()
+
+
+@pytest.mark.parametrize("command", [
+    ["train", "--data", ".", "--hours", "1", "--resume", "run", "--export", "b.vae"],
+    ["digits", "train", "map", "--data", ".", "--resume", "run", "--export", "b.vae"],
+], ids=lambda command: command[0])  # fmt: skip
+def test_training_replaces_no_file(command: list[str]) -> None:
+    Path("b.vae").write_bytes(b"precious")
+    fails(1, "b.vae: exists already; use -f to overwrite it", *command)
+    assert Path("b.vae").read_bytes() == b"precious"
+
+
+def test_what_is_tested_has_a_limit_too() -> None:
+    fails(1, "more than the limit of 100", "test", "a.vae", "--max-pixels", "100", *MODEL)
+
+
+def test_suffixes_may_be_in_capitals() -> None:
+    shutil.copy("a.vae", "A.VAE")
+    assert run("compare", "a.png", "A.VAE", *MODEL).exit_code == 0
+    assert run("compress", "a.png", "B.VAE", *MODEL).exit_code == 0
+
+
 def test_a_picture_above_the_limit_is_refused() -> None:
     fails(
         1, "40x30 pixels, more than the limit of 1199", "decompress", "a.vae", "b.png", "--max-pixels", "1199", *MODEL
@@ -375,6 +413,16 @@ USAGE = [
     ["compress", "a.png", "b.vae", "-q", "0"],
     ["compress", "a.png", "b.vae", "-q", "101"],
     ["compress", "a.png", "b.vae", "-q", "high"],
+    ["compress", "a.png", "b.vae", "-q", "nan"],
+    ["interpolate", "a.png", "l.png", "-o", "o.png", "-q", "nan"],
+    ["sample", "-o", "o.png", "--seed", "-1"],
+    ["digits", "traverse", "-o", "o.png", "--extent", "1e308"],
+    ["digits", "traverse", "-o", "o.png", "--extent", "nan"],
+    ["compare", "a.png", "a.vae", "--html", "n", "--png", "n"],
+    ["compare", "a.png", "a.vae", "--html", "n", "--png", "./n"],
+    ["evaluate", ".", "--json", "-", "--html", "-"],
+    ["decompress", "a.vae", "b.jpg", "--background", "rgb(999,0,0)"],
+    ["decompress", "a.vae", "b.jpg", "--background", "rgb(99999999999999999999,0,0)"],
     ["compress", "a.png", "b.vae", "-e", "10"],
     ["compress", "a.png", "b.vae", "-q", "50", "--psnr", "30"],
     ["compress", "-", "-o", "out"],

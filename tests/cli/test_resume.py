@@ -83,12 +83,12 @@ def _empty(path: Path) -> None:
 
 
 def _cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    path.write_bytes(path.read_bytes()[:-9])
 
 
 def _flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
+    data[-5] ^= 1
     path.write_bytes(data)
 
 
@@ -119,9 +119,9 @@ FOUND = [
     # what is done to the output, whether --resume then makes it anew; for .vae files and for pictures
     (_remove, True, True),
     (_empty, True, True),
-    (_cut, True, True),
-    (_flip, True, True),
-    (_text, False, True),  # a .vae file would be known, a picture that was made here cannot be read any more
+    (_cut, True, False),  # a .vae file says what it is before what it holds
+    (_flip, True, False),
+    (_text, False, False),
     (_other_picture, False, False),
     (_unrecorded, False, None),
     (_of_another, False, None),
@@ -171,6 +171,48 @@ def test_a_picture_that_has_changed_since_is_compressed_anew() -> None:
     os.utime("in/p.png", (later, later))
     assert "done before" not in run(*command).stderr
     assert Path("out/p.vae").read_bytes() != before
+
+
+def test_another_picture_of_the_same_name_is_not_taken_for_a_change() -> None:
+    for number, roll in enumerate(("100", "101")):
+        Path(roll).mkdir()
+        Image.fromarray(picture(24, 16, number)).save(f"{roll}/p.png")
+        os.utime(f"{roll}/p.png", (10**9 + number, 10**9 + number))
+    command = ("-o", "rolls", "-r", "--preserve", "--resume", *MODEL)
+    assert run("compress", "100", *command).exit_code == 0
+    first = Path("rolls/p.vae").read_bytes()
+    result = run("compress", "101", *command)
+    assert result.exit_code == 1 and "rolls/p.vae: exists already, made from another picture" in result.stderr
+    assert Path("rolls/p.vae").read_bytes() == first
+    os.rename("100", "elsewhere")  # what has only moved is still done
+    assert "1 done before" in run("compress", "elsewhere", *command).stderr
+
+
+def test_what_is_put_there_meanwhile_is_not_replaced(monkeypatch) -> None:
+    command = ("compress", "in/p.png", "-o", "out", "--resume", *MODEL)
+    assert run(*command).exit_code == 0
+    write = files.write
+
+    def meanwhile(path: str, *args, **options) -> None:
+        Path(path).write_bytes(b"my only copy")
+        write(path, *args, **options)
+
+    monkeypatch.setattr(files, "write", meanwhile)
+    result = run(*command, "-q30")
+    assert result.exit_code == 1 and "out/p.vae: exists already" in result.stderr
+    assert Path("out/p.vae").read_bytes() == b"my only copy"
+
+
+@pytest.mark.parametrize("name", ["p.vae", LEDGER])
+def test_a_pipe_among_outputs_is_not_waited_for(name: str) -> None:
+    assert run("compress", "in", "-o", "vae", "-r", *MODEL).exit_code == 0
+    Path("out").mkdir()
+    os.mkfifo(f"out/{name}")
+    command = ("compress", "in") if name == "p.vae" else ("decompress", "vae")
+    result = run(*command, "-o", "out", "-r", "--resume", "-m", TINY)
+    assert result.exit_code == 1 and f"out/{name}: cannot be written: no such device" in result.stderr.replace(
+        "nobody reads from it", "no such device"
+    )
 
 
 @pytest.mark.parametrize(("resume", "same", "code"), [(True, True, 0), (True, False, 1), (False, True, 1)])
@@ -275,6 +317,33 @@ def test_a_file_of_another_suffix_keeps_its_own() -> None:
     assert Path("out/p.vae").read_bytes() == before and Path("out/p.jpg.vae").exists()
 
 
+@pytest.mark.parametrize("names", [("b.png", "b.png.png"), ("a.PNG", "a.png", "a.png.png"), ("c", "c.png", "c.jpg")])
+def test_names_stay_in_every_later_run(names: tuple[str, ...]) -> None:
+    shutil.rmtree("in")
+    Path("in").mkdir()
+    for number, name in enumerate(names):
+        Image.fromarray(picture(24, 16, number)).save(f"in/{name}", "PNG")
+    sources = [f"in/{name}" for name in names]
+    command = ("compress", *sources, "-o", "out", "--resume", *MODEL)
+    assert run(*command).exit_code == 0
+    first = content("out")
+    assert len(first) == len(names)
+    for source in sources:
+        later = os.stat(source).st_mtime + 10**6
+        os.utime(source, (later, later))
+        assert f"{len(names)} done before" in run(*command).stderr
+    assert content("out") == first
+
+
+@pytest.mark.parametrize("path", ["", ".", "..", "missing/", "missing/.", "missing/..", "in/p.png/"])
+def test_what_is_no_name_of_a_file_is_said(path: str) -> None:
+    for options in ((), ("-r",)):
+        result = run("compress", "in/p.png", path, "-o", "out", *options, *MODEL)
+        assert result.exit_code in (0, 1) and list(Path("out").rglob("p*.vae"))
+        assert "defect" not in result.stderr
+        shutil.rmtree("out")
+
+
 # --- what lies in folders
 
 
@@ -320,5 +389,10 @@ def test_what_is_read_in_the_same_run_is_not_replaced() -> None:
     result = run("compress", "in/p.vae", "-o", "in", "-f", *MODEL)
     assert result.exit_code == 1 and "would replace in/p.vae, which is read in the same run" in result.stderr
     assert Path("in/p.vae").read_bytes() == Path("in/p.png").read_bytes()
+    for written in (["-o", "out", "in"], ["in/p.vae"]):
+        shutil.copy(TINY, "in/p.vae")
+        model = run("compress", "in/p.png", *written, "-f", "-m", "in/p.vae")
+        assert model.exit_code in (1, 4) and Path("in/p.vae").read_bytes() == TINY.read_bytes()
+    shutil.copy("in/p.png", "in/p.vae")
     alone = run("compress", "in/p.vae", "in/p.vae", "-f", *MODEL)
     assert alone.exit_code == 1 and "is read in the same run" in alone.stderr

@@ -13,13 +13,13 @@ from reference import container as reference
 from support import pack, sealed
 
 METADATA = {
+    b"made": bytes(12) + b"png",
     b"ICCP": b"profile",
     b"EXIF": b"Exif\0\0",
     b"XMP ": b"<x/>",
     b"COLR": b"\4\0",
     b"iptc": bytes(99),
     b"reso": b"\1\0",
-    b"made": bytes(8) + b"png",
 }
 SEEDS = [path.read_bytes() for path in sorted(GOLDEN.glob("*.vae")) if path.stat().st_size < 600]
 SEEDS += [pack(chunks=METADATA), pack(mode="LA", chunks=METADATA | {b"ALPH": b"alpha"})]

@@ -106,7 +106,7 @@ def held_files(codec: Codec) -> dict[str, bytes]:
         "tiles-alpha-coded": tiles(mixed, soft, coded=True),
         "alpha-coded": with_tiles(codec, photo[:33, :47], soft[:33, :47], None, coded=True),
         "metadata-deflated": codec_free(Planes(lines[:8, :8], None, "RGB", None, metadata)),
-        "made": codec_free(Planes(lines[:8, :8], None, "RGB", None, {MADE: bytes(range(8)) + b"png lossless"})),
+        "made": codec_free(Planes(lines[:8, :8], None, "RGB", None, {MADE: bytes(range(12)) + b"png lossless"})),
     }
     wide, tall = (np.tile(lines[:2, :25], (1, 660, 1)), np.tile(lines[:25, :2], (660, 1, 1)))
     files |= {

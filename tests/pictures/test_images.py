@@ -15,7 +15,7 @@ from support import png as png_of
 from vaecodec.errors import Corrupt, ImageError, LimitError
 from vaecodec.format.container import MODES
 from vaecodec.pictures.exchange.metadata import saving
-from vaecodec.pictures.images import open_image, put_together, take_apart, unpack_alpha
+from vaecodec.pictures.images import open_image, planes_of, put_together, take_apart, unpack_alpha
 
 WIDTH, HEIGHT = 20, 12
 BLACK, PALETTE, LOW_BITS = "the black separation", "the palette", "bits below the eighth"
@@ -32,8 +32,8 @@ ROWS = [
     ("P", "P", "RGB", PALETTE, False),
     ("PA", "PA", "RGBA", PALETTE, True),
     ("CMYK", "CMYK", "CMYK", BLACK, False),
-    ("YCbCr", "YCbCr", "YCbCr", None, False),
-    ("HSV", "HSV", "HSV", None, False),
+    ("YCbCr", "YCbCr", "YCbCr", "what rounding to RGB takes", False),
+    ("HSV", "HSV", "HSV", "what rounding to RGB takes", False),
     ("I;16", "I;16", "I;16", LOW_BITS, False),
     ("I", "I", "I", None, False),
     ("F", "F", "F", "fractions", False),
@@ -408,3 +408,16 @@ def test_metadata_is_written_where_a_format_can_hold_it(name: str) -> None:
     again.load()
     assert again.info["icc_profile"] == chunks[b"ICCP"]
     assert again.info["xmp"] == b"<xmp/>"
+
+
+def test_a_masked_array_is_refused() -> None:
+    masked = np.ma.masked_array(np.zeros((4, 4, 3), np.uint8), mask=True)
+    for read in (open_image, planes_of):
+        with pytest.raises(ImageError, match="a masked array is no picture"):
+            read(masked)
+
+
+def test_an_icon_whose_palette_is_not_told_is_a_picture() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(picture(64, 64)).quantize(256).save(buffer, "ICNS")
+    assert take_apart(open_image(buffer)).rgb.any()

@@ -205,6 +205,12 @@ def test_what_there_is_no_place_for_is_said(data: bytes, lost: str) -> None:
     assert said == ("the palette" if "palette" in lost else None)
 
 
+@pytest.mark.parametrize("content", [b"", b"Exif\0\0", b"MM\0*\0\0\0\x08\0\0\0\0\0\0"])
+def test_exif_without_content_is_none(content: bytes) -> None:
+    planes = take_apart(open_image(io.BytesIO(png([(b"eXIf", content)]))))
+    assert b"EXIF" not in planes.metadata and planes.lost is None
+
+
 def test_what_is_too_long_for_a_segment_is_left_out_and_said() -> None:
     image = Image.fromarray(picture(16, 16))
     image.info |= {"xmp": bytes(70_000), "exif": bytes(70_000), "photoshop": {IPTC_RESOURCE: bytes(70_000)}}

@@ -244,3 +244,10 @@ def test_a_profile_that_does_not_fit_is_left_out() -> None:
 def test_a_damaged_profile_stops_nothing(damaged: bytes, mode: str) -> None:
     for name in ("PNG", "BMP"):
         assert read(written(with_profile(decoded(mode), damaged), name)[0]).size == (24, 16)
+
+
+def test_webp_keeps_the_colours_of_what_is_transparent() -> None:
+    image = in_mode("RGBA", 24, 16)
+    image.putalpha(Image.new("L", image.size, 0))
+    again, lost = written(image, "WEBP")
+    assert lost is None and np.array_equal(np.asarray(Image.open(io.BytesIO(again))), np.asarray(image))

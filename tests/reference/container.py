@@ -6,7 +6,7 @@ import zlib
 from dataclasses import dataclass
 
 MODES = ("L", "RGB", "LA", "RGBA", "1", "CMYK", "YCbCr", "HSV", "I;16", "P", "I", "F", "PA")
-CHUNKS = (b"ALPH", b"ALPC", b"EXAC", b"ICCP", b"COLR", b"EXIF", b"XMP ", b"iptc", b"reso", b"made")
+CHUNKS = (b"made", b"ALPH", b"ALPC", b"EXAC", b"ICCP", b"COLR", b"EXIF", b"XMP ", b"iptc", b"reso")
 DEFLATED = {b"ICCZ": b"ICCP", b"EXIZ": b"EXIF", b"XMPZ": b"XMP ", b"iptz": b"iptc"}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -15,7 +17,7 @@ from vaecodec.cli.terminal import EXIT_FAILED, hide_warnings, in_words, own_proc
 from vaecodec.errors import BitstreamError, ModelError, VaecodecError
 from vaecodec.format import files
 from vaecodec.format.catalog import DEFAULT_TUNE, TUNES, list_models, model_for
-from vaecodec.format.container import METADATA, QUALITIES
+from vaecodec.format.container import DEFAULT_MAX_PIXELS, METADATA, QUALITIES
 from vaecodec.inference.effort import DEFAULT_EFFORT, LEVELS
 
 if TYPE_CHECKING:
@@ -128,12 +130,12 @@ def beside(targets: Iterable[Path | None], *, force: bool, sources: Collection[s
         sources: what the command reads.
 
     Raises:
-        click.UsageError: several are.
+        click.UsageError: two are the same.
         files.FileError: one cannot be written.
     """
     names = [str(target) for target in targets if target]
-    if names.count(files.STREAM) > 1:
-        raise click.UsageError("only one of the outputs can go to standard output")
+    if len({files.inode(name) or os.path.normpath(name) for name in names}) < len(names):
+        raise click.UsageError("two of the outputs would go to the same place")
     for name in names:
         files.check_target(name, force=force, sources=sources)
     return say if files.STREAM in names else tell
@@ -179,14 +181,24 @@ def parse_qualities(text: str) -> list[float]:
     return values
 
 
+class Number(click.FloatRange):
+    """click's own takes what is no number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
+
+
 class ColourType(click.ParamType):
     name = "COLOUR"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         from PIL import ImageColor
 
-        with contextlib.suppress(ValueError):
-            if len(ImageColor.getrgb(value)) == 3:
+        with contextlib.suppress(ValueError, OverflowError):
+            if len(colour := ImageColor.getrgb(value)) == 3 and max(colour) <= 255:
                 return str(value)
         self.fail(f"{value!r} is not a colour such as white, '#f0f0f0' or rgb(240,240,240)", param, ctx)
 
@@ -232,6 +244,16 @@ EFFORT = click.option(
     "often. Decoding takes the same at all.",
 )
 FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
+MAX_PIXELS = click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=DEFAULT_MAX_PIXELS,
+    show_default=True,
+    help="Refuse larger pictures.",
+)
+SEED = click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of the random numbers."
+)
 FOLDER = click.option(
     "-o", "--output-dir", "folder", type=click.Path(path_type=Path, file_okay=False), help="Write into this folder."
 )

@@ -4,7 +4,7 @@ A `.vae` file says so itself, in its chunk `made`. Pictures cannot: a line in a 
 is there already is
 
     done     made from what the source is now, as it is asked for now: left alone
-    outdated made from this source otherwise, or before the source changed, or damaged: made anew
+    outdated made from this source otherwise, or before what lies at that path changed, or damaged: made anew
     another  anything else, and left alone too: nothing is lost unless -f says so
 """
 
@@ -13,24 +13,35 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import io
 import json
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from vaecodec.errors import BitstreamError, Corrupt, ImageError, LimitError, Truncated
+from vaecodec.errors import BitstreamError, LimitError
 from vaecodec.format import container, files
 from vaecodec.format.container import MADE
 
 LEDGER = ".vaecodec-made"
 """Name of the file in a folder of pictures that says of each what it was made from."""
-DIGEST_BYTES = 8
+DIGEST_BYTES, PLACE_BYTES = 8, 4
 
 
 def digest(data: bytes) -> bytes:
     """Of a file's content."""
     return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
+
+
+def place_of(path: str) -> bytes:
+    """Of where a file lies; nothing of what lies nowhere."""
+    with contextlib.suppress(OSError):  # the current folder is gone
+        if path != files.STREAM:
+            return hashlib.blake2b(os.fsencode(os.path.realpath(path)), digest_size=PLACE_BYTES).digest()
+    return bytes(PLACE_BYTES)
 
 
 @dataclass(frozen=True)
@@ -39,10 +50,12 @@ class Made:
 
     Attributes:
         source: `digest` of what it was made from.
+        place: `place_of` where that lay.
         asked: words in ASCII with a space between, of which the first is the suffix of the source, without its dot.
     """
 
     source: bytes
+    place: bytes
     asked: str
 
     @classmethod
@@ -52,16 +65,21 @@ class Made:
         for name, value in asked.items():
             if value is not None and value is not False:
                 words.append(name if value is True else f"{name}={_word(value)}")
-        return cls(digest(data), " ".join(words))
+        return cls(digest(data), place_of(path), " ".join(words))
+
+    def same_as(self, other: Made | None) -> bool:
+        """Whether the other comes out the same: wherever its source lay."""
+        return other is not None and (self.source, self.asked) == (other.source, other.asked)
 
     def to_bytes(self) -> bytes:
         """The content of a chunk."""
-        return self.source + self.asked.encode("ascii")
+        return self.source + self.place + self.asked.encode("ascii")
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Made:
         """The inverse of `to_bytes`; of any content."""
-        return cls(content[:DIGEST_BYTES], content[DIGEST_BYTES:].decode("ascii", "replace"))
+        words = DIGEST_BYTES + PLACE_BYTES
+        return cls(content[:DIGEST_BYTES], content[DIGEST_BYTES:words], content[words:].decode("ascii", "replace"))
 
     @property
     def suffix(self) -> str:
@@ -82,12 +100,19 @@ def _word(value: object) -> str:
     return text.encode("ascii", "backslashreplace").decode().replace(" ", "")
 
 
+Lines = dict[tuple[str, bytes], Made]
+"""How pictures were made, by name and `digest`."""
+
+
 @dataclass(frozen=True)
 class Found:
     """What is there already and came from here: how it was made, as far as that is known, and whether it is whole."""
 
     made: Made | None
     whole: bool = True
+
+
+EMPTY = Found(None, whole=False)
 
 
 def is_done(source: str, target: str, wanted: Made, found: Found | None, *, force: bool) -> bool:
@@ -101,14 +126,15 @@ def is_done(source: str, target: str, wanted: Made, found: Found | None, *, forc
     Raises:
         Exists: it is not done, and not to be replaced.
     """
-    if found and found.whole and found.made == wanted:
+    if found and found.whole and wanted.same_as(found.made):
         return True
-    if not force:
-        if found is None:
-            raise files.Exists(f"{target}: exists already, and was not made from {source} here; use -f to overwrite it")
-        same = found.made is None or found.made.source == wanted.source
-        if found.whole and not same and not _is_newer(source, target):
-            raise files.Exists(f"{target}: exists already, made from another picture; use -f to overwrite it")
+    if force or found == EMPTY:
+        return False
+    if found is None or found.made is None:
+        raise files.Exists(f"{target}: exists already, and was not made from {source} here; use -f to overwrite it")
+    changed = found.made.place == wanted.place and _is_newer(source, target)
+    if found.made.source != wanted.source and not changed:
+        raise files.Exists(f"{target}: exists already, made from another picture; use -f to overwrite it")
     return False
 
 
@@ -127,29 +153,37 @@ def with_record(made: Made) -> dict[bytes, bytes]:
 
 
 def find_file(path: str) -> Found | None:
-    """How a `.vae` file was made; `None` if it does not say, or is none. What is empty or damaged is not whole.
+    """How a `.vae` file was made; `None` if it does not say, or is none.
 
     Raises:
         FileError: it cannot be read.
     """
     data = files.read(path)
+    if not data:
+        return EMPTY
+    made = _said_in(io.BytesIO(data))
     try:
-        chunks = container.unpack(data, max_pixels=None).chunks if data else {}
-    except (Truncated, Corrupt):
-        return Found(None, whole=False)
+        container.unpack(data, max_pixels=None)
     except (BitstreamError, LimitError):
-        return None
-    if data and MADE not in chunks:
-        return None
-    return Found(Made.from_bytes(chunks[MADE]) if data else None, whole=bool(data))
+        return Found(made, whole=False) if made else None
+    return Found(made) if made else None
 
 
-def owner(path: Path) -> str | None:
-    """The suffix of what a `.vae` file was made from, if there is one that says so; see `Made.suffix`."""
-    with contextlib.suppress(OSError, BitstreamError, LimitError), open(path, "rb") as file:
+def owner(path: Path) -> Made | None:
+    """How a `.vae` file was made, if there is one that says so."""
+    with contextlib.suppress(OSError):
+        if stat.S_ISREG(os.stat(path).st_mode):
+            with open(path, "rb") as file:
+                return _said_in(file)
+    return None
+
+
+def _said_in(file: IO[bytes]) -> Made | None:
+    """What a `.vae` file says in its first chunk, whatever comes after."""
+    with contextlib.suppress(BitstreamError, LimitError):
         header = container.read_header(file.read(container.HEADER_BYTES))
-        content = container.read_chunks(file, header.chunks).get(MADE)
-        return Made.from_bytes(content).suffix if content else None
+        content = container.read_chunks(file, min(header.chunks, 1)).get(MADE)
+        return Made.from_bytes(content) if content else None
     return None
 
 
@@ -162,53 +196,39 @@ def record(path: str, data: bytes, made: Made) -> None:
     Raises:
         FileError: that cannot be written.
     """
-    line = {"file": Path(path).name, "digest": digest(data).hex(), "source": made.source.hex(), "asked": made.asked}
+    line = {"file": Path(path).name, "digest": digest(data).hex(), "source": made.source.hex()}
+    line |= {"place": made.place.hex(), "asked": made.asked}
     files.append_line(Path(path).parent / LEDGER, json.dumps(line).encode())
 
 
 def find_picture(path: str) -> Found | None:
-    """How a picture was made; `None` if it is not as it was then. One that cannot be read any more is not whole.
+    """How a picture was made; `None` if it is not as it was then.
 
     Raises:
         FileError: it cannot be read.
     """
-    lines = _lines(Path(path).parent / LEDGER).get(Path(path).name, {})
-    if not lines:
-        return None
     data = files.read(path)
-    if made := lines.get(digest(data)):
-        return Found(made)
-    return None if _is_picture(data) else Found(None, whole=False)
+    if not data:
+        return EMPTY
+    made = _lines(Path(path).parent / LEDGER).get((Path(path).name, digest(data)))
+    return Found(made) if made else None
 
 
-def _is_picture(data: bytes) -> bool:
-    import io
-
-    from vaecodec.pictures import images  # takes its time
-
-    try:
-        images.open_image(io.BytesIO(data))
-    except (ImageError, LimitError) as error:
-        return isinstance(error, LimitError)
-    return True
-
-
-def _lines(ledger: Path) -> dict[str, dict[bytes, Made]]:
-    """Of each name, what was made by content; of a ledger that is not there, nothing."""
+def _lines(ledger: Path) -> Lines:
+    """What a ledger says; of one that is not there, nothing."""
     with contextlib.suppress(OSError):
         found = os.stat(ledger)
-        return _parsed(ledger, found.st_ino, found.st_size, found.st_mtime_ns)
+        if stat.S_ISREG(found.st_mode):
+            return _parsed(ledger, found.st_ino, found.st_size, found.st_mtime_ns)
     return {}
 
 
 @functools.lru_cache(maxsize=16)
-def _parsed(ledger: Path, *_version: int) -> dict[str, dict[bytes, Made]]:
-    lines: dict[str, dict[bytes, Made]] = {}
+def _parsed(ledger: Path, *_version: int) -> Lines:
+    lines: Lines = {}
     for text in files.read(str(ledger)).split(b"\n"):
-        with contextlib.suppress(
-            ValueError, KeyError, TypeError, RecursionError
-        ):  # no line of ours, or one that was cut off
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):  # no line of ours, or one cut off
             line = json.loads(text)
-            made = Made(bytes.fromhex(line["source"]), str(line["asked"]))
-            lines.setdefault(line["file"], {})[bytes.fromhex(line["digest"])] = made
+            made = Made(bytes.fromhex(line["source"]), bytes.fromhex(line["place"]), str(line["asked"]))
+            lines[line["file"], bytes.fromhex(line["digest"])] = made
     return lines

@@ -18,12 +18,14 @@ from vaecodec.cli.commands.inspect import info, models, test
 from vaecodec.cli.commands.train import train
 from vaecodec.cli.console import (
     EFFORT,
+    MAX_PIXELS,
     MODEL,
     SUFFIX,
     TUNE,
     ColourType,
     Group,
     MetadataType,
+    Number,
     RegionType,
     SizeType,
     chosen_model,
@@ -75,8 +77,12 @@ def _plan(
         say(f"vaecodec: {reason}; left out")
     if plan.renamed:
         names = ", ".join(plan.renamed[:4]) + ", …" * (len(plan.renamed) > 4)
-        say(f"vaecodec: {len(plan.renamed)} files keep their suffix, as without it their names are others': {names}")
+        say(f"vaecodec: {_counted(plan.renamed)} suffix, as the name without it is another's: {names}")
     return plan
+
+
+def _counted(names: list[str]) -> str:
+    return f"{len(names)} files keep their" if len(names) > 1 else "1 file keeps its"
 
 
 def _version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
@@ -129,13 +135,6 @@ METADATA = click.option(
     show_default=True,
     help="What to keep: all, none, or some of icc,exif,xmp,iptc,dpi; icc is all about colours.",
 )
-MAX_PIXELS = click.option(
-    "--max-pixels",
-    type=click.IntRange(min=1),
-    default=container.DEFAULT_MAX_PIXELS,
-    show_default=True,
-    help="Refuse larger pictures.",
-)
 
 
 @main.command()
@@ -143,7 +142,7 @@ MAX_PIXELS = click.option(
 @click.option(
     "-q",
     "--quality",
-    type=click.FloatRange(1, 100),
+    type=Number(1, 100),
     help="1 is smallest, 100 best; 70 unless something is asked for. From 30 on photographs have a SSIMULACRA2 of "
     "about this number. Models without such a scale, as that for PSNR, have it even over their range, and take 50.",
 )
@@ -153,9 +152,7 @@ MAX_PIXELS = click.option(
     metavar="N[k|M]",
     help="Largest file of at most N bytes; k and M are thousands and millions.",
 )
-@click.option(
-    "--bpp", type=click.FloatRange(min=0, min_open=True), help="Largest file of at most so many bits per pixel."
-)
+@click.option("--bpp", type=Number(min=0, min_open=True), help="Largest file of at most so many bits per pixel.")
 @METADATA
 @click.option(
     "--frame",
@@ -165,13 +162,13 @@ MAX_PIXELS = click.option(
 )
 @click.option(
     "--psnr",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     metavar="DB",
     help="Smallest file of at least so many decibels; by the model for PSNR unless another is asked for.",
 )
 @click.option(
     "--ssimulacra2",
-    type=click.FloatRange(max=100),
+    type=Number(max=100),
     metavar="SCORE",
     help="Smallest file of at least that SSIMULACRA2: 50 is medium quality, 70 high, 90 can hardly be told.",
 )
@@ -249,9 +246,9 @@ def compress(
     from vaecodec.cli import batch, done, transcode
     from vaecodec.pictures import images
 
-    is_target = lambda target: target.endswith(SUFFIX)
+    is_target = lambda target: target.lower().endswith(SUFFIX)
     plan = _plan(paths, folder, recursive, resume, SUFFIX, is_target, SUFFIX, images.PICTURE_SUFFIXES,
-                 owner=done.owner, known_as=done.suffix_of)  # fmt: skip
+                 made=done.owner)  # fmt: skip
     task = partial(
         transcode.compress_file,
         asked=asked, metadata=metadata, frame=frame, effort=effort, coding=container.CODING_NAMES.get(coding),
@@ -282,7 +279,7 @@ def compress(
     type=click.Choice(list(SCALES)),
     default="1",
     show_default=True,
-    help="A smaller picture, as if the whole were reduced by averaging squares of pixels.",
+    help="A smaller picture: means of squares of pixels, taken before these are clipped to black and white.",
 )
 @MAX_PIXELS
 @click.option(

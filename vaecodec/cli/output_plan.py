@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vaecodec.cli.done import Made, place_of, suffix_of
 from vaecodec.errors import VaecodecError
 from vaecodec.format import files
 from vaecodec.format.files import FileError, reason
@@ -42,8 +43,7 @@ def into_folder(
     accepted: Collection[str],
     *,
     recursive: bool = True,
-    owner: Callable[[Path], str | None] = lambda target: None,
-    known_as: Callable[[str], str] = lambda source: "",
+    made: Callable[[Path], Made | None] = lambda target: None,
 ) -> Plan:
     """Plans files and folders into a folder.
 
@@ -56,26 +56,37 @@ def into_folder(
         accepted: suffixes, in small letters, of the files in folders that are candidates. Files that are named
             themselves may have any; files and folders whose name begins with a dot are not looked at.
         recursive: folders are walked; otherwise they are failures.
-        owner: whose a target is that exists, in words of `known_as`; `None` if nobody's.
-        known_as: what a source is called by `owner`.
+        made: how a target that exists was made; `None` if it does not say.
     """
     plan = Plan()
     places: dict[str, Path] = {}
     for path in paths:
         if not os.path.isdir(path):
-            places[path] = Path(os.path.basename(path))
+            places[path] = Path(os.path.basename(os.path.normpath(path)))
+            if not path or places[path].name in ("", ".."):
+                del places[path]
+                plan.failures.append(FileError(f"{path or repr(path)}: is no file's name"))
         elif recursive:
             places |= _walk(Path(path), folder, accepted, plan)
         else:
             plan.failures.append(FileError(f"{path}: is a folder; -r takes the files in it, and in the folders in it"))
     shared = Counter(_key(place.with_suffix(suffix)) for place in places.values())
     inputs = {files.inode(source): source for source in places}
+    lie = {place_of(source): source for source in places}
+
+    def is_of(target: Path, source: str) -> bool | None:
+        """Whether a target was made of a source; `None` where there is none, or it does not say."""
+        if (how := made(folder / target)) is None:
+            return None
+        return lie[how.place] == source if how.place in lie else how.suffix == suffix_of(source)
+
     taken: dict[str, str] = {}
     for source, place in places.items():
         short, long = place.with_suffix(suffix), place.with_name(place.name + suffix)
-        of = owner(folder / short)
-        others = of != known_as(source) if of is not None else shared[_key(short)] > 1
-        target = long if others or os.path.lexists(folder / long) else short
+        own = is_of(short, source)
+        if own is None and shared[_key(short)] == 1:
+            own = not os.path.lexists(folder / long) or is_of(long, source) is False
+        target = short if own and _key(short) not in taken else long
         if target == long:
             plan.renamed.append(str(folder / target))
         if other := taken.get(_key(target)):

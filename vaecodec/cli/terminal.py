@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
 import signal
 import sys
 import threading
@@ -63,7 +64,7 @@ def in_words(error: Exception) -> str:
     """What went wrong, in one sentence; where, too, if `TRACEBACK` asks for it and it should never happen."""
     if isinstance(error, VaecodecError):
         return str(error)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, ImportError) and "failed to map" in str(error)):
         return "there is too little memory"
     if isinstance(error, OSError) and error.errno is not None:
         named = isinstance(error.filename, (str, bytes))
@@ -128,9 +129,8 @@ class _Results(_Output):
 
     def write(self, data: ReadableBuffer) -> int:
         try:
-            written = super().write(data)
-            if written is None:
-                raise BlockingIOError(errno.EAGAIN, "it is busy")
+            while (written := super().write(data)) is None:  # somebody has made it one that does not wait
+                select.select([], [self], [])
             return written
         except OSError as error:
             with open(os.devnull, "wb") as null:  # takes what is still in buffers

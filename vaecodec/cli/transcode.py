@@ -74,18 +74,21 @@ class _Output:
 
     Args:
         find: how what is there was made, see `done`.
+        model: a name or a path, which is not written over.
 
     Raises:
         FileError: it cannot be written, or is not to be.
     """
 
-    def __init__(self, source: str, target: str, writing: Writing, find: Callable[[str], Found | None]):
+    def __init__(
+        self, source: str, target: str, writing: Writing, find: Callable[[str], Found | None], model: str | Path | None
+    ):
         self.source, self.target, self.writing, self._find = source, target, writing, find
         self.recorded = (writing.in_folder or writing.resume) and not files.is_stream(target)
-        self._replace = writing.force
+        self._over: files.Version | None = None
         if writing.in_folder:
             files.make_folder(Path(target).parent)
-        files.check_target(target, force=writing.force or writing.resume, sources=[source])
+        files.check_target(target, force=writing.force or writing.resume, sources=[source, str(model)])
         preserve = writing.preserve and files.STREAM not in (source, target)
         self._times = files.times_of(source) if preserve else None
 
@@ -93,7 +96,7 @@ class _Output:
         """Whether it is there already, made as it would be now."""
         if not (self.writing.resume and self.recorded and os.path.exists(self.target)):
             return False
-        self._replace = True
+        self._over = files.version(self.target)
         is_done = done.is_done(self.source, self.target, made, self._find(self.target), force=self.writing.force)
         if is_done and self._times:
             files.set_times(self.target, self._times)
@@ -102,7 +105,7 @@ class _Output:
     def write(self, data: bytes, made: Made) -> bool:
         """Writes it; `False` if meanwhile another run has done so, in the same way."""
         try:
-            files.write(self.target, data, self._times, force=self._replace)
+            files.write(self.target, data, self._times, force=self.writing.force, over=self._over)
         except files.Exists:
             if not self.is_done(made):
                 raise
@@ -140,7 +143,7 @@ def compress_file(
         VaecodecError: with the reason; nothing has been written.
     """
     start = time.perf_counter()
-    out = _Output(source, target, writing, done.find_file)
+    out = _Output(source, target, writing, done.find_file, model)
     data = files.read(source)
     how = {"lossless": True} if lossless else _asked_of_model(model, asked, effort, coding, graphics=graphics)
     what: dict[str, object] = {"keep-invisible": keep_invisible, "frame": frame, "metadata": _kinds(metadata)}
@@ -218,7 +221,7 @@ def decompress_file(
         VaecodecError: with the reason; nothing has been written.
     """
     start = time.perf_counter()
-    out = _Output(source, target, writing, done.find_picture)
+    out = _Output(source, target, writing, done.find_picture, model)
     data = files.read(source)
     made = Made.of(source, data, {
         "format": format_name, "region": region, "scale": None if scale == 1 else float(scale),

@@ -29,6 +29,10 @@ Done = Generator[tuple[str, Result | VaecodecError], None, None]
 """Sources, and what became of them."""
 
 
+_LAST_WRITE_S = 10
+"""How long a worker that is to end may still write: what takes longer may never end."""
+
+
 def cores() -> int:
     """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -155,5 +159,5 @@ def _serve(task: Task[Any], jobs: Connection, parent: Connection, threads: int) 
 
 def _end_with(parent: Connection) -> None:
     parent.poll(None)  # nothing is ever sent: this returns when the other end is closed
-    with files.writing:
-        os._exit(1)
+    files.writing.acquire(timeout=_LAST_WRITE_S)
+    os._exit(1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +20,7 @@ from vaecodec.digits import weights
 from vaecodec.digits.data import Digits, read_digits
 from vaecodec.digits.model import CONFIGS, DigitsVAE
 from vaecodec.errors import ModelError
+from vaecodec.format import files
 from vaecodec.training.loop import CHECKPOINT_S, flushed_denormals
 from vaecodec.training.optim import build_optimizers, correct_averages, minimise, set_rate, update_average
 from vaecodec.training.options import rate_fraction
@@ -160,7 +162,15 @@ def latent_steps(model: DigitsVAE, data: Digits, count: int = 10_000) -> Tensor:
 
 
 def run(
-    name: str, folder: Path, checkpoints: Path, *, export: Path | None, epochs: float | None, seed: int, report: Report
+    name: str,
+    folder: Path,
+    checkpoints: Path,
+    *,
+    export: Path | None,
+    force: bool = False,
+    epochs: float | None,
+    seed: int,
+    report: Report,
 ) -> DigitsVAE:
     """What `vaecodec digits train` does: reads a set, trains a model of `CONFIGS` on it, and stores it."""
     data = read_digits(folder, "train")
@@ -170,5 +180,8 @@ def run(
     with flushed_denormals():
         model = fit(DigitsVAE(CONFIGS[name]), data, options, folder=checkpoints, report=report)
     if export:
-        weights.save(model, export, latent_steps(model, data) if model.config.labels else None)
+        with tempfile.TemporaryDirectory() as elsewhere:
+            stored = Path(elsewhere, "model.safetensors")
+            weights.save(model, stored, latent_steps(model, data) if model.config.labels else None)
+            files.write(str(export), stored.read_bytes(), force=force)
     return model

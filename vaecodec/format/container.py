@@ -41,7 +41,7 @@ ALPHA, SOFT_ALPHA, EXACT = b"ALPH", b"ALPC", b"EXAC"
 ICC, COLOUR, EXIF, XMP, IPTC, RESOLUTION = b"ICCP", b"COLR", b"EXIF", b"XMP ", b"iptc", b"reso"
 MADE = b"made"
 """What the file was made from, and what was asked for."""
-CHUNK_TYPES = (ALPHA, SOFT_ALPHA, EXACT, ICC, COLOUR, EXIF, XMP, IPTC, RESOLUTION, MADE)
+CHUNK_TYPES = (MADE, ALPHA, SOFT_ALPHA, EXACT, ICC, COLOUR, EXIF, XMP, IPTC, RESOLUTION)
 """Chunks that this version knows, each at most once and in this order."""
 NO_MODEL = bytes(4)
 """In place of a model's id, in files that hold all of a picture without loss."""

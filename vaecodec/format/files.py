@@ -146,6 +146,10 @@ def inode(path: str) -> tuple[int, int] | None:
 # --- writing
 
 
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+"""To open a pipe without waiting for its other end."""
+
+
 def is_stream(path: str) -> bool:
     """Whether what is written there goes elsewhere: `-`, a pipe, a terminal, `/dev/null`."""
     if path == STREAM:
@@ -200,13 +204,28 @@ def make_folder(path: Path) -> None:
         raise FileError(f"{path}: cannot be made: {reason(error)}") from error
 
 
-def write(path: str, data: bytes, times: tuple[int, int] | None = None, *, force: bool = False) -> None:
+Version = tuple[int, int, int]
+"""Of a file: its inode, its size and when it was changed."""
+
+
+def version(path: str) -> Version | None:
+    """Changes with what lies there; `None` where nothing does."""
+    with contextlib.suppress(OSError):
+        found = os.stat(path)
+        return found.st_ino, found.st_size, found.st_mtime_ns
+    return None
+
+
+def write(
+    path: str, data: bytes, times: tuple[int, int] | None = None, *, force: bool = False, over: Version | None = None
+) -> None:
     """Writes a file whole or not at all (a temporary file beside it, which then gets its name), or a stream.
 
     Args:
         times: of access and change, in nanoseconds, that a file gets; see `times_of`.
         force: a file that is there is replaced, and its permissions are kept. One that has appeared since
-            `check_target` is not replaced otherwise.
+            `check_target` is not replaced otherwise,
+        over: but for one that is still as it was when this was its `version`.
 
     Raises:
         Exists: it is there, and not to be overwritten.
@@ -220,7 +239,7 @@ def write(path: str, data: bytes, times: tuple[int, int] | None = None, *, force
             if is_stream(path):
                 _write_into(path, data)
             else:
-                _write_whole(Path(os.path.realpath(path)), data, times, force)
+                _write_whole(Path(os.path.realpath(path)), data, times, force, over)
         except FileExistsError as error:
             raise Exists(f"{path}: exists already; use -f to overwrite it") from error
         except OSError as error:
@@ -247,8 +266,10 @@ def append_line(path: Path, line: bytes) -> None:
     """
     with writing:
         try:
-            handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+            handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _AT_ONCE, 0o666)
             with os.fdopen(handle, "ab", buffering=0) as file:
+                if not stat.S_ISREG(os.fstat(handle).st_mode):
+                    raise FileError(f"{path}: is no plain file")
                 file.write(b"\n" + line)
         except OSError as error:
             raise FileError(f"{path}: cannot be written: {reason(error)}") from error
@@ -267,7 +288,7 @@ def _write_output(data: bytes) -> None:
 def _write_into(path: str, data: bytes) -> None:
     """Into a pipe or onto a device; one that nobody reads from is not waited for."""
     try:
-        handle = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+        handle = os.open(path, os.O_WRONLY | _AT_ONCE)
     except OSError as error:
         if error.errno == errno.ENXIO:
             raise FileError(f"{path}: cannot be written: nobody reads from it") from error
@@ -277,7 +298,7 @@ def _write_into(path: str, data: bytes) -> None:
         file.write(data)
 
 
-def _write_whole(target: Path, data: bytes, times: tuple[int, int] | None, force: bool) -> None:
+def _write_whole(target: Path, data: bytes, times: tuple[int, int] | None, force: bool, over: Version | None) -> None:
     temporary = target.parent / f"{_MARK}-{os.getpid()}-{secrets.token_hex(4)}{_PART}"
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
@@ -285,14 +306,14 @@ def _write_whole(target: Path, data: bytes, times: tuple[int, int] | None, force
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if force and (before := _found(target, "written")):
+        if (force or over) and (before := _found(target, "written")):
             os.chmod(temporary, before.st_mode & 0o777)
         if times:
             os.utime(temporary, ns=times)
-        if not force:
-            _name_once(temporary, target)
-        else:
+        if force or (over and over == version(str(target))):
             os.replace(temporary, target)
+        else:
+            _name_once(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
 

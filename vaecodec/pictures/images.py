@@ -7,7 +7,8 @@
 | RGBX                    | RGB                     | RGB           | the padding channel               |
 | 1                       | L, threshold at 128     | 1             |                                   |
 | P, PA, P + transparency | RGB or RGBA             | RGB, RGBA     | the palette                       |
-| CMYK, YCbCr, HSV        | RGB, by Pillow's rules  | the same      | (CMYK) the black separation       |
+| CMYK                    | RGB, by Pillow's rules  | the same      | the black separation              |
+| YCbCr, HSV              | RGB, by Pillow's rules  | the same      | what rounding to RGB takes        |
 | I;16 (any byte order)   | L, the upper eight bits | I;16          | bits below the eighth             |
 | I;16 + transparency     | the same, with alpha    | LA            | bits below the eighth             |
 | I, F with 0 to 255      | L                       | I, F          | fractions                         |
@@ -41,7 +42,10 @@ from vaecodec.pictures.exchange import sources
 
 ImageLike = FileLike | Image.Image | np.ndarray
 
-_KEPT_BY_RGB = {"RGB": None, "RGBX": "the padding channel", "CMYK": "the black separation", "YCbCr": None, "HSV": None}
+_ROUNDED = "what rounding to RGB takes"
+_KEPT_BY_RGB = {
+    "RGB": None, "RGBX": "the padding channel", "CMYK": "the black separation", "YCbCr": _ROUNDED, "HSV": _ROUNDED,
+}  # fmt: skip
 _STORED_AS = {"RGBX": "RGB", "RGBa": "RGBA", "La": "LA", "I;16B": "I;16", "I;16L": "I;16", "I;16N": "I;16"}
 _LOW_BITS = "bits below the eighth"
 _UPRIGHT = dict(zip(range(2, 9), (
@@ -148,6 +152,8 @@ def open_image(
             sources.choose_frame(source, frame)
             check_pixels(*source.size, max_pixels)
         return source
+    if isinstance(source, np.ma.MaskedArray):
+        raise ImageError("a masked array is no picture; `filled` makes it one")
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8:
             raise ImageError(f"the array has dtype {source.dtype}; uint8 is needed")
@@ -183,6 +189,8 @@ def planes_of(
     source: ImageLike | Planes, *, max_pixels: int | None = DEFAULT_MAX_PIXELS, frame: int | None = None
 ) -> Planes:
     """`open_image` and `take_apart`; an array `[H, W, 3]` takes neither, nor the memory for it, nor do `Planes`."""
+    if isinstance(source, np.ma.MaskedArray):
+        raise ImageError("a masked array is no picture; `filled` makes it one")
     if isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape[2:] == (3,) and _fits(source.shape):
         source = Planes(source, None, "RGB", None)
     if not isinstance(source, Planes):
@@ -243,6 +251,8 @@ def _orientation(image: Image.Image) -> int:
 
 def _take_apart(image: Image.Image) -> Planes:
     mode = _STORED_AS.get(image.mode, image.mode)
+    if image.mode == "P" and image.palette is None:  # as Pillow reads some ICNS
+        image, mode = image.convert("RGB"), "RGB"
     transparent = image.has_transparency_data
     if image.mode in ("P", "PA") or (image.mode in ("RGB", "L", "1") and transparent):
         lost = "the palette" if image.mode in ("P", "PA") else None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vaecodec.errors import ModelError, VaecodecError
+from vaecodec.format import files
 from vaecodec.networks.model import CONFIGS, ImageVAE
 from vaecodec.training.data.pictures import MEMORY_BYTES, Pictures
 from vaecodec.training.data.sources import unreadable
@@ -34,6 +36,7 @@ def run(
     *,
     init: str | None = None,
     export: Path | None = None,
+    force: bool = False,
     trunk: Path | None = None,
     graphics: tuple[Path, ...] = (),
     graphics_share: float = 1 / 6,
@@ -48,8 +51,12 @@ def run(
 
     Raises:
         TrainingError, ModelError: with the reason.
+        FileError: the model could not be written where it is to be exported.
     """
     clock = Clock(hours, begun)
+    if export:
+        files.make_folder(export.parent)
+        files.check_target(str(export), force=force, sources=[str(init)])
     if config not in CONFIGS:
         raise TrainingError(f"unknown configuration {config!r}; there are: {', '.join(CONFIGS)}")
     settings = TrainOptions(config=config, hours=hours, **options)
@@ -71,7 +78,7 @@ def run(
             device=training_device(),
         )
         _say(pictures, clock)
-        finish = partial(_finish, folder, export)
+        finish = partial(_finish, folder, export, force=force)
         model = Trainer(settings, pictures, folder, start, trunk=trunk, finish=finish, clock=clock).run()
     except (ValueError, RuntimeError) as error:
         raise TrainingError(str(error)) from error
@@ -103,15 +110,16 @@ def _say(pictures: Pictures, clock: Clock) -> None:
     print("\n".join(lines), file=sys.stderr, flush=True)
 
 
-def _finish(folder: Path, export: Path | None, model: ImageVAE, *, rehearsal: bool) -> None:
+def _finish(folder: Path, export: Path | None, model: ImageVAE, *, force: bool, rehearsal: bool) -> None:
     """Stores a model; a rehearsal leaves nothing behind, and does what comes after as well."""
     if export:
         from vaecodec.networks.weights import save_model
 
-        export.parent.mkdir(parents=True, exist_ok=True)
-        temporary = export.with_suffix(".part")
-        save_model(model, temporary)
-        temporary.unlink() if rehearsal else os.replace(temporary, export)
+        with tempfile.TemporaryDirectory(dir=export.parent, prefix=".vaecodec-") as beside:
+            stored = Path(beside, "model.safetensors")
+            save_model(model, stored)
+            if not rehearsal:
+                files.write(str(export), stored.read_bytes(), force=force)
     if rehearsal:
         plot_log(folder / "log.jsonl", folder / "log.png")
 

@@ -45,7 +45,7 @@ def compare(
       vaecodec compare photo.png photo.vae photo.jpg photo.webp --html compare.html
       vaecodec compare photo.png q30.vae q70.vae --png sheet.png
     """
-    line = beside((html_path, png_path), force=force, sources=[original, *paths])
+    line = beside((html_path, png_path), force=force, sources=[original, *paths, str(model)])
     from vaecodec.cli.pages.comparison import measured_entry, original_entry, sheet
     from vaecodec.pictures import metrics
 
@@ -94,7 +94,7 @@ def _picture(path: str) -> np.ndarray:
 
 def _file(path: str, model: str | None) -> tuple[np.ndarray, int, tuple[np.ndarray | None, np.ndarray | None]]:
     """Pixels, bytes, and for `.vae` files where the bits went, see `gallery.bit_map`."""
-    if not path.endswith(SUFFIX):
+    if not path.lower().endswith(SUFFIX):
         return _picture(path), len(files.read(path)), (None, None)
     from vaecodec.format.catalog import find_model
 

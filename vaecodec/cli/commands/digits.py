@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vaecodec.cli.console import FORCE, Function, human_size, progress_bar
+from vaecodec.cli.console import FORCE, SEED, Function, Number, human_size, progress_bar
 from vaecodec.cli.terminal import say
 from vaecodec.digits import CLASSES, SIDE
 from vaecodec.format import files
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from vaecodec.digits.model import DigitsVAE
 
 OUTPUT = click.option("-o", "--output", required=True, metavar="FILE", help="PNG to write; - for standard output.")
-SEED = click.option("--seed", default=0, show_default=True, help="Of the random numbers.")
 LABEL = click.option("--label", type=click.IntRange(0, CLASSES - 1), help="The label that the model is told.")
 
 
@@ -82,7 +81,7 @@ def _picture(path: str) -> np.ndarray:
 @FORCE
 def sample(number: int, label: int | None, plain: bool, seed: int, model: str, output: str, force: bool) -> None:
     """Pictures from the prior, in one forward pass; a row for each label."""
-    files.check_target(output, force=force)
+    files.check_target(output, force=force, sources=[model])
     import numpy as np
     from PIL import Image
 
@@ -110,7 +109,9 @@ def sample(number: int, label: int | None, plain: bool, seed: int, model: str, o
 @LABEL
 @click.option("--latents", nargs=2, type=click.IntRange(min=0), help="Which two; those that change most by default.")
 @click.option("--steps", default=9, show_default=True, type=click.IntRange(2, 50), help="Pictures a side.")
-@click.option("--extent", default=2.0, show_default=True, help="The latents go from minus this to this.")
+@click.option(
+    "--extent", default=2.0, show_default=True, type=Number(0, 100), help="The latents go from minus this to this."
+)
 @_model("digits")
 @OUTPUT
 @FORCE
@@ -124,7 +125,7 @@ def traverse(
     force: bool,
 ) -> None:
     """Two latents varied, the label and all other latents fixed."""
-    files.check_target(output, force=force)
+    files.check_target(output, force=force, sources=[model])
     import numpy as np
 
     from vaecodec.digits.studies import uses
@@ -161,7 +162,7 @@ def analogy(paths: tuple[str, ...], label: int | None, model: str, output: str, 
 
     --label says what the pictures show; by default the model recognises it.
     """
-    files.check_target(output, force=force, sources=paths)
+    files.check_target(output, force=force, sources=[*paths, model])
     import numpy as np
 
     from vaecodec.digits.studies import uses
@@ -192,7 +193,7 @@ def analogy(paths: tuple[str, ...], label: int | None, model: str, output: str, 
 @FORCE
 def interpolate(first: str, second: str, steps: int, model: str, output: str, force: bool) -> None:
     """From one picture to another: along a line, along a sphere, and, beside them, in pixels."""
-    files.check_target(output, force=force, sources=[first, second])
+    files.check_target(output, force=force, sources=[first, second, model])
     import numpy as np
 
     from vaecodec.digits.studies import uses
@@ -225,7 +226,7 @@ def embed(folder: Path, part: str, number: int, model: str, output: str, force: 
 
     DIR holds IDX files with MNIST's names.
     """
-    files.check_target(output, force=force)
+    files.check_target(output, force=force, sources=[model])
     from vaecodec.digits.data import read_digits
     from vaecodec.digits.studies import maps, uses
 
@@ -249,7 +250,7 @@ def pack(source: str, target: str, model: str, force: bool) -> None:
 
     SET.idx is an IDX file of 28×28 grey pictures, gzipped or not; - is standard input.
     """
-    files.check_target(target, force=force, sources=[source])
+    files.check_target(target, force=force, sources=[source, model])
     start = time.perf_counter()
     from vaecodec.digits.data import as_images, parse_idx
     from vaecodec.digits.pack import pack
@@ -276,7 +277,7 @@ def pack(source: str, target: str, model: str, force: bool) -> None:
 @FORCE
 def unpack(source: str, target: str, max_images: int, model: str, force: bool) -> None:
     """The pictures of a pack, as an IDX file."""
-    files.check_target(target, force=force, sources=[source])
+    files.check_target(target, force=force, sources=[source, model])
     start = time.perf_counter()
     from vaecodec.digits.data import format_idx
     from vaecodec.digits.pack import read_header, unpack
@@ -306,15 +307,20 @@ def unpack(source: str, target: str, max_images: int, model: str, force: bool) -
     help="Folder of the run: checkpoint and log; a run that lies there goes on.",
 )
 @click.option("--export", type=click.Path(dir_okay=False, path_type=Path), help="Write the model here at the end.")
-@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Times that every picture is seen.")
-@click.option("--seed", default=0, show_default=True)
-def train(name: str, data: Path, folder: Path, export: Path | None, epochs: float | None, seed: int) -> None:
+@click.option("--epochs", type=Number(min=0, min_open=True), help="Times that every picture is seen.")
+@SEED
+@FORCE
+def train(
+    name: str, data: Path, folder: Path, export: Path | None, epochs: float | None, seed: int, force: bool
+) -> None:
     """Train one of the models that are shipped, or the same on another set."""
+    if export:
+        files.check_target(str(export), force=force)
     from vaecodec.digits import train as training
 
     with progress_bar(1000, name) as bar:
         training.run(
-            name, data, folder, export=export, epochs=epochs, seed=seed,
+            name, data, folder, export=export, force=force, epochs=epochs, seed=seed,
             report=lambda progress, loss: bar.update(round(1000 * progress) - bar.pos),
         )  # fmt: skip
     if export:

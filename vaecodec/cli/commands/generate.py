@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vaecodec.cli.console import FORCE, MODEL, TUNE, chosen_model, parse_qualities
+from vaecodec.cli.console import FORCE, MODEL, SEED, TUNE, Number, chosen_model, parse_qualities
 from vaecodec.cli.terminal import say, shown
 from vaecodec.codec import api
 from vaecodec.errors import ModelError
@@ -35,7 +35,7 @@ def _photo_codec(model: str | None, tune: str | None) -> Codec:
 @click.option("--qualities", default="10,50,90", show_default=True, help="Comma-separated, 1 to 100; a column each.")
 @click.option("-n", "--number", default=2, show_default=True, type=click.IntRange(1, 20), help="Pictures a quality.")
 @click.option("--size", nargs=2, default=(256, 256), show_default=True, type=click.IntRange(1, 2048), metavar="W H")
-@click.option("--seed", default=0, show_default=True, help="Of the random numbers.")
+@SEED
 @TUNE
 @MODEL
 @OUTPUT
@@ -59,7 +59,7 @@ def sample(
       vaecodec sample -o samples.png
       vaecodec sample --qualities 20,80 -n 4 --size 512 384 --seed 7 -o samples.png
     """
-    files.check_target(output, force=force)
+    files.check_target(output, force=force, sources=[str(model)])
     values = parse_qualities(qualities)
     import numpy as np
 
@@ -82,7 +82,7 @@ def sample(
 @click.command()
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
-@click.option("-q", "--quality", type=click.FloatRange(1, 100), help="By default the model's own.")
+@click.option("-q", "--quality", type=Number(1, 100), help="By default the model's own.")
 @click.option("--steps", default=5, show_default=True, type=click.IntRange(2, 20), help="Pictures, both ends included.")
 @click.option(
     "--side", default=256, show_default=True, type=click.IntRange(16, 2048), help="Larger pictures are reduced to this."
@@ -110,7 +110,7 @@ def interpolate(
     Example:
       vaecodec interpolate a.png b.png --steps 7 -o between.png
     """
-    files.check_target(output, force=force, sources=[first, second])
+    files.check_target(output, force=force, sources=[first, second, str(model)])
     import numpy as np
     from PIL import ImageOps
 

@@ -9,7 +9,7 @@ from typing import IO
 
 import click
 
-from vaecodec.cli.console import MODEL, human_size, run
+from vaecodec.cli.console import MAX_PIXELS, MODEL, human_size, run
 from vaecodec.cli.done import Made
 from vaecodec.cli.terminal import tell
 from vaecodec.codec import api
@@ -116,8 +116,9 @@ def _exact_share(header: Header, chunks: dict[bytes, bytes]) -> float:
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="FILE.vae...")
+@MAX_PIXELS
 @MODEL
-def test(paths: tuple[str, ...], model: str | None) -> None:
+def test(paths: tuple[str, ...], max_pixels: int, model: str | None) -> None:
     """Check that .vae files are whole and decode.
 
     Every symbol is decoded and held against the checksum; nothing is written.
@@ -129,7 +130,7 @@ def test(paths: tuple[str, ...], model: str | None) -> None:
     """
 
     def work(path: str) -> None:
-        api.decompress(files.read(path), model=model, max_pixels=None)
+        api.decompress(files.read(path), model=model, max_pixels=max_pixels)
         tell(f"{path}: ok")
 
     run(list(paths), work)

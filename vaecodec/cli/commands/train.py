@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from vaecodec.cli.console import FORCE, SEED, Number
+
 _PATH = click.Path(exists=True, path_type=Path)
 
 
@@ -40,7 +42,7 @@ def _sizes(context: click.Context, parameter: click.Parameter, values: tuple[str
 @click.option("--graphics", type=_PATH, multiple=True, help="The same, of drawings, icons and pages.")
 @click.option(
     "--graphics-share",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     default=1 / 6,
     show_default="1/6",
     help="Share of crops that come from --graphics.",
@@ -50,7 +52,7 @@ def _sizes(context: click.Context, parameter: click.Parameter, values: tuple[str
 )
 @click.option(
     "--hours",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     required=True,
     help="Length of the whole run: within it rates have fallen and the model is exported.",
 )
@@ -76,7 +78,7 @@ def _sizes(context: click.Context, parameter: click.Parameter, values: tuple[str
 @click.option("--batch", default=16, show_default=True, type=click.IntRange(min=1), help="Crops a step and process.")
 @click.option(
     "--clean-from",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     default=1.0,
     show_default=True,
     help="Share of the range from which qualities are trained on reduced pictures, cleaner than their files.",
@@ -91,7 +93,7 @@ def _sizes(context: click.Context, parameter: click.Parameter, values: tuple[str
 @click.option("--rate", default=1.0, show_default=True, help="Multiplies all learning rates.")
 @click.option(
     "--decay-share",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Number(0, 1, min_open=True),
     default=0.35,
     show_default=True,
     help="Share of the run over which the rates fall.",
@@ -101,14 +103,15 @@ def _sizes(context: click.Context, parameter: click.Parameter, values: tuple[str
 )
 @click.option(
     "--sampled-share",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     default=1 / 6,
     show_default="1/6",
     help="With --frozen-encoder, share of sampled hyperlatents (bits-back) in the loss; the rest is rounded ones'.",
 )
 @click.option("--posterior-only", is_flag=True, help="Of these, train the posterior only.")
-@click.option("--seed", default=0, show_default=True)
+@SEED
 @click.option("--graph/--no-graph", default=True, show_default=True, help="On a GPU, record a step as a CUDA graph.")
+@FORCE
 @click.option("--compile/--no-compile", "compile_model", default=False, help="Use torch.compile.")
 def train(
     config: str,

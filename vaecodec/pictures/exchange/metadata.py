@@ -237,6 +237,8 @@ def _sound_exif(exif: bytes, *, turned: bool) -> tuple[bytes, list[str]]:
     try:
         parsed = Image.Exif()
         parsed.load(exif)
+        if not len(parsed):
+            return b"", []
         if turned and ExifTags.Base.Orientation in parsed:
             del parsed[ExifTags.Base.Orientation]
             return _written(parsed), []

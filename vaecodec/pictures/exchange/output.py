@@ -83,7 +83,7 @@ FORMATS = {
     "SGI": Format(("L", "RGB", "RGBA"), side=65535),
     "TGA": Format(("1", *_WITH_ALPHA), side=65535),
     "TIFF": Format(("1", *_WITH_ALPHA, "CMYK", "YCbCr", "I;16", "I", "F")),
-    "WEBP": Format(("RGB", "RGBA"), {"lossless": True, "quality": 50}, side=16383),  # 50: of the search
+    "WEBP": Format(("RGB", "RGBA"), {"lossless": True, "exact": True, "quality": 50}, side=16383),  # 50: of the search
     "XBM": Format(("1",)),
 }
 """By Pillow's names. Modes that Pillow writes are left out where it drops the alpha or reads another picture again."""
