@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import TINY, TINY_BITS_BACK, picture
 from PIL import Image
-from support import run_python
+from support import ROOT, run_python
 
 import vaecodec
 from vaecodec.baselines.pca import PCACodec
@@ -19,7 +19,7 @@ from vaecodec.codec.codec import Codec
 from vaecodec.codec.kinds import Codecs
 from vaecodec.digits import weights as digits
 from vaecodec.errors import ModelError
-from vaecodec.format.catalog import FOLDERS, read_model_info
+from vaecodec.format.catalog import read_model_info
 
 PIXELS = picture(40, 30)
 
@@ -50,8 +50,8 @@ def test_what_is_loaded_stays_as_it_is(path: Path, harm, tmp_path: Path) -> None
     codec = Codec(path)
     data = codec.compress(PIXELS, graphics=False)
     shown = np.asarray(codec.decompress(data))
-    small = Path(shutil.copy(FOLDERS[1] / "digits" / "map.safetensors", tmp_path))
-    fitted = Path(shutil.copy(FOLDERS[1] / "baselines" / "pca8.safetensors", tmp_path))
+    small = Path(shutil.copy(ROOT / "pretrained" / "digits" / "map.safetensors", tmp_path))
+    fitted = Path(shutil.copy(ROOT / "pretrained" / "baselines" / "pca8.safetensors", tmp_path))
     model, pca = digits.load(small), PCACodec.load(fitted)
     expected = [tensor.clone() for tensor in model.tensors.values()], pca.compress(PIXELS, 50)
     for file in (path, small, fitted):
