@@ -216,14 +216,14 @@ print(json.dumps({"compress_mb": middle - before, "all_mb": peak() - before, "si
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs resource.getrusage")
 def test_memory_is_a_few_bytes_a_pixel(tmp_path) -> None:
-    """Two megapixels with the shipped model; the untiled codec takes 300 bytes a pixel and more.
+    """A megapixel with the shipped model; the untiled codec takes 300 bytes a pixel and more.
 
     glibc keeps what is given back, now more of it, now less, unless it is told not to.
     """
     from vaecodec.format.catalog import DEFAULT_MODEL, model_path
 
     tile = original(512, 512)
-    np.save(tmp_path / "a.npy", np.tile(np.concatenate((tile, tile[:, ::-1]), 1), (4, 1, 1)))
+    np.save(tmp_path / "a.npy", np.tile(np.concatenate((tile, tile[:, ::-1]), 1), (2, 1, 1)))
     child = run_python(
         CHILD,
         str(tmp_path / "a.npy"),
@@ -234,8 +234,8 @@ def test_memory_is_a_few_bytes_a_pixel(tmp_path) -> None:
     )
     assert child.returncode == 0, child.stderr
     result = json.loads(child.stdout)
-    assert result["size"] == [1024, 2048]
-    assert result["all_mb"] < 45 * 1024 * 2048 / 1e6
+    assert result["size"] == [1024, 1024]
+    assert result["all_mb"] < 60 * 1024 * 1024 / 1e6
 
 
 def test_one_tile_is_enough_for_half_a_megapixel() -> None:

@@ -73,7 +73,8 @@ def cluster(monkeypatch):
 
     for name, value in {
         "PYTHONPATH": f"{ROOT}:{TESTS}:{TESTS / 'plugins'}", "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1",
-        "RAY_DATA_DISABLE_PROGRESS_BARS": "1", "RAY_health_check_period_ms": "1000",
+        "RAY_DATA_DISABLE_PROGRESS_BARS": "1", "RAY_health_check_period_ms": "500",
+        "RAY_health_check_failure_threshold": "2", "RAY_health_check_timeout_ms": "500",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     options = {"num_cpus": 2, "object_store_memory": 100 * 2**20, "include_dashboard": False}
