@@ -21,6 +21,7 @@ def test_bytes_do_not_drift(model: str, effort: int) -> None:
     table = json.loads(TABLE.read_text())
     chosen = [case for case in cases(every=EVERY) if case[1] == effort]
     assert len({number for number, _, _ in chosen}) == 10
+    chosen = chosen if EVERY or effort < 4 else chosen[::3]  # which take their time
     made = {name: [len(data), hashlib.sha256(data).hexdigest()[:16]] for name, data in rows(model, chosen)}
     known = {name: table["files"][name] for name in made}
     if table["machine"] == machine():
