@@ -21,7 +21,7 @@ from vaecodec.training.data.pictures import Pictures
 from vaecodec.training.loop import Trainer
 from vaecodec.training.optim import build_optimizers
 from vaecodec.training.options import TrainOptions
-from vaecodec.training.run import run
+from vaecodec.training.run import plot_log, run
 from vaecodec.training.runtime import checkpoint
 from vaecodec.training.runtime.clock import Clock
 from vaecodec.training.runtime.graph import WARM_UP, Replayed
@@ -262,3 +262,12 @@ def test_the_command_hands_everything_on(folder, tmp_path):
     assert result.exit_code == 1 and "no size that can be set: z_channels" in result.output
     result = CliRunner().invoke(main, [*start, "--init", str(tmp_path)])
     assert result.exit_code == 4 and "no whole trunk in this folder" in result.output
+
+
+def test_a_log_of_anything_is_drawn(tmp_path) -> None:
+    pytest.importorskip("matplotlib")
+    entry = '{"step": 1, "crops": 4, "loss": 0.5, "bpp": 1.0, "psnr_db": 30.0}\n'
+    log, picture = tmp_path / "log.jsonl", tmp_path / "log.png"
+    log.write_bytes(b"somebody's notes\n[1]\n{}\n\xff\n" + entry.encode() * 2 + b'{"step"')
+    plot_log(log, picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")

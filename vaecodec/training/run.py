@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -125,7 +126,10 @@ def _finish(folder: Path, export: Path | None, model: ImageVAE, *, force: bool, 
 
 
 def plot_log(log: Path, picture: Path) -> None:
-    """Draws loss, rate and PSNR against crops seen; does nothing where matplotlib is not installed."""
+    """Draws loss, rate and PSNR against crops seen; does nothing where matplotlib is not installed.
+
+    Lines that are no entries of a run's, which may have been there before or have been cut off, are left out.
+    """
     try:
         import matplotlib
     except ImportError:
@@ -133,7 +137,11 @@ def plot_log(log: Path, picture: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    entries = []
+    for line in log.read_text(errors="replace").splitlines():
+        with contextlib.suppress(ValueError):
+            if isinstance(entry := json.loads(line), dict) and "crops" in entry:
+                entries.append(entry)
     steps = [e for e in entries if "loss" in e]
     checks = [e for e in entries if "validation" in e]
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.5), layout="constrained")
