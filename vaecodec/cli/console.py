@@ -123,7 +123,9 @@ def progress_bar(length: int, label: str = "") -> ProgressBar[int]:
     return click.progressbar(length=length, label=shown(label), file=sys.stderr, hidden=not sys.stderr.isatty())
 
 
-def beside(targets: Iterable[Path | None], *, force: bool, sources: Collection[str]) -> Callable[[str], None]:
+def beside(
+    targets: Iterable[Path | None], *, force: bool, sources: Collection[Path | str | None]
+) -> Callable[[str], None]:
     """Checks what a command writes besides its lines, and gives what the lines go by: `tell`, or `say` if one is `-`.
 
     Args:

@@ -16,7 +16,6 @@ import hashlib
 import io
 import json
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +112,7 @@ class Found:
 
 
 EMPTY = Found(None, whole=False)
+"""A file without content."""
 
 
 def is_done(source: str, target: str, wanted: Made, found: Found | None, *, force: bool) -> bool:
@@ -147,32 +147,21 @@ def _is_newer(source: str, target: str) -> bool:
 # --- .vae files
 
 
-def with_record(made: Made) -> dict[bytes, bytes]:
-    """The chunk of a file that is to say how it was made."""
-    return {MADE: made.to_bytes()}
-
-
-def find_file(path: str) -> Found | None:
-    """How a `.vae` file was made; `None` if it does not say, or is none.
-
-    Raises:
-        FileError: it cannot be read.
-    """
-    data = files.read(path)
-    if not data:
-        return EMPTY
-    made = _said_in(io.BytesIO(data))
+def find_file(path: str, data: bytes) -> Found | None:
+    """How a `.vae` file with some content was made; `None` if it does not say, or is none."""
+    if not (made := _said_in(io.BytesIO(data))):
+        return None
     try:
         container.unpack(data, max_pixels=None)
     except (BitstreamError, LimitError):
-        return Found(made, whole=False) if made else None
-    return Found(made) if made else None
+        return Found(made, whole=False)
+    return Found(made)
 
 
 def owner(path: Path) -> Made | None:
     """How a `.vae` file was made, if there is one that says so."""
     with contextlib.suppress(OSError):
-        if stat.S_ISREG(os.stat(path).st_mode):
+        if os.path.isfile(path):  # or a pipe would be waited for
             with open(path, "rb") as file:
                 return _said_in(file)
     return None
@@ -201,30 +190,19 @@ def record(path: str, data: bytes, made: Made) -> None:
     files.append_line(Path(path).parent / LEDGER, json.dumps(line).encode())
 
 
-def find_picture(path: str) -> Found | None:
-    """How a picture was made; `None` if it is not as it was then.
-
-    Raises:
-        FileError: it cannot be read.
-    """
-    data = files.read(path)
-    if not data:
-        return EMPTY
+def find_picture(path: str, data: bytes) -> Found | None:
+    """How a picture with some content was made; `None` if it was not, or is another since."""
     made = _lines(Path(path).parent / LEDGER).get((Path(path).name, digest(data)))
     return Found(made) if made else None
 
 
 def _lines(ledger: Path) -> Lines:
-    """What a ledger says; of one that is not there, nothing."""
-    with contextlib.suppress(OSError):
-        found = os.stat(ledger)
-        if stat.S_ISREG(found.st_mode):
-            return _parsed(ledger, found.st_ino, found.st_size, found.st_mtime_ns)
-    return {}
+    """What a ledger says; of one that is not there, or is no file, nothing."""
+    return _parsed(ledger, files.version(str(ledger))) if os.path.isfile(ledger) else {}
 
 
 @functools.lru_cache(maxsize=16)
-def _parsed(ledger: Path, *_version: int) -> Lines:
+def _parsed(ledger: Path, _version: files.Version | None) -> Lines:
     lines: Lines = {}
     for text in files.read(str(ledger)).split(b"\n"):
         with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):  # no line of ours, or one cut off

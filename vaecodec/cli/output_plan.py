@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
@@ -114,18 +113,10 @@ def candidates(folder: Path, accepted: Collection[str], plan: Plan) -> Iterator[
             continue
         if path.suffix.lower() not in accepted:
             plan.left_out += 1
-        elif _is_special(path):
+        elif os.path.exists(path) and not os.path.isfile(path):  # a pipe, a socket or a device may have no end
             plan.skipped.append(f"{path}: is no plain file")
         else:
             yield name
-
-
-def _is_special(path: Path) -> bool:
-    """A pipe, a socket or a device, which may have no end."""
-    try:
-        return not stat.S_ISREG(os.stat(path).st_mode)
-    except OSError:  # its turn will tell
-        return False
 
 
 def _walk(root: Path, output: Path, accepted: Collection[str], plan: Plan) -> dict[str, Path]:

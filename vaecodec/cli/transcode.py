@@ -25,6 +25,8 @@ from vaecodec.pictures.exchange import output
 from vaecodec.pictures.region import Region
 
 ALL = tuple(container.METADATA)
+Find = Callable[[str, bytes], Found | None]
+"""Of a path and what is there: how it was made, see `done`."""
 
 
 @dataclass(frozen=True)
@@ -73,22 +75,20 @@ class _Output:
     """One output, from before it is made until it is there.
 
     Args:
-        find: how what is there was made, see `done`.
+        find: how what is there was made.
         model: a name or a path, which is not written over.
 
     Raises:
         FileError: it cannot be written, or is not to be.
     """
 
-    def __init__(
-        self, source: str, target: str, writing: Writing, find: Callable[[str], Found | None], model: str | Path | None
-    ):
+    def __init__(self, source: str, target: str, writing: Writing, find: Find, model: str | Path | None):
         self.source, self.target, self.writing, self._find = source, target, writing, find
         self.recorded = (writing.in_folder or writing.resume) and not files.is_stream(target)
         self._over: files.Version | None = None
         if writing.in_folder:
             files.make_folder(Path(target).parent)
-        files.check_target(target, force=writing.force or writing.resume, sources=[source, str(model)])
+        files.check_target(target, force=writing.force or writing.resume, sources=[source, model])
         preserve = writing.preserve and files.STREAM not in (source, target)
         self._times = files.times_of(source) if preserve else None
 
@@ -97,7 +97,9 @@ class _Output:
         if not (self.writing.resume and self.recorded and os.path.exists(self.target)):
             return False
         self._over = files.version(self.target)
-        is_done = done.is_done(self.source, self.target, made, self._find(self.target), force=self.writing.force)
+        data = files.read(self.target)
+        found = self._find(self.target, data) if data else done.EMPTY
+        is_done = done.is_done(self.source, self.target, made, found, force=self.writing.force)
         if is_done and self._times:
             files.set_times(self.target, self._times)
         return is_done
@@ -153,7 +155,7 @@ def compress_file(
     image = images.open_image(io.BytesIO(data), frame=frame, max_pixels=max_pixels)
     planes = images.take_apart(image, metadata)
     if out.recorded:
-        planes = replace(planes, metadata=planes.metadata | done.with_record(made))
+        planes = replace(planes, metadata=planes.metadata | {container.MADE: made.to_bytes()})
     try:
         if lossless:
             packed = api.compress_lossless(planes, keep_invisible=keep_invisible, max_pixels=None)

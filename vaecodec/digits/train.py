@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import json
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -180,8 +179,7 @@ def run(
     with flushed_denormals():
         model = fit(DigitsVAE(CONFIGS[name]), data, options, folder=checkpoints, report=report)
     if export:
-        with tempfile.TemporaryDirectory() as elsewhere:
-            stored = Path(elsewhere, "model.safetensors")
-            weights.save(model, stored, latent_steps(model, data) if model.config.labels else None)
-            files.write(str(export), stored.read_bytes(), force=force)
+        steps = latent_steps(model, data) if model.config.labels else None
+        stored = files.saved(lambda path: weights.save(model, path, steps))
+        files.write(str(export), stored, force=force)
     return model

@@ -21,9 +21,10 @@ import re
 import secrets
 import stat
 import sys
+import tempfile
 import threading
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -135,7 +136,7 @@ def times_of(path: str) -> tuple[int, int] | None:
     return found.st_atime_ns, found.st_mtime_ns
 
 
-def inode(path: str) -> tuple[int, int] | None:
+def inode(path: Path | str) -> tuple[int, int] | None:
     """The same for all names of one file; `None` where there is none."""
     with contextlib.suppress(OSError):
         found = os.stat(path)
@@ -163,11 +164,11 @@ def _flows(mode: int) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
 
 
-def check_target(path: str, *, force: bool, sources: Collection[str] = ()) -> None:
+def check_target(path: str, *, force: bool, sources: Collection[Path | str | None] = ()) -> None:
     """Refuses, before any work is done, a target that exists (unless `force`), or where nothing can be written.
 
     Args:
-        sources: what is read in the same run, and is overwritten never.
+        sources: what is read in the same run, and is overwritten never; names that are no paths do no harm.
 
     Raises:
         Exists: it is there, and not to be overwritten.
@@ -186,7 +187,7 @@ def check_target(path: str, *, force: bool, sources: Collection[str] = ()) -> No
         raise FileError(f"{path}: is a folder")
     if not stat.S_ISREG(found.st_mode):
         raise FileError(f"{path}: is no plain file")
-    if (found.st_dev, found.st_ino) in map(inode, sources):
+    if (found.st_dev, found.st_ino) in [inode(source) for source in sources if source]:
         raise FileError(f"{path}: is read in the same run, and is not overwritten")
     if not force:
         raise Exists(f"{path}: exists already; use -f to overwrite it")
@@ -244,6 +245,18 @@ def write(
             raise Exists(f"{path}: exists already; use -f to overwrite it") from error
         except OSError as error:
             raise FileError(f"{path}: cannot be written: {reason(error)}") from error
+
+
+def saved(save: Callable[[Path], object], folder: Path | None = None) -> bytes:
+    """What something writes that takes a path, as bytes.
+
+    Args:
+        folder: where it may write meanwhile; by default where temporary files lie.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".vaecodec-") as elsewhere:
+        path = Path(elsewhere, "file")
+        save(path)
+        return path.read_bytes()
 
 
 def set_times(path: str, times: tuple[int, int]) -> None:

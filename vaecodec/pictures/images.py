@@ -189,9 +189,7 @@ def planes_of(
     source: ImageLike | Planes, *, max_pixels: int | None = DEFAULT_MAX_PIXELS, frame: int | None = None
 ) -> Planes:
     """`open_image` and `take_apart`; an array `[H, W, 3]` takes neither, nor the memory for it, nor do `Planes`."""
-    if isinstance(source, np.ma.MaskedArray):
-        raise ImageError("a masked array is no picture; `filled` makes it one")
-    if isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape[2:] == (3,) and _fits(source.shape):
+    if isinstance(source, np.ndarray) and _are_planes(source):
         source = Planes(source, None, "RGB", None)
     if not isinstance(source, Planes):
         return take_apart(open_image(source, max_pixels=max_pixels, frame=frame))
@@ -202,9 +200,11 @@ def planes_of(
     return source
 
 
-def _fits(shape: tuple[int, ...]) -> bool:
-    """Whether a header can hold the sides of an array, and there are pixels in it."""
-    return min(shape) > 0 and max(shape) <= MAX_SIDE
+def _are_planes(array: np.ndarray) -> bool:
+    """Whether an array is a picture in RGB as it is, which a header can hold, and there are pixels in it."""
+    if isinstance(array, np.ma.MaskedArray) or array.dtype != np.uint8 or array.shape[2:] != (3,):
+        return False
+    return min(array.shape) > 0 and max(array.shape) <= MAX_SIDE
 
 
 @enough_memory()

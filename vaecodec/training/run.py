@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import sys
-import tempfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -57,7 +56,7 @@ def run(
     clock = Clock(hours, begun)
     if export:
         files.make_folder(export.parent)
-        files.check_target(str(export), force=force, sources=[str(init)])
+        files.check_target(str(export), force=force, sources=[init])
     if config not in CONFIGS:
         raise TrainingError(f"unknown configuration {config!r}; there are: {', '.join(CONFIGS)}")
     settings = TrainOptions(config=config, hours=hours, **options)
@@ -116,11 +115,9 @@ def _finish(folder: Path, export: Path | None, model: ImageVAE, *, force: bool, 
     if export:
         from vaecodec.networks.weights import save_model
 
-        with tempfile.TemporaryDirectory(dir=export.parent, prefix=".vaecodec-") as beside:
-            stored = Path(beside, "model.safetensors")
-            save_model(model, stored)
-            if not rehearsal:
-                files.write(str(export), stored.read_bytes(), force=force)
+        data = files.saved(partial(save_model, model), export.parent)
+        if not rehearsal:
+            files.write(str(export), data, force=force)
     if rehearsal:
         plot_log(folder / "log.jsonl", folder / "log.png")
 

@@ -45,7 +45,7 @@ def compare(
       vaecodec compare photo.png photo.vae photo.jpg photo.webp --html compare.html
       vaecodec compare photo.png q30.vae q70.vae --png sheet.png
     """
-    line = beside((html_path, png_path), force=force, sources=[original, *paths, str(model)])
+    line = beside((html_path, png_path), force=force, sources=[original, *paths, model])
     from vaecodec.cli.pages.comparison import measured_entry, original_entry, sheet
     from vaecodec.pictures import metrics
 

@@ -69,7 +69,7 @@ def evaluate(
     from vaecodec.cli.pages.gallery import Gallery
 
     paths = evaluation.pictures(folder)
-    line = beside((json_path, html_path), force=force, sources=[*map(str, paths), str(chosen)])
+    line = beside((json_path, html_path), force=force, sources=[*paths, chosen])
     failures: list[str] = []
 
     def failed(path: Path, error: VaecodecError) -> None:

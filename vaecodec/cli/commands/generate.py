@@ -59,7 +59,7 @@ def sample(
       vaecodec sample -o samples.png
       vaecodec sample --qualities 20,80 -n 4 --size 512 384 --seed 7 -o samples.png
     """
-    files.check_target(output, force=force, sources=[str(model)])
+    files.check_target(output, force=force, sources=[model])
     values = parse_qualities(qualities)
     import numpy as np
 
@@ -110,7 +110,7 @@ def interpolate(
     Example:
       vaecodec interpolate a.png b.png --steps 7 -o between.png
     """
-    files.check_target(output, force=force, sources=[first, second, str(model)])
+    files.check_target(output, force=force, sources=[first, second, model])
     import numpy as np
     from PIL import ImageOps
 
