@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vaecodec.coding.latents import Latents
 from vaecodec.format.container import QUALITY_MAX
 from vaecodec.format.tables import FRACTIONS
+from vaecodec.networks.blocks import STRIP, by_strips, space_to_depth
 from vaecodec.networks.model import HYPER, PATCH, ImageVAE
 from vaecodec.pictures.region import Region, squares
 from vaecodec.pictures.tiles import TILE_AREA, Area, gather, scaled, tiles, window
 
 HYPER_ANALYSIS_HALO = 2
 """In positions of z: a 3x3 at half of z's grid and one on it reach three halves of a position."""
+
+PIXELS = STRIP // 8
+"""Positions of y in a strip, about, where it is pixels."""
 
 
 class Transforms:
@@ -45,12 +48,19 @@ class Transforms:
         Edges are replicated up to multiples of 16 pixels.
         """
 
+        condition, analysis = self._condition(quality), self.model.analysis
+
         def analyse(area: Area) -> Tensor:
-            pixels = np.array(rgb[scaled(area, PATCH)])
-            x = torch.from_numpy(pixels).to(self.device).permute(2, 0, 1)[None].float() / 255 - 0.5
-            if x.shape[-2] % PATCH or x.shape[-1] % PATCH:
-                x = F.pad(x, (0, -x.shape[-1] % PATCH, 0, -x.shape[-2] % PATCH), mode="replicate")
-            return self.model.analysis(x.contiguous(memory_format=torch.channels_last), self._condition(quality))
+            part = rgb[scaled(area, PATCH)]
+            part = np.pad(part, (*((0, -side % PATCH) for side in part.shape[:2]), (0, 0)), "edge")
+            x = torch.from_numpy(part).to(self.device).permute(2, 0, 1)[None]
+
+            def enter(rows: slice) -> tuple[Tensor, Tensor]:
+                strip = x[..., PATCH * rows.start : PATCH * rows.stop, :]
+                patches, quarters = (space_to_depth(strip, side).float() / 255 - 0.5 for side in (PATCH, PATCH // 2))
+                return analysis.enter(patches, quarters, condition)
+
+            return analysis.leave(*by_strips(enter, x[..., ::PATCH, ::PATCH], PIXELS))
 
         rows, columns = (-(-side // PATCH) for side in rgb.shape[:2])
         return gather(analyse, rows, columns, halo=self._analysis_halo, area=self.area)
@@ -105,14 +115,25 @@ class Transforms:
         side = PATCH // reduction
         rows, columns = (slice(s.start // side, -(-s.stop // side)) for s in wanted)
         rgb = np.empty((*(s.stop - s.start for s in wanted), 3), np.uint8)
+        condition, synthesis, one = self._condition(quality), self.model.synthesis, (1 / unit).float()
         for tile in tiles(*y_hat.shape[-2:], halo=self._synthesis_halo, area=self.area, within=(rows, columns)):
-            y = (window(y_hat, tile.outer).double() / unit).float().contiguous(memory_format=torch.channels_last)
-            x = self.model.synthesis(y, self._condition(quality), reduction)
-            x = window(x[0], tile.crop, side)
-            x = x.add_(0.5).mul_(255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+            y = window(y_hat, tile.outer).float().mul_(one).contiguous(memory_format=torch.channels_last)
+            features = window(synthesis.enter(y, condition), tile.crop, 2)
+            y = window(y, tile.crop)
+
+            def pixels(strip: slice, y: Tensor = y, features: Tensor = features) -> Tensor:
+                part = features[..., 2 * strip.start : 2 * strip.stop, :]
+                return synthesis.leave(y[..., strip, :], part, condition, reduction, _to_bytes)
+
+            x = by_strips(pixels, y, PIXELS)[0].permute(1, 2, 0).cpu().numpy()
             target, source = zip(*map(_overlap, wanted, scaled(tile.inner, side)), strict=True)
             rgb[target] = x[source]
         return rgb
+
+
+def _to_bytes(values: Tensor) -> Tensor:
+    """From [-1/2, 1/2], which is overwritten, to uint8."""
+    return values.add_(0.5).mul_(255).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _overlap(wanted: slice, there: slice) -> tuple[slice, slice]:

@@ -206,13 +206,13 @@ class BitsBackCoder:
         """q(z | y), `[1, Cz, h, w]`, tile by tile, from the latents of step 0 in cells."""
 
         def predict(area: Area) -> Tensor:
-            q = self.posterior.predict(window(first, area, 2).double(), quality)
-            return torch.cat((q.offset, q.numbers.double()), 1)
+            q = self.posterior.predict(window(first, area, 2), quality)
+            return torch.cat((q.offset, q.numbers), 1)
 
         rows, columns = (-(-side // 2) for side in first.shape[-2:])
         both = gather(predict, rows, columns, halo=POSTERIOR_HALO, area=-(-self.coder.area // HYPER**2))
         offset, numbers = both.chunk(2, 1)
-        return ExactPrediction(offset, numbers.int())
+        return ExactPrediction(offset, numbers.to(torch.int16))
 
 
 def row_bits(rows: int) -> int:

@@ -90,11 +90,11 @@ class LatentCoder:
             for tile in self._tiles(coded):
                 prediction = self._predict(step, hyper, coded, state, tile)
                 if step == 0 and first is not None:
-                    chosen = (window(first, tile.inner) - prediction.offset) / FRACTIONS
+                    chosen = (window(first, tile.inner) - prediction.offset) // FRACTIONS
                 else:
                     target = Cells.part(window(y, tile.inner, 2), step).double() * gain
                     u = (target - prediction.offset / FRACTIONS).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-                    chosen = choice(u, prediction.numbers, step, tile.inner)
+                    chosen = choice(u, prediction.numbers, step, tile.inner).int()
                 coded.clear_outside(chosen, tile.inner)
                 coded.put(step, tile.inner, prediction.offset + chosen * FRACTIONS)
                 symbols.put(tile.inner, chosen)
@@ -140,7 +140,7 @@ class LatentCoder:
                 coded.put(step, tile.inner, prediction.offset)
             symbols = numbers.restore(reader.pop(numbers.flat()))
             for tile in self._tiles(coded):
-                offset = coded.part(step, tile.inner).double()
+                offset = coded.part(step, tile.inner).int()
                 coded.put(step, tile.inner, offset + symbols.part(tile.inner).to(self.device) * FRACTIONS)
         return coded
 
@@ -167,11 +167,8 @@ class LatentCoder:
 
     def _predict(self, step: int, hyper: Tensor, coded: Coded, state: QualityState, tile: Tile) -> ExactPrediction:
         """Offsets and tables of a step for the inner part of a tile of cells, `[1, M, h, w]`."""
-        features = window(hyper, tile.outer, 2).float()
-        known = Cells(coded.window(tile.outer))
-        for earlier in range(step):
-            known.put(coded.part(earlier, tile.outer).double())
-        prediction = self.prior.predict_y(step, features, known, state)
+        known = [coded.part(earlier, tile.outer) for earlier in range(step)]
+        prediction = self.prior.predict_y(step, window(hyper, tile.outer, 2), known, state)
         return ExactPrediction(window(prediction.offset, tile.crop), window(prediction.numbers, tile.crop))
 
 

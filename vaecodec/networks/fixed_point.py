@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from vaecodec.errors import ModelError
 from vaecodec.format.container import QUALITY_MAX
 from vaecodec.format.tables import FRACTIONS, LEVELS_PER_OCTAVE, LOG2_SCALE_MIN, SCALE_LEVELS
-from vaecodec.networks.blocks import Depthwise, Pointwise
+from vaecodec.networks.blocks import Depthwise, Pointwise, by_strips, depthwise, part_of, pointwise
 from vaecodec.networks.posterior import FINE_BITS, Posterior, PosteriorNetworks
 from vaecodec.networks.prior import Cells, Clip, Networks, Prior, RawHead, Stem
 
@@ -147,7 +147,9 @@ def convert(part: Prior | Posterior, limit: float = 2.0**24) -> dict[str, Tensor
 
 
 class _ExactLayer(nn.Module):
-    """One layer in integers: `[B, in, H, W]` to `[B, out, H, W]`, or without H and W; float32 carriers in and out.
+    """One layer in integers; float32 carriers in and out.
+
+    Weights and biases are held divided by 2^shift, which is exact: so a layer is a product and a floor.
 
     Args:
         largest: magnitude of its input.
@@ -158,29 +160,32 @@ class _ExactLayer(nn.Module):
         largest: int = ACTIVATION_MAX,
     ):  # fmt: skip
         super().__init__()
-        weight, bias, shift = (tensor.to(device) for tensor in (weight, bias, shift))
-        self.depthwise = weight.ndim == 4
-        bound = weight.double().abs().flatten(1).sum(1) * largest + bias.double().abs()
+        weight, bias, shift = (tensor.to(device).double() for tensor in (weight, bias, shift))
+        bound = weight.abs().flatten(1).sum(1) * largest + bias.abs()
         if bool((bound >= 2.0**53).any()):
             raise ModelError("a layer of the prior exceeds the range in which sums are exact")
         fits = bool((bound < 2.0**24).all())
         self.carrier = torch.float32 if fits and carrier == torch.float32 else torch.float64
-        self.weight, self.bias = weight.to(self.carrier), bias.to(self.carrier)
-        self.unit = torch.exp2(-shift.to(self.carrier))[:, None, None]
+        unit = torch.exp2(-shift)
+        self.weight = (weight * unit.view(-1, *(1,) * (weight.ndim - 1))).to(self.carrier)
+        self.bias = (bias * unit).to(self.carrier)
 
-    def forward(self, x: Tensor, *, group: int | None = None) -> Tensor:
-        weight, bias, unit = self.weight, self.bias, self.unit
-        if group is not None:
-            rows = slice(group * len(bias) // 4, (group + 1) * len(bias) // 4)
-            weight, bias, unit = weight[rows], bias[rows], unit[rows]
+
+class _ExactPointwise(_ExactLayer):
+    """`[B, in, H, W]` to `[B, out, H, W]`, or both without H and W; arguments as of `Pointwise`."""
+
+    def forward(self, x: Tensor, outputs: slice | None = None, inputs: Sequence[slice] | None = None) -> Tensor:
+        weight, bias = part_of(self.weight, self.bias, outputs, inputs)
         x = x.to(self.carrier)
-        if x.ndim == 2:
-            return torch.floor(F.linear(x, weight, bias).mul_(unit.flatten())).float()
-        if self.depthwise:
-            x = F.conv2d(x, weight, bias, padding=1, groups=len(bias))
-        else:
-            x = F.conv2d(x, weight[:, :, None, None], bias)
-        return torch.floor(x.mul_(unit)).float()
+        made = F.linear(x, weight, bias) if x.ndim == 2 else pointwise(x, weight, bias)
+        return made.floor_().float()
+
+
+class _ExactDepthwise(_ExactLayer):
+    """`[B, C, H, W]` to the same shape, or to some of the rows."""
+
+    def forward(self, x: Tensor, rows: slice | None = None) -> Tensor:
+        return depthwise(x.to(self.carrier), self.weight, self.bias, rows).floor_().float()
 
 
 def interpolate(table: np.ndarray, quality: int) -> np.ndarray:
@@ -197,8 +202,8 @@ class ExactPrediction:
     """What the exact prior says about a group of latents; all tensors of one shape.
 
     Attributes:
-        offset: float64 carriers, sixteenths of a symbol: y_hat = offset + 16 * symbol.
-        numbers: int32, the tables of the symbols.
+        offset: int32, sixteenths of a symbol: y_hat = offset + 16 * symbol.
+        numbers: int16, the tables of the symbols.
     """
 
     offset: Tensor
@@ -207,21 +212,25 @@ class ExactPrediction:
 
 @dataclass(frozen=True)
 class QualityState:
-    """What a quality code means to a prior; made once a picture by `ExactPrior.at`.
+    """What a quality code means to a prior; made by `ExactPrior.at`.
 
     Attributes:
         bias: `[1, W, 1, 1]` float32 carriers on the grid of activations.
         log2_gain: `[1, M, 1, 1]` float64 carriers, grid 1/1024.
         z: offsets and tables of z, `[1, Cz, 1, 1]`.
+        to_symbols: `[1, M, 1, 1]` float64, from raw means to sixteenths of symbols,
+        to_context: and from sixteenths of symbols to normalised latents on the grid of activations.
     """
 
     bias: Tensor
     log2_gain: Tensor
     z: ExactPrediction
+    to_symbols: Tensor
+    to_context: Tensor
 
     @property
     def gain(self) -> Tensor:
-        """`[1, M, 1, 1]` float64: symbols per unit of the normalised latents, for the transforms."""
+        """`[1, M, 1, 1]` float64, symbols per unit of the normalised latents; for use outside the exact prior."""
         return torch.exp2(self.log2_gain / 2**RAW_BITS)
 
 
@@ -247,40 +256,64 @@ class ExactPrior:
     def at(self, quality: int) -> QualityState:
         """The tables over quality at a code from 0 to `QUALITY_MAX`."""
         vectors = _vectors(self._tables, quality, self.device)
-        z = _prediction(vectors["z_mean"], vectors["z_log2_scale"], centred=False)
-        return QualityState(vectors["quality_bias"].float(), vectors["log2_gain"], z)
+        z = _prediction(vectors["z_mean"], vectors["z_log2_scale"], 0.0, centred=False)
+        log2_gain = vectors["log2_gain"]
+        to_symbols = self._exp2_of(log2_gain, FRACTION_BITS - RAW_BITS)
+        to_context = self._exp2_of(-log2_gain, ACTIVATION_BITS - FRACTION_BITS)
+        return QualityState(vectors["quality_bias"].float(), log2_gain, z, to_symbols, to_context)
 
+    @torch.no_grad()
     def hyper(self, z: Tensor, state: QualityState) -> Tensor:
         """z `[B, Cz, h, w]`, multiples of 1/16, to features `[B, W, 4 h, 4 w]`, float32 carriers."""
         limit = float(ACTIVATION_MAX)
         z = (z.to(self.device, torch.float64) * 2**Z_SHIFT).clamp(-limit, limit).float()
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+        with torch.autocast(self.device.type, enabled=False):
             return self.networks.hyper(z.contiguous(memory_format=torch.channels_last), state.bias)
 
-    def predict_y(self, step: int, hyper: Tensor, coded: Cells, state: QualityState) -> ExactPrediction:
-        """Offsets and tables of one step, `[B, M, H/2, W/2]` in cells; `coded` holds sixteenths, float64."""
-        context = coded.derived(lambda t, y_hat: self.context(t, y_hat, state)) if step > 0 else None
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            mean, log2_scale = self.networks.predict(step, coded.crop(hyper), context)
-        log2_gain = Cells.roll(state.log2_gain, step)
-        mean = self._times_exp2(mean.double(), log2_gain, FRACTION_BITS - RAW_BITS)
-        return _prediction(mean, log2_scale.double() + log2_gain, centred=step > 0)
+    @torch.no_grad()
+    def predict_y(self, step: int, hyper: Tensor, known: Sequence[Tensor], state: QualityState) -> ExactPrediction:
+        """Offsets and tables of one step, `[1, M, H/2, W/2]` in cells.
 
+        Args:
+            hyper: `[1, W, H, W]` from `hyper`, in any type, sides even.
+            known: of the steps before, `[1, M, H/2, W/2]` each in cells, in sixteenths.
+        """
+        log2_gain, to_symbols = (Cells.roll(vector, step) for vector in (state.log2_gain, state.to_symbols))
+        centred = step > 0
+
+        def predicted(rows: slice) -> tuple[Tensor, Tensor]:
+            mean, log2_scale = self.networks.head(step, features[..., 2 * rows.start : 2 * rows.stop, :])
+            mean = _scaled(mean, to_symbols)
+            prediction = _prediction(mean, log2_scale, log2_gain.float(), centred=centred)
+            return prediction.offset, prediction.numbers
+
+        with torch.autocast(self.device.type, enabled=False):
+            contexts = [self.context(earlier, y_hat, state) for earlier, y_hat in enumerate(known)]
+            features = self.networks.features(step, hyper, contexts)
+            return ExactPrediction(*by_strips(predicted, features[..., ::2, ::2]))
+
+    @torch.no_grad()
     def context(self, step: int, y_hat: Tensor, state: QualityState) -> Tensor:
-        """`compand` of normalised latents, on the grid of activations, from sixteenths of symbols."""
-        bits = ACTIVATION_BITS - FRACTION_BITS
-        v = self._times_exp2(y_hat, -Cells.roll(state.log2_gain, step), bits)
-        unit = 2.0**ACTIVATION_BITS
-        v = v.clamp_(-100 * unit, 100 * unit).float()
-        inner = v.clamp(-4 * unit, 4 * unit)
-        return v.sub_(inner).div_(8).floor_().add_(inner)
+        """`compand` of normalised latents, on the grid of activations, from sixteenths of symbols; int16."""
+        factor, unit = Cells.roll(state.to_context, step), 2.0**ACTIVATION_BITS
 
-    def _times_exp2(self, x: Tensor, log2: Tensor, bits: int) -> Tensor:
-        """`x * 2^(log2 / 1024 + bits)`, rounded, by the stored mantissas."""
+        def companded(rows: slice) -> Tensor:
+            v = _scaled(y_hat[..., rows, :], factor).clamp_(-100 * unit, 100 * unit).float()
+            inner = v.clamp(-4 * unit, 4 * unit)
+            return v.sub_(inner).mul_(1 / 8).floor_().add_(inner).to(torch.int16)
+
+        return by_strips(companded, y_hat)
+
+    def _exp2_of(self, log2: Tensor, bits: int) -> Tensor:
+        """`2^(log2 / 1024 + bits)` by the stored mantissas: 16-bit numbers times powers of two."""
         octave = torch.floor(log2 / 2**RAW_BITS)
         mantissa = self._exp2[(log2 - octave * 2**RAW_BITS).long()]
-        factor = mantissa * torch.exp2(octave + (bits - MANTISSA_BITS))  # exact: a 16-bit number times a power of two
-        return (x * factor).add_(0.5).floor_()
+        return mantissa * torch.exp2(octave + (bits - MANTISSA_BITS))
+
+
+def _scaled(x: Tensor, factor: Tensor) -> Tensor:
+    """`x * factor`, rounded, float64 carriers."""
+    return x.double().mul_(factor).add_(0.5).floor_()
 
 
 class ExactPosterior:
@@ -309,15 +342,14 @@ class ExactPosterior:
     def predict(self, first: Tensor, quality: int) -> ExactPrediction:
         """q(z | y), `[1, Cz, h, w]`, from the latents of step 0 in cells, in sixteenths."""
         bias = _vectors(self._tables, quality, self.prior.device)["quality_bias"].float()
-        cells = self.prior.context(0, first, self.prior.at(quality))
+        cells = self.prior.context(0, first, self.prior.at(quality)).float()
         with torch.no_grad(), torch.autocast(self.prior.device.type, enabled=False):
             mean, log2_scale = self.networks(cells.contiguous(memory_format=torch.channels_last), bias)
-        mean = mean.double().mul_(2.0 ** (FINE_BITS + FRACTION_BITS - RAW_BITS)).add_(0.5).floor_()
-        return self._fine(mean, log2_scale.double())
+        return self._fine(_scaled(mean, torch.tensor(2.0 ** (FINE_BITS + FRACTION_BITS - RAW_BITS))), log2_scale)
 
     @staticmethod
     def _fine(mean: Tensor, log2_scale: Tensor) -> ExactPrediction:
-        return _prediction(mean, log2_scale + FINE_BITS * 2**RAW_BITS, centred=False)
+        return _prediction(mean, log2_scale, float(FINE_BITS * 2**RAW_BITS), centred=False)
 
 
 def in_integers(networks: Module, tensors: dict[str, Tensor], device: str, carrier: torch.dtype | None) -> Module:
@@ -331,7 +363,8 @@ def in_integers(networks: Module, tensors: dict[str, Tensor], device: str, carri
             if isinstance(module, Depthwise):
                 weight = weight.reshape(-1, 1, 3, 3)
             parent, _, child = name.rpartition(".")
-            layer = _ExactLayer(weight, bias, shift, carrier, device, _largest_input(module))
+            kind = _ExactDepthwise if isinstance(module, Depthwise) else _ExactPointwise
+            layer = kind(weight, bias, shift, carrier, device, _largest_input(module))
             setattr(networks.get_submodule(parent), child, layer)
         elif isinstance(module, Clip):
             module.limit = float(ACTIVATION_MAX)
@@ -344,31 +377,38 @@ def _vectors(tables: dict[str, Tensor], quality: int, device: torch.device) -> d
     return {name: row.to(device, torch.float64)[None, :, None, None] for name, row in rows.items()}
 
 
-def _prediction(mean: Tensor, log2_scale: Tensor, *, centred: bool) -> ExactPrediction:
-    """Means in sixteenths and log scales on the grid 1/1024, float64, to offsets and table numbers."""
-    mean = mean.clamp(-MEAN_LIMIT, MEAN_LIMIT)
-    above = log2_scale - LOG2_SCALE_MIN * 2**RAW_BITS
-    level = above.mul_(LEVELS_PER_OCTAVE).add_(2 ** (RAW_BITS - 1)).div_(2**RAW_BITS).floor_()
-    numbers = level.clamp_(0, SCALE_LEVELS - 1).mul_(FRACTIONS)
+def _prediction(mean: Tensor, log2_scale: Tensor, log2_gain: Tensor | float, *, centred: bool) -> ExactPrediction:
+    """Offsets and table numbers.
+
+    Args:
+        mean: in sixteenths, float64 carriers; overwritten.
+        log2_scale, log2_gain: what the log scales are the sum of, on the grid of 1/1024.
+        centred: the lattice lies at the mean; otherwise symbols are integers, and tables have the mean's fraction.
+    """
+    sixteenths = mean.clamp_(-MEAN_LIMIT, MEAN_LIMIT).int()
+    unit = 2**RAW_BITS
+    above = (log2_scale.float() + (log2_gain - LOG2_SCALE_MIN * unit)).clamp_(-unit, SCALE_LEVELS * unit)
+    level = above.mul_(LEVELS_PER_OCTAVE).add_(unit / 2).mul_(1 / unit).floor_().clamp_(0, SCALE_LEVELS - 1)
+    numbers = level.to(torch.int16).mul_(FRACTIONS)
     if centred:
-        return ExactPrediction(mean, numbers.add_(FRACTIONS // 2).int())
-    offset = torch.floor(mean / FRACTIONS + 0.5) * FRACTIONS
-    return ExactPrediction(offset, numbers.add_(mean - offset + FRACTIONS // 2).int())
+        return ExactPrediction(sixteenths, numbers.add_(FRACTIONS // 2))
+    above_floor = (sixteenths + FRACTIONS // 2).bitwise_and_(FRACTIONS - 1)
+    return ExactPrediction(sixteenths + FRACTIONS // 2 - above_floor, numbers.add_(above_floor))
 
 
 def _float32_is_plain() -> bool:
-    """Whether float32 convolutions are that, here and now: a program may have allowed torch to run them in bfloat16.
+    """Whether float32 products are that, here and now: a program may have allowed torch to make them in bfloat16.
 
-    Small and large tensors and both kinds of convolution are tried, since torch has different kernels for them.
+    Small and large tensors and both kinds of layers are tried, since torch has different kernels for them.
     """
     for side in (1, 32):
         x = torch.full((1, 64, side, side), 1025.0).contiguous(memory_format=torch.channels_last)
-        weight = torch.full((64, 64, 1, 1), 255.0)
+        weight = torch.full((64, 64), 255.0)
         weight[:, ::2] = 129.0
         middle = (0, 0, side // 2, side // 2)
-        if float(F.conv2d(x, weight)[middle]) != 32 * 1025 * (255 + 129):
+        if float(pointwise(x, weight, torch.zeros(64))[middle]) != 32 * 1025 * (255 + 129):
             return False
-        spatial = F.conv2d(x, torch.full((64, 1, 3, 3), 255.0), padding=1, groups=64)
+        spatial = depthwise(x, torch.full((64, 1, 3, 3), 255.0), torch.zeros(64), None)
         if float(spatial[middle]) != min(side, 3) ** 2 * 1025 * 255:
             return False
     return True

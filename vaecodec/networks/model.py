@@ -11,6 +11,7 @@ and so are the tables of z.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
@@ -23,8 +24,11 @@ from vaecodec.networks.blocks import (
     QualityFilm,
     QualityTable,
     TransformBlock,
+    added,
+    by_strips,
     compand,
     depth_to_space,
+    pointwise,
     space_to_depth,
 )
 from vaecodec.networks.posterior import FINE, Posterior
@@ -134,9 +138,29 @@ class Analysis(nn.Module):
 
     def forward(self, x: Tensor, quality: Tensor) -> Tensor:
         """`[B, 3, H, W]` in [-1/2, 1/2], sides multiples of 16, to `[B, M, H/16, W/16]`, about unit variance."""
-        linear = self.linear(space_to_depth(x, PATCH)) / self.scale[:, None, None]
-        features = self.blocks(self.film(self.stem(space_to_depth(x, 8)), quality))
-        return linear + self.out(space_to_depth(features, 2))
+        return self.leave(*self.enter(space_to_depth(x, PATCH), space_to_depth(x, PATCH // 2), quality))
+
+    def enter(self, patches: Tensor, quarters: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """The part of `forward` in which patches of 16x16 pixels have nothing to do with each other.
+
+        Args:
+            patches, quarters: the picture as `space_to_depth` gives it for 16 and for 8 pixels a side.
+
+        Returns:
+            The linear path's y, and features `[B, W, H/8, W/8]`.
+        """
+        linear = self.linear(patches) / self.scale[:, None, None]
+        return linear, self.film(self.stem(quarters.to(self.stem.weight.dtype)), quality)
+
+    def leave(self, linear: Tensor, features: Tensor) -> Tensor:
+        """The rest of `forward`."""
+        features = self.blocks(features)
+
+        def joined(rows: slice) -> Tensor:
+            patches = space_to_depth(features[..., 2 * rows.start : 2 * rows.stop, :], 2)
+            return linear[..., rows, :] + self.out(patches).to(linear.dtype)
+
+        return by_strips(joined, linear)
 
 
 class HyperAnalysis(nn.Module):
@@ -182,22 +206,50 @@ class Synthesis(nn.Module):
         Args:
             reduction: 1, 2, 4 or 8: pictures smaller by so much, each pixel the mean of a square of those at full size.
         """
-        linear = _draw(self.linear, y * self.scale[:, None, None], PATCH, reduction)
-        features = self.film(depth_to_space(self.stem(compand(y)), 2), quality)
-        features = self.film_out(self.blocks(features), quality)
-        return linear + _draw(self.out, features, 8, reduction)
+        return self.leave(y, self.enter(y, quality), quality, reduction)
+
+    def enter(self, y: Tensor, quality: Tensor) -> Tensor:
+        """The part of `forward` that makes features, `[B, W, 2 H, 2 W]`."""
+
+        def stem(rows: slice) -> Tensor:
+            made = self.stem(compand(y[..., rows, :]).to(self.stem.weight.dtype))
+            return self.film(depth_to_space(made, 2), quality)
+
+        return self.blocks(by_strips(stem, y))
+
+    def leave(
+        self,
+        y: Tensor,
+        features: Tensor,
+        quality: Tensor,
+        reduction: int = 1,
+        pixels: Callable[[Tensor], Tensor] = lambda values: values,
+    ) -> Tensor:
+        """The rest of `forward`, in which patches of 16x16 pixels have nothing to do with each other.
+
+        Args:
+            pixels: what to make of each value before they are laid out as pictures.
+        """
+        side = PATCH // reduction
+        patches = _squares(self.linear, y * self.scale[:, None, None], side)
+        quarters = _squares(self.out, self.film_out(features, quality), side // 2).to(patches.dtype)
+        b, h, w, _ = (patches := patches.permute(0, 2, 3, 1)).shape
+        halves = (2, side // 2)
+        quarters = quarters.permute(0, 2, 3, 1).reshape(b, h, 2, w, 2, side // 2, side // 2, 3)
+        patches = added(patches.view(b, h, w, *halves, *halves, 3), quarters.permute(0, 1, 3, 2, 5, 4, 6, 7))
+        return depth_to_space(pixels(patches.reshape(b, h, w, -1)).permute(0, 3, 1, 2), side)
 
 
-def _draw(layer: Pointwise, x: Tensor, side: int, reduction: int) -> Tensor:
-    """Draws a layer's outputs as squares of pixels; reduced ones by means of its weights, since it is linear."""
-    if reduction == 1:
-        return depth_to_space(layer(x), side)
-    small = side // reduction
+def _squares(layer: Pointwise, x: Tensor, side: int) -> Tensor:
+    """A layer's outputs, squares of pixels, or smaller ones by means of its weights, since it is linear."""
+    full = math.isqrt(len(layer.bias) // 3)
+    if side == full:
+        return layer(x)
     weight, bias = (
-        t.reshape(small, reduction, small, reduction, 3, -1).mean((1, 3)).reshape(3 * small * small, -1)
+        t.reshape(side, full // side, side, full // side, 3, -1).mean((1, 3)).reshape(3 * side * side, -1)
         for t in (layer.weight, layer.bias)
     )
-    return depth_to_space(F.conv2d(x, weight[:, :, None, None], bias[:, 0]), small)
+    return pointwise(x, weight, bias[:, 0])
 
 
 class ImageVAE(nn.Module):

@@ -20,14 +20,25 @@ graph that both number systems run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vaecodec.networks.blocks import Depthwise, Pointwise, QualityTable, compand, depth_to_space, space_to_depth
+from vaecodec.networks.blocks import (
+    Depthwise,
+    Pointwise,
+    QualityTable,
+    added,
+    by_strips,
+    compand,
+    depth_to_space,
+    mapped,
+    replaced,
+    space_to_depth,
+)
 from vaecodec.objective.bound import bounded_log2_scale
 
 STEPS = 4
@@ -45,8 +56,12 @@ class Clip(nn.Module):
         self.limit = ACTIVATION_LIMIT
         self.relu = relu
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x.clamp(0.0 if self.relu else -self.limit, self.limit)
+    def forward(self, fresh: Tensor, room: Tensor | None = None) -> Tensor:
+        """Of what nobody else holds, in a room if there is one."""
+        low = 0.0 if self.relu else -self.limit
+        if torch.is_grad_enabled():
+            return fresh.clamp(low, self.limit)
+        return torch.clamp(fresh, low, self.limit, out=fresh if room is None else room)
 
 
 class PriorBlock(nn.Module):
@@ -66,8 +81,15 @@ class PriorBlock(nn.Module):
         self.reduce_clip = Clip()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.project_clip(x + self.project(self.spatial_clip(self.spatial(self.mix_relu(self.mix(x))))))
-        return self.reduce_clip(x + self.reduce(self.expand_relu(self.expand(x))))
+        """`[B, width, H, W]` to the same shape; where no gradient is wanted it overwrites x."""
+        mixed = mapped(lambda part, room: self.mix_relu(self.mix(part), room), x)
+
+        def onwards(part: Tensor, rows: slice) -> Tensor:
+            surroundings = self.spatial_clip(self.spatial(mixed, rows))
+            part = self.project_clip(added(part, self.project(surroundings)))
+            return self.reduce_clip(added(part, self.reduce(self.expand_relu(self.expand(part)))))
+
+        return replaced(onwards, x)
 
 
 class Stem(Pointwise):
@@ -79,21 +101,10 @@ class RawHead(Pointwise):
 
 
 class Head(RawHead):
-    """Means and log scales of one channel group at a time; rows in the order (group, mean or scale, channel)."""
+    """Means and log scales of all channel groups; rows in the order (group, mean or scale, channel)."""
 
     def __init__(self, width: int, y_channels: int):
         super().__init__(width, 2 * y_channels, zero=True)
-
-    def forward(self, x: Tensor, *, group: int | None = None) -> Tensor:
-        """`[B, W, h, w]` to `[B, M/2, h, w]`: the means of the group's M/4 channels, then their log2 scales.
-
-        Without a group, those of all groups, `[B, 2 M, h, w]`.
-        """
-        if group is None:
-            return super().forward(x)
-        count = self.weight.shape[0] // 4
-        rows = slice(group * count, (group + 1) * count)
-        return F.conv2d(x, self.weight[rows, :, None, None], self.bias[rows])
 
 
 class Networks(nn.Module):
@@ -128,35 +139,61 @@ class Networks(nn.Module):
         x = self.h_s_up_clip(depth_to_space(self.h_s_up(x), 2))
         return self.h_s_out(x)
 
-    def predict(self, step: int, hyper: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The raw means and log scales of one step, each `[B, M, H/2, W/2]` in cells.
+    def features(self, step: int, hyper: Tensor, known: Sequence[Tensor]) -> Tensor:
+        """What a step is predicted from, `[B, W, H, W]`.
 
         Args:
             hyper: `[B, W, H, W]`, sides even.
-            context: `[B, M, H, W]` the companded latents of the steps before, 0 elsewhere; `None` in step 0.
+            known: the companded latents of the steps before, each `[B, M, H/2, W/2]` in cells.
         """
-        features = hyper
-        if context is not None:
-            features = self.stem_clip(self.stems[step - 1](torch.cat((hyper, context), 1)))
-            features = self.contexts[step - 1](features)
-        cells = space_to_depth(features, 2).chunk(4, 1)
+        if not known:
+            return hyper
+        stem, width, group = self.stems[step - 1], hyper.shape[1], known[0].shape[1] // 4
+
+        def entered(rows: slice) -> Tensor:
+            values = [values[..., rows, :].chunk(4, 1) for values in known]
+            made = []
+            for p, place in enumerate(_places(hyper[..., 2 * rows.start : 2 * rows.stop, :])):
+                columns = [slice(width + g * group, width + (g + 1) * group) for g in _groups(p, len(known))]
+                x = torch.cat((place, *(parts[p] for parts in values)), 1)
+                made.append(self.stem_clip(stem(x, inputs=[slice(0, width), *columns])))
+            return depth_to_space(torch.cat(made, 1), 2)
+
+        return self.contexts[step - 1](by_strips(entered, known[0]))
+
+    def head(self, step: int, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The raw means and log scales of one step, each `[B, M, H/2, W/2]` in cells, from features."""
+        head, outputs = self.heads[step], []
         with torch.autocast(features.device.type, enabled=False):
-            outputs = [self.heads[step](cells[p].float(), group=(p + step) % 4).chunk(2, 1) for p in range(4)]
+            for p, place in enumerate(_places(features)):
+                count = len(head.bias) // 4
+                (group,) = _groups(p, 1, step)
+                place = place.float().contiguous(memory_format=torch.channels_last)
+                outputs.append(head(place, outputs=slice(group * count, (group + 1) * count)).chunk(2, 1))
         means, log2_scales = zip(*outputs, strict=True)
         return torch.cat(means, 1), torch.cat(log2_scales, 1)
+
+
+def _places(x: Tensor) -> list[Tensor]:
+    """Views of the four positions of the cells of `[…, H, W]`."""
+    return [x[..., p // 2 :: 2, p % 2 :: 2] for p in range(4)]
+
+
+def _groups(position: int, steps: int, first: int = 0) -> list[int]:
+    """The channel groups that steps code at a position of the cells."""
+    return [(position + step) % STEPS for step in range(first, first + steps)]
 
 
 class Cells:
     """Latents in the layout of the steps; collects what has been coded.
 
     Args:
-        like: `[B, M, H, W]`, gives shape, type and device.
+        like: `[B, M, H, W]`, gives the shape.
     """
 
     def __init__(self, like: Tensor):
-        batch, channels, self.height, self.width = like.shape
-        self._part = (batch, channels // 4, (self.height + 1) // 2, (self.width + 1) // 2)
-        self._like = like.new_zeros(())
+        _, channels, self.height, self.width = like.shape
+        self._part = (channels // 4, (self.height + 1) // 2, (self.width + 1) // 2)
         self._values: list[Tensor] = []
         self._derived: list[Tensor] = []
 
@@ -182,7 +219,7 @@ class Cells:
     @staticmethod
     def _places(y: Tensor, step: int) -> list[Tensor]:
         groups = y.chunk(4, 1)
-        return [groups[(p + step) % 4][..., p // 2 :: 2, p % 2 :: 2] for p in range(4)]
+        return [_places(groups[(p + step) % 4])[p] for p in range(4)]
 
     @staticmethod
     def roll(vector: Tensor, step: int) -> Tensor:
@@ -195,29 +232,23 @@ class Cells:
 
     def merged(self) -> Tensor:
         """`[B, M, H, W]`, when all steps have been put."""
-        return self._assemble(self._values)[:, :, : self.height, : self.width]
+        steps = [values.chunk(4, 1) for values in self._values]
+        parts = [steps[(group - p) % STEPS][p] for p in range(4) for group in range(4)]
+        return depth_to_space(torch.cat(parts, 1), 2)[:, :, : self.height, : self.width]
 
-    def derived(self, function: Callable[[int, Tensor], Tensor]) -> Tensor:
-        """`[B, M, H, W]`, sides even: a function of the values so far, 0 where nothing was put.
+    def derived(self, function: Callable[[int, Tensor], Tensor]) -> list[Tensor]:
+        """A function of the values so far, step by step.
 
         Args:
             function: of step and values. It is applied once to each step; so it has to be the same every time.
         """
         for step in range(len(self._derived), len(self._values)):
             self._derived.append(function(step, self._values[step]))
-        return self._assemble(self._derived)
-
-    def _assemble(self, steps: list[Tensor]) -> Tensor:
-        zero = torch.zeros(self._part, dtype=steps[0].dtype if steps else self._like.dtype, device=self._like.device)
-        parts = [zero.to(memory_format=torch.channels_last)] * 16
-        for step, values in enumerate(steps):
-            for p, part in enumerate(values.chunk(4, 1)):
-                parts[4 * p + (p + step) % 4] = part
-        return depth_to_space(torch.cat(parts, 1), 2)
+        return self._derived
 
     def crop(self, features: Tensor) -> Tensor:
         """Features `[B, W, 4 h, 4 w]` of the hyperprior, cut to the latents' rows and columns, made even."""
-        return features[:, :, : 2 * self._part[2], : 2 * self._part[3]]
+        return features[:, :, : 2 * self._part[1], : 2 * self._part[2]]
 
     def outside(self) -> Tensor | None:
         """`[M, H/2, W/2]` bool: values of a step beyond an odd side; `None` if there are none."""
@@ -226,7 +257,7 @@ class Cells:
         rows = torch.arange(self.height + self.height % 2).view(-1, 2) >= self.height
         columns = torch.arange(self.width + self.width % 2).view(-1, 2) >= self.width
         cells = rows.T[:, None, :, None] | columns.T[None, :, None, :]
-        return cells.flatten(0, 1).repeat_interleave(self._part[1], 0)
+        return cells.flatten(0, 1).repeat_interleave(self._part[0], 0)
 
 
 @dataclass(frozen=True)
@@ -284,10 +315,8 @@ class Prior(nn.Module):
             quality: `[B]` in [0, 1].
         """
         log2_gain = self.log2_gain(quality)
-        context = None
-        if step > 0:
-            context = coded.derived(lambda t, y_hat: compand(y_hat * torch.exp2(-Cells.roll(log2_gain, t))))
-        mean, log2_scale = self.networks.predict(step, coded.crop(hyper), context)
+        known = coded.derived(lambda t, y_hat: compand(y_hat * torch.exp2(-Cells.roll(log2_gain, t))))
+        mean, log2_scale = self.networks.head(step, self.networks.features(step, coded.crop(hyper), known))
         log2_gain = Cells.roll(log2_gain, step)
         mean = mean * torch.exp2(log2_gain)
         offset = torch.zeros_like(mean) if step == 0 else mean

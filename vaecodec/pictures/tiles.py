@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-TILE_AREA = 2**11
-"""Positions of y (16x16 pixels) in a tile, about: half a megapixel; what is no larger is done in one. Larger tiles take
-longer a pixel, as what they need is fetched from the system anew each time; smaller ones see more halo."""
+TILE_AREA = 2**13
+"""Positions of y (16x16 pixels) in a tile, about: two megapixels; what is no larger is done in one. Larger tiles take
+more memory, smaller ones see more halo."""
 
 Area = tuple[slice, slice]
 """Rows and columns."""
