@@ -24,6 +24,7 @@ from vaecodec.format import container
 from vaecodec.format.catalog import model_for
 from vaecodec.inference import arguments
 from vaecodec.inference.effort import DEFAULT_EFFORT, Progress
+from vaecodec.networks.precision import cast, chosen_type
 from vaecodec.networks.weights import StoredModel, load_model
 from vaecodec.pictures.images import Planes
 from vaecodec.pictures.region import Region
@@ -40,6 +41,8 @@ class Codec(BaseCodec):
         tune: "looks" or "psnr", instead of a model.
         device: where the networks run, as torch names it.
         carrier: see `fixed_point.ExactPrior`.
+        precision: of the transforms, "float32" or "bfloat16"; by default what `VAECODEC_PRECISION` says, or what the
+            processor is fastest with. It changes pixels by 3 of 255 at most, and no symbols that are decoded.
         tile_area: positions of y (16x16 pixels) in a tile, about; what is larger goes through the networks in several.
     """
 
@@ -52,14 +55,17 @@ class Codec(BaseCodec):
         tune: str | None = None,
         device: str = "cpu",
         carrier: torch.dtype | None = None,
+        precision: str | None = None,
         tile_area: int = TILE_AREA,
     ):
-        arguments.checked(model=model, tune=tune)
+        arguments.checked(model=model, tune=tune, precision=precision)
         self.stored = load_model(model_for(model, tune))
-        self.others = Codecs(device=device, carrier=carrier, tile_area=tile_area)
+        self.others = Codecs(device=device, carrier=carrier, precision=precision, tile_area=tile_area)
         self.unspecified = model is None and tune is None
         self.device = torch.device(device)
         self.model = self.stored.model().to(self.device)
+        for transform in (self.model.analysis, self.model.synthesis):
+            cast(transform, chosen_type(precision, device))
         self.prior = self.stored.exact_prior(device, carrier)
         self.coder = LatentCoder(self.prior, self.stored.tables, self.model.config, tile_area)
         self.transforms = Transforms(self.model, self.device, tile_area)

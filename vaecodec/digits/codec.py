@@ -48,10 +48,11 @@ class DigitsCodec(BaseCodec):
         *,
         device: str = "cpu",
         carrier: torch.dtype | None = None,
+        precision: str | None = None,
         tile_area: int = TILE_AREA,
     ):
         self.stored = load(model)
-        self.others = Codecs(device=device, carrier=carrier, tile_area=tile_area)
+        self.others = Codecs(device=device, carrier=carrier, precision=precision, tile_area=tile_area)
         self.device = torch.device(device)
         self.model = self.stored.model().to(self.device)
         self._steps = self.stored.steps

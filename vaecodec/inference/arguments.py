@@ -91,6 +91,7 @@ OPTIONS = {
     "region": Option("four whole numbers: left, top, width and height", _is_region,
                      lambda value: tuple(int(side) for side in value), lambda region: len(region) == 4),
     "scale": _number(f"one of {', '.join(SCALES)}", lambda scale: scale in SCALES.values(), may_be_none=False),
+    "precision": Option("the name of a precision", lambda v: isinstance(v, str)),
     "metadata": Option(f"some of {', '.join(METADATA)}", _are_names, tuple, lambda v: set(v) <= set(METADATA), False),
     "threads": _whole("a whole number above 0", lambda threads: threads > 0, may_be_none=False),
 }  # fmt: skip

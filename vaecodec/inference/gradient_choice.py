@@ -26,7 +26,6 @@ from vaecodec.coding.symbol_choice import RateDistortionChoice, SymbolWeights
 from vaecodec.format.tables import FRACTIONS
 from vaecodec.inference.effort import Progress
 from vaecodec.networks.model import HYPER, PATCH, ImageVAE
-from vaecodec.networks.precision import autocast
 from vaecodec.objective.distortion import Part, structure_sums
 from vaecodec.objective.ssimulacra2 import Sums
 from vaecodec.pictures.tiles import Tile, cut, scaled, tiles, window
@@ -121,8 +120,7 @@ class PictureGradient:
         x, seen = self.target(*area), self.seen(*area)
         symbols = _symbols(coded, tile.outer).requires_grad_()
         with torch.enable_grad():
-            with autocast(x.device):
-                x_hat = self.synthesise(symbols, x, seen)
+            x_hat = self.synthesise(symbols, x, seen)
             d = self.model.distortion.part(x_hat, x, self.pixels, totals)
             (gradient,) = torch.autograd.grad(self.weight * d, symbols)
         return window(gradient, tile.crop)

@@ -246,7 +246,7 @@ def _squares(layer: Pointwise, x: Tensor, side: int) -> Tensor:
     if side == full:
         return layer(x)
     weight, bias = (
-        t.reshape(side, full // side, side, full // side, 3, -1).mean((1, 3)).reshape(3 * side * side, -1)
+        t.float().reshape(side, full // side, side, full // side, 3, -1).mean((1, 3)).reshape(3 * side * side, -1).to(t)
         for t in (layer.weight, layer.bias)
     )
     return pointwise(x, weight, bias[:, 0])
