@@ -83,12 +83,12 @@ def decode_batch(codec, files: list) -> list[int]:
     numbers = state.z.numbers.expand(coder.z_shape(shape))
     z = torch.cat([reader.take(numbers) for reader in readers]) + state.z.offset / FRACTIONS
     hyper = coder.prior.hyper(z, state)
-    coded = Cells(torch.zeros((len(files), m, *shape), dtype=torch.float64, device=coder.device))
+    hyper, known = Cells(torch.empty(len(files), m, *shape)).crop(hyper), []
     for step in range(STEPS):
-        prediction = coder.prior.predict_y(step, hyper, coded, state)
+        prediction = coder.prior.predict_y(step, hyper, known, state)
         rows = zip(readers, prediction.numbers.split(1), strict=True)
         symbols = torch.cat([take(reader, numbers) for reader, numbers in rows])
-        coded.put(prediction.offset + symbols * FRACTIONS)
+        known.append(prediction.offset + symbols * FRACTIONS)
     return [reader.crc for reader in readers]
 
 

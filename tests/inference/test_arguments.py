@@ -79,7 +79,7 @@ def test_wrong_values_are_value_errors(tiny, sources, name: str, value: object) 
 
 def test_every_option_is_in_the_tables() -> None:
     tried = {name for name, _ in WRONG_TYPES + WRONG_VALUES}
-    assert tried == set(arguments.OPTIONS) - {"metadata", "threads"}
+    assert tried == set(arguments.OPTIONS) - {"metadata", "threads", "precision"}
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,7 @@ def test_every_option_is_in_the_tables() -> None:
         ({"metadata": "exif"}, TypeError, "metadata 'exif' is not some of icc, exif"),
         ({"metadata": ["thumbnail"]}, ValueError, "metadata .* is not some of"),
         ({"threads": 0}, ValueError, "threads 0"),
+        ({"precision": 16}, TypeError, "precision 16 is not the name of a precision"),
         ({"qualty": 50}, TypeError, "no option 'qualty'"),
     ],
 )

@@ -122,25 +122,25 @@ def test_the_first_level_is_not_worse_where_it_does_not_compare(light, name: str
 
 @pytest.mark.parametrize("effort", [0, 1, 2, 4])
 def test_large_pictures_are_no_worse_and_hold_one_try_at_a_time(tiny, monkeypatch, effort: int) -> None:
-    rgb, seen, most, encode = PICTURES["cat"], [], [], tiny.coder.encode
+    rgb, seen, most, encode = PICTURES["cat"], [], [], tiny.coder.encode_at
     plain = tiny.encode(rgb, quality_code(50), effort=0, coding=0)
 
-    def counted(z, y, *rest):
+    def counted(hyper, y, *rest):
         seen.append(weakref.ref(y))
         most.append(len({id(held) for ref in seen if (held := ref()) is not None}))
-        return encode(z, y, *rest)
+        return encode(hyper, y, *rest)
 
     monkeypatch.setattr("vaecodec.codec.encoder.LARGE_PIXELS", 100)
-    monkeypatch.setattr(tiny.coder, "encode", counted)
+    monkeypatch.setattr(tiny.coder, "encode_at", counted)
     large = tiny.encode(rgb, quality_code(50), effort=effort)
     assert max(most) == 1
     assert large.coding == 0 and tiny.objective(rgb, large) <= tiny.objective(rgb, plain)
 
 
 def test_what_does_not_decode_is_not_handed_out(tiny, monkeypatch) -> None:
-    encode = tiny.coder.encode
+    encode = tiny.coder.encode_at
     wrong = lambda *args: replace(latents := encode(*args), symbols_crc=latents.symbols_crc ^ 1)
-    monkeypatch.setattr(tiny.coder, "encode", wrong)
+    monkeypatch.setattr(tiny.coder, "encode_at", wrong)
     for asked in ({"quality": 50}, {"size": 2000}):
         with pytest.raises(VaecodecError, match="does not decode"):
             tiny.compress(PICTURES["cat"], effort=1, **asked)

@@ -70,9 +70,10 @@ def compare_with_reference(prior: ExactPrior, tensors: dict[str, np.ndarray], qu
 
     y_hat = rng.integers(-16 * spread, 16 * spread + 1, (m, 6, 10))
     quarter = m // 4
-    known, coded = np.zeros(y_hat.shape, bool), Cells(torch.zeros(1, m, 6, 10, dtype=torch.float64))
+    known, coded = np.zeros(y_hat.shape, bool), Cells(torch.empty(1, m, 6, 10))
+    steps: list[torch.Tensor] = []
     for step in range(4):
-        prediction = prior.predict_y(step, hyper, coded, state)
+        prediction = prior.predict_y(step, coded.crop(hyper), steps, state)
         offsets, tables = reference.predict(step, expected_hyper, y_hat, known)
         assert np.array_equal(prediction.offset[0].numpy(), offsets.reshape(m, 3, 5))
         assert np.array_equal(prediction.numbers[0].numpy(), tables.reshape(m, 3, 5))
@@ -81,7 +82,8 @@ def compare_with_reference(prior: ExactPrior, tensors: dict[str, np.ndarray], qu
             rows = slice(quarter * ((p + step) % 4), quarter * ((p + step) % 4 + 1))
             known[rows, p // 2 :: 2, p % 2 :: 2] = True
             parts.append(y_hat[rows, p // 2 :: 2, p % 2 :: 2])
-        coded.put(torch.from_numpy(np.concatenate(parts))[None].double())
+        steps.append(torch.from_numpy(np.concatenate(parts))[None].int())
+        coded.put(steps[-1])
     assert np.array_equal(coded.merged()[0].numpy(), y_hat)
 
 
@@ -111,7 +113,8 @@ def layer(weight: np.ndarray, bias: np.ndarray, shift: np.ndarray, carrier: torc
         torch.from_numpy(bias),
         torch.from_numpy(shift.astype(np.uint8)),
     )
-    return fixed_point._ExactLayer(*tensors, carrier, "cpu")
+    kind = fixed_point._ExactDepthwise if weight.ndim == 4 else fixed_point._ExactPointwise
+    return kind(*tensors, carrier, "cpu")
 
 
 def layer_values(seed: int, shape: tuple[int, ...], limit: int) -> tuple[np.ndarray, ...]:
@@ -140,12 +143,15 @@ def test_layers_compute_in_integers(kind: str, limit: int, fits_float32: bool, c
     assert np.array_equal(result.numpy(), reference.layer(name, a).astype(np.float32))
 
 
-@pytest.mark.parametrize("group", range(4))
-def test_heads_compute_one_group(group: int) -> None:
+def test_layers_compute_some_outputs_of_some_inputs() -> None:
     weight, bias, shift, a = layer_values(3, (32, 16), 100)
     module = layer(weight, bias, shift, torch.float32)
     x = torch.from_numpy(a)[None].float()
-    assert torch.equal(module(x, group=group), module(x)[:, 8 * group : 8 * (group + 1)])
+    some, part = [slice(12, 16), slice(2, 5)], torch.zeros_like(x)
+    for columns in some:
+        part[:, columns] = x[:, columns]
+    picked = torch.cat([x[:, columns] for columns in some], 1)
+    assert torch.equal(module(picked, outputs=slice(8, 24), inputs=some), module(part)[:, 8:24])
 
 
 def test_a_layer_just_below_its_bound_is_exact_in_float32() -> None:
@@ -272,19 +278,19 @@ def test_the_exact_prior_is_close_to_the_float_prior(tiny, quality: int) -> None
     latents = tiny.encode(photographs.astronaut()[:128, :192], code)
     position, state = torch.tensor([code / QUALITY_MAX]), tiny.prior.at(code)
     prior, y_hat = tiny.model.prior, latents.y_hat
-    coded, coded_16 = Cells(y_hat.float()), Cells(y_hat)
+    coded, known = Cells(y_hat), []
     with torch.no_grad():
         float_hyper, hyper = prior.hyper(latents.z.float(), position), tiny.prior.hyper(latents.z, state)
         for step, target in enumerate(Cells.split(y_hat)):
             expected = prior.predict_y(step, float_hyper, coded, position)
-            prediction = tiny.prior.predict_y(step, hyper, coded_16, state)
+            prediction = tiny.prior.predict_y(step, coded.crop(hyper), known, state)
             mean = prediction.offset / 16 + (prediction.numbers % 16) / 16 - 0.5
             level = (expected.log2_scale + 3.25) * 7
             error = (mean - expected.mean) * torch.exp2(-expected.log2_scale)
             assert float(error.abs().mean()) < 0.08
             assert float((prediction.numbers // 16 - level).abs().mean()) < 0.5
             coded.put(target.float())
-            coded_16.put(target * 16)
+            known.append(target * 16)
 
 
 def profiled_operators(function) -> set[str]:

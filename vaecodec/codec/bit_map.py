@@ -80,5 +80,6 @@ def _y_bits(codec: Codec, z: Tensor, y_hat: Tensor, quality: int) -> Tensor:
         return symbols
 
     whole = LatentCoder(codec.prior, codec.stored.tables, codec.model.config, area=sys.maxsize)
-    whole.code_y(z, y_hat / codec.prior.at(quality).gain, quality, noted)
+    hyper = whole.hyperlatents(z, quality, rounded=False)
+    whole.code_y(hyper, y_hat / hyper.state.gain, noted)
     return bits.merged()[0].sum(0)

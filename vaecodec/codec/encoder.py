@@ -17,7 +17,7 @@ from torch import Tensor
 from vaecodec.codec.original import Original
 from vaecodec.codec.transforms import Transforms
 from vaecodec.coding.bits_back import BitsBackCoder
-from vaecodec.coding.latent_coder import LatentCoder
+from vaecodec.coding.latent_coder import Hyperlatents, LatentCoder
 from vaecodec.coding.latents import Latents
 from vaecodec.coding.symbol_choice import RateDistortionChoice, SymbolChoice, nearest
 from vaecodec.format import container
@@ -111,13 +111,13 @@ class Description:
 
     Attributes:
         latents: coded.
-        z, y: as they were given to the coder, and
+        hyper, y: as they were given to the coder, and
         choice: how their symbols were chosen.
     """
 
     picture: _Picture
     latents: Latents
-    z: Tensor
+    hyper: Hyperlatents
     y: Tensor
     choice: SymbolChoice
 
@@ -164,52 +164,51 @@ class _Picture:
     def best(self, level: Effort, progress: Progress | None) -> Description:
         """Of what the level makes and level 0's, the one with the least λ·d + R; the first of equal ones."""
         z, y = self.infer()
+        hyper = self.hyper(z)
         if not level.optimised:
-            return self.code(z, y, nearest)
+            return self.code(hyper, y, nearest)
         if not level.compared:
-            return self.unless_in_doubt(z, y)
+            return self.unless_in_doubt(hyper, y)
         plain = y.clone() if level.improves else y  # which is overwritten then
-        return min(self.descriptions(z, y, plain, level, progress), key=lambda description: description.objective)
 
-    def descriptions(
-        self, z: Tensor, y: Tensor, plain: Tensor, level: Effort, progress: Progress | None
-    ) -> Iterator[Description]:
-        """What is compared: improved latents with chosen symbols, after descent with the nearest too, and level 0."""
-        improved_z, improved_y, choice = self.improve(z, y, level, progress)
-        yield self.code(improved_z, improved_y, choice)
-        if level.steps:
-            yield self.code(improved_z, improved_y, nearest)
-        yield self.code(z, plain, nearest)
+        def descriptions() -> Iterator[Description]:
+            better, better_y, choice = self.improve(z, y, level, progress, hyper)
+            yield self.code(better, better_y, choice)
+            if level.steps:  # after descent symbols that are chosen may be worse
+                yield self.code(better, better_y, nearest)
+            yield self.code(hyper, plain, nearest)
 
-    def unless_in_doubt(self, z: Tensor, y: Tensor) -> Description:
+        return min(descriptions(), key=lambda description: description.objective)
+
+    def unless_in_doubt(self, hyper: Hyperlatents, y: Tensor) -> Description:
         """Symbols chosen for rate and distortion together, compared with the nearest only where that is in doubt.
 
         The rule was found on crops of training pictures (docs/training-log.md); there is no proof of it.
         """
-        chosen = self.code(z, y, choice := self.optimised_choice())
+        chosen = self.code(hyper, y, choice := self.optimised_choice())
         payload = len(chosen.latents.payload)
         if choice.saved < LEAST_SAVED * 8 * payload:
-            return self.code(z, y, nearest)
+            return self.code(hyper, y, nearest)
         if payload >= CLEAR_BYTES and choice.saved > CLEAR_RATIO * choice.paid:
             return chosen
-        return min(chosen, self.code(z, y, nearest), key=lambda description: description.objective)
+        return min(chosen, self.code(hyper, y, nearest), key=lambda description: description.objective)
 
     def sparingly(self, level: Effort, progress: Progress | None) -> Description:
         """As `best`, but of level 0 only the objective is held; where that is less, it is made again."""
-        least = self.code(*self.infer(), nearest).objective
+        least = self.plain().objective
         improved = self.code(*self.improve(*self.infer(), level, progress))
         if improved.objective < least:
             return improved
         del improved
-        return self.code(*self.infer(), nearest)
+        return self.plain()
 
     def with_bits_back(self, best: Description, coding: int | None) -> Latents:
         """Its latents with bits-back where that is possible, and asked for or else smaller and no worse."""
         assert self.encoder.bits_back
         y, choice = best.y, best.choice
         if choice is not nearest:  # z will be another one there, and with it the lattices
-            y, choice = self.halfway(best.z, y, choice), nearest
-        made = self.encoder.bits_back.encode(best.latents, best.z, y, choice)
+            y, choice = self.halfway(best.hyper, y, choice), nearest
+        made = self.encoder.bits_back.encode(best.latents, best.hyper.z, y, choice)
         if made is None:
             return best.latents
         latents, _ = made
@@ -224,35 +223,49 @@ class _Picture:
         """See `PictureEncoder.infer`."""
         return self.encoder.infer(self.original.given, self.quality)
 
+    def hyper(self, z: Tensor) -> Hyperlatents:
+        """What the prior makes of z, rounded; once for all descriptions that have it in common."""
+        return self.coder.hyperlatents(z, self.quality)
+
+    def plain(self) -> Description:
+        """Level 0's."""
+        z, y = self.infer()
+        return self.code(self.hyper(z), y, nearest)
+
     def improve(
-        self, z: Tensor, y: Tensor, level: Effort, progress: Progress | None
-    ) -> tuple[Tensor, Tensor, SymbolChoice]:
-        """Better latents, and how to choose their symbols; y is overwritten."""
+        self, z: Tensor, y: Tensor, level: Effort, progress: Progress | None, hyper: Hyperlatents | None = None
+    ) -> tuple[Hyperlatents, Tensor, SymbolChoice]:
+        """Better latents, and how to choose their symbols; y is overwritten.
+
+        Args:
+            hyper: z's, if they are known.
+        """
+        hyper = hyper or self.hyper(z)
         condition = torch.tensor([self.quality / QUALITY_MAX], dtype=torch.float32, device=self.encoder.device)
         choice = self.optimised_choice()
         if level.choices:
             gradient = PictureGradient(self.model, self.target, self.original.rgb.shape[:2], condition, self.seen)
             told = None if level.steps else progress
-            choice = choose(self.coder, gradient, z, y, self.quality, choice, level.choices, told)
+            choice = choose(self.coder, gradient, hyper, y, choice, level.choices, told)
         if level.steps:
-            y = self.halfway(z, y, choice)
+            y = self.halfway(hyper, y, choice)
             z, y = latent_descent.refine(self.model, self.target, z, y, condition, level.steps, progress, self.seen)
-            choice = self.optimised_choice()
-        return z, y, choice
+            hyper, choice = self.hyper(z), self.optimised_choice()
+        return hyper, y, choice
 
-    def code(self, z: Tensor, y: Tensor, choice: SymbolChoice) -> Description:
+    def code(self, hyper: Hyperlatents, y: Tensor, choice: SymbolChoice) -> Description:
         """Latents rounded and coded."""
-        latents = self.coder.encode(z, y, self.original.rgb.shape[1::-1], self.quality, choice)
-        return Description(self, latents, z, y, choice)
+        latents = self.coder.encode_at(hyper, y, self.original.rgb.shape[1::-1], choice)
+        return Description(self, latents, hyper, y, choice)
 
     def optimised_choice(self) -> RateDistortionChoice:
         """Symbols chosen at the weight that suits the quality, the same everywhere."""
         return RateDistortionChoice(self.coder.tables, rdo_weight(self.quality / QUALITY_MAX, self.model.config))
 
-    def halfway(self, z: Tensor, y: Tensor, choice: SymbolChoice) -> Tensor:
+    def halfway(self, hyper: Hyperlatents, y: Tensor, choice: SymbolChoice) -> Tensor:
         """Latents half-way to the symbols that are chosen for them; on the same lattice those are the nearest."""
-        _, coded, _ = self.coder.code(z, y, self.quality, choice)
-        y_hat = coded.merged().to(y) / (self.coder.prior.at(self.quality).gain.to(y) * FRACTIONS)
+        coded, _ = self.coder.code_y(hyper, y, choice)
+        y_hat = coded.merged().to(y) / (hyper.state.gain.to(y) * FRACTIONS)
         return y_hat.add_(y).div_(2)
 
     def target(self, rows: slice, columns: slice) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from vaecodec.coding.latents import Latents
 from vaecodec.format.container import QUALITY_MAX
 from vaecodec.format.tables import FRACTIONS
-from vaecodec.networks.blocks import STRIP, by_strips, space_to_depth
+from vaecodec.networks.blocks import STRIP, all_by_strips, by_strips, space_to_depth
 from vaecodec.networks.model import HYPER, PATCH, ImageVAE
 from vaecodec.pictures.region import Region, squares
 from vaecodec.pictures.tiles import TILE_AREA, Area, gather, scaled, tiles, window
@@ -55,12 +55,12 @@ class Transforms:
             part = np.pad(part, (*((0, -side % PATCH) for side in part.shape[:2]), (0, 0)), "edge")
             x = torch.from_numpy(part).to(self.device).permute(2, 0, 1)[None]
 
-            def enter(rows: slice) -> tuple[Tensor, Tensor]:
+            def enter(rows: slice) -> tuple[Tensor, ...]:
                 strip = x[..., PATCH * rows.start : PATCH * rows.stop, :]
                 patches, quarters = (space_to_depth(strip, side).float() / 255 - 0.5 for side in (PATCH, PATCH // 2))
                 return analysis.enter(patches, quarters, condition)
 
-            return analysis.leave(*by_strips(enter, x[..., ::PATCH, ::PATCH], PIXELS))
+            return analysis.leave(*all_by_strips(enter, x[..., ::PATCH, ::PATCH], PIXELS))
 
         rows, columns = (-(-side // PATCH) for side in rgb.shape[:2])
         return gather(analyse, rows, columns, halo=self._analysis_halo, area=self.area)

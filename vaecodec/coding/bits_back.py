@@ -104,8 +104,8 @@ class BitsBackCoder:
 
         Args:
             rounded: what `LatentCoder.encode` made of them; the symbols of step 0 are taken over.
-            z, y: as it was given them.
-            choice: as it was given.
+            z, y: from which it made them, z rounded or not,
+            choice: and how it chose symbols.
         """
         total = z.shape[2]
         first = Cells.part(rounded.sixteenths, 0)
@@ -123,7 +123,9 @@ class BitsBackCoder:
         """With so many rows of z above; `None` where the rows below have too few bits, or gave an escape for a z."""
         quality, tables = rounded.quality, self.coder.tables
         cut = upper * HYPER
-        z_below, coded_below, below = self.coder.code(z[:, :, upper:], y[:, :, cut:], quality, choice)
+        hyper_below = self.coder.hyperlatents(z[:, :, upper:], quality)
+        coded_below, below = self.coder.code_y(hyper_below, y[:, :, cut:], choice)
+        below = [hyper_below.group, *below]
         stack = Stack()
         self.coder.push(stack, below)
 
@@ -140,7 +142,8 @@ class BitsBackCoder:
 
         symbols = torch.from_numpy(sample).double().view(q.numbers.shape).to(self.coder.device) + q.offset / FRACTIONS
         z_above = symbols / FINE
-        coded_above, groups = self.coder.code_y(z_above, y[:, :, :cut], quality, choice, first)
+        hyper_above = self.coder.hyperlatents(z_above, quality, rounded=False)
+        coded_above, groups = self.coder.code_y(hyper_above, y[:, :, :cut], choice, first)
         self.coder.push(stack, groups)
         z_group = group(symbols - p.offset / FRACTIONS, p.numbers)
         before = stack.bits
@@ -161,7 +164,7 @@ class BitsBackCoder:
         latents = Latents(
             rounded.size,
             quality,
-            torch.cat((z_above, z_below), 2),
+            torch.cat((z_above, hyper_below.z), 2),
             torch.cat((coded_above.merged(), coded_below.merged()), 2),
             stack.getvalue(),
             symbols_crc([z_group, *groups, *below]),

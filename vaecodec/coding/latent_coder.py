@@ -9,6 +9,7 @@ The prior is asked tile by tile. Its integers are those of the whole picture: a 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -27,10 +28,32 @@ from vaecodec.networks.model import HYPER, PATCH, ModelConfig
 from vaecodec.networks.prior import STEPS, Cells
 from vaecodec.pictures.tiles import TILE_AREA, Area, Tile, gather, tiles, window
 
-Z_LIMIT = 2**15
+Z_LIMIT = 2.0**15
 SYMBOL_LIMIT = 2**20
 HYPER_HALO = 1
 """How far the hyperprior's features look, in positions of z: a 3x3 at half of z's grid and one at a quarter of it."""
+
+
+@dataclass(frozen=True)
+class Hyperlatents:
+    """Hyperlatents of a picture, and what the prior makes of them; see `LatentCoder.hyperlatents`.
+
+    Attributes:
+        z: `[1, Cz, h, w]` float64, in steps of rounded z: integers, or quarters where it was sampled.
+        quality: code.
+        state: the prior's, at that quality.
+        features: int16 `[1, W, 4 h, 4 w]`, channels last.
+    """
+
+    z: Tensor
+    quality: int
+    state: QualityState
+    features: Tensor
+
+    @property
+    def group(self) -> Group:
+        """The symbols of rounded z, and their tables."""
+        return group(self.z - self.state.z.offset / FRACTIONS, self.state.z.numbers)
 
 
 class LatentCoder:
@@ -48,6 +71,19 @@ class LatentCoder:
         self.device = prior.device
 
     @torch.no_grad()
+    def hyperlatents(self, z: Tensor, quality: int, *, rounded: bool = True) -> Hyperlatents:
+        """What the prior makes of hyperlatents, for all codings of latents at them.
+
+        Args:
+            z: `[1, Cz, h, w]` of any real numbers.
+            quality: code.
+            rounded: z is rounded first; otherwise it is on a lattice already.
+        """
+        state, z = self.prior.at(quality), z.double()
+        if rounded:
+            z = z.round().clamp_(-Z_LIMIT, Z_LIMIT)
+        return Hyperlatents(z, quality, state, self._features(z, state))
+
     def encode(
         self, z: Tensor, y: Tensor, size: tuple[int, int], quality: int, choice: SymbolChoice = nearest
     ) -> Latents:
@@ -60,40 +96,35 @@ class LatentCoder:
             quality: code.
             choice: of y's symbols.
         """
-        z, coded, groups = self.code(z, y, quality, choice)
-        encoder = Encoder()
-        self.push(encoder, groups)
-        return Latents(size, quality, z, coded.merged(), encoder.getvalue(), symbols_crc(groups))
+        return self.encode_at(self.hyperlatents(z, quality), y, size, choice)
 
-    def code(self, z: Tensor, y: Tensor, quality: int, choice: SymbolChoice) -> tuple[Tensor, Coded, list[Group]]:
-        """Rounded z, y_hat, and the groups of symbols in the order of decoding."""
-        state = self.prior.at(quality)
-        z = z.double().round().clamp(-Z_LIMIT, Z_LIMIT)
-        z_group = group(z - state.z.offset / FRACTIONS, state.z.numbers)
-        coded, groups = self.code_y(z, y, quality, choice)
-        return z, coded, [z_group, *groups]
+    @torch.no_grad()
+    def encode_at(self, hyper: Hyperlatents, y: Tensor, size: tuple[int, int], choice: SymbolChoice) -> Latents:
+        """The same at rounded hyperlatents of which the prior has been asked."""
+        coded, groups = self.code_y(hyper, y, choice)
+        encoder, groups = Encoder(), [hyper.group, *groups]
+        self.push(encoder, groups)
+        return Latents(size, hyper.quality, hyper.z, coded.merged(), encoder.getvalue(), symbols_crc(groups))
 
     def code_y(
-        self, z: Tensor, y: Tensor, quality: int, choice: SymbolChoice, first: Tensor | None = None
+        self, hyper: Hyperlatents, y: Tensor, choice: SymbolChoice, first: Tensor | None = None
     ) -> tuple[Coded, list[Group]]:
-        """y_hat and the groups of the four steps, at a z.
+        """y_hat and the groups of the four steps.
 
         Args:
             first: the latents of step 0, if they are settled, `[1, M, H/2, W/2]` in cells, in sixteenths.
         """
-        state = self.prior.at(quality)
         coded, groups = self._nothing_coded((y.shape[-2], y.shape[-1])), []
-        hyper = self._hyper(z, state)
         for step in range(STEPS):
             symbols, numbers = coded.step_values(torch.int8), coded.step_values(torch.int16)
-            gain = Cells.roll(state.gain, step)
+            gain = Cells.roll(hyper.state.gain, step)
             for tile in self._tiles(coded):
-                prediction = self._predict(step, hyper, coded, state, tile)
+                prediction = self._predict(step, hyper, coded, tile)
                 if step == 0 and first is not None:
                     chosen = (window(first, tile.inner) - prediction.offset) // FRACTIONS
                 else:
-                    target = Cells.part(window(y, tile.inner, 2), step).double() * gain
-                    u = (target - prediction.offset / FRACTIONS).clamp(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+                    target = Cells.part(window(y, tile.inner, 2), step).double().mul_(gain)
+                    u = target.sub_(prediction.offset, alpha=1 / FRACTIONS).clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
                     chosen = choice(u, prediction.numbers, step, tile.inner).int()
                 coded.clear_outside(chosen, tile.inner)
                 coded.put(step, tile.inner, prediction.offset + chosen * FRACTIONS)
@@ -129,13 +160,12 @@ class LatentCoder:
 
     def read_y(self, reader: GroupReader, z: Tensor, shape: tuple[int, int], quality: int) -> Coded:
         """y_hat, at a z."""
-        state = self.prior.at(quality)
+        hyper = self.hyperlatents(z, quality, rounded=False)
         coded = self._nothing_coded(shape)
-        hyper = self._hyper(z, state)
         for step in range(STEPS):
             numbers = coded.step_values(torch.int16)
             for tile in self._tiles(coded):
-                prediction = self._predict(step, hyper, coded, state, tile)
+                prediction = self._predict(step, hyper, coded, tile)
                 numbers.put(tile.inner, prediction.numbers)
                 coded.put(step, tile.inner, prediction.offset)
             symbols = numbers.restore(reader.pop(numbers.flat()))
@@ -157,18 +187,18 @@ class LatentCoder:
         """Of cells; each block of a step's networks looks one position, half a cell, around."""
         return tiles(*coded.cells, halo=-(-self.config.prior_blocks // 2), area=-(-self.area // 4))
 
-    def _hyper(self, z: Tensor, state: QualityState) -> Tensor:
-        """The hyperprior's features, int16 `[1, W, 4 h, 4 w]`, channels last: activations have eleven bits."""
+    def _features(self, z: Tensor, state: QualityState) -> Tensor:
+        """The hyperprior's, int16 `[1, W, 4 h, 4 w]`, channels last: activations have eleven bits."""
 
         def features(area: Area) -> Tensor:
             return self.prior.hyper(window(z, area), state).to(torch.int16)
 
         return gather(features, *z.shape[-2:], halo=HYPER_HALO, area=-(-self.area // HYPER**2), factor=HYPER)
 
-    def _predict(self, step: int, hyper: Tensor, coded: Coded, state: QualityState, tile: Tile) -> ExactPrediction:
+    def _predict(self, step: int, hyper: Hyperlatents, coded: Coded, tile: Tile) -> ExactPrediction:
         """Offsets and tables of a step for the inner part of a tile of cells, `[1, M, h, w]`."""
         known = [coded.part(earlier, tile.outer) for earlier in range(step)]
-        prediction = self.prior.predict_y(step, window(hyper, tile.outer, 2), known, state)
+        prediction = self.prior.predict_y(step, window(hyper.features, tile.outer, 2), known, hyper.state)
         return ExactPrediction(window(prediction.offset, tile.crop), window(prediction.numbers, tile.crop))
 
 

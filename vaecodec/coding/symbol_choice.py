@@ -61,22 +61,25 @@ class RateDistortionChoice:
         self.saved = self.paid = 0.0
 
     def __call__(self, u: Tensor, numbers: Tensor, step: int, area: Area) -> Tensor:
-        mean = (numbers % FRACTIONS).double() / FRACTIONS - 0.5
-        symbols = u.round()
-        movable = (symbols - mean).abs() > 0.5  # the others, which are most, are where the mean is already
-        tables = numbers[movable].cpu().numpy()
+        flat = lambda values: values.permute(0, 2, 3, 1).reshape(-1)  # as they lie in memory
+        symbols, fractions = flat(u).round(), flat(numbers) % FRACTIONS
+        # The mean is its table's fraction; symbols within half of it, which are most, are where they would be moved to.
+        movable = (symbols * FRACTIONS - fractions + FRACTIONS // 2).abs_() > FRACTIONS // 2
+        movable = movable.nonzero().flatten()
+        mean = fractions[movable].double() / FRACTIONS - 0.5
+        tables = flat(numbers)[movable].cpu().numpy()
 
         def bits(values: Tensor) -> Tensor:
             return torch.from_numpy(self.tables.bits(values.cpu().numpy().astype(np.int64), tables)).to(u.device)
 
         weight: float | Tensor
         if isinstance(self.weight, SymbolWeights):
-            weight = self.weight.part(step, area)[movable].double()
+            weight = flat(self.weight.part(step, area))[movable].double()
         else:
             weight = self.weight
-        closest, inner, saved, paid = exchanges(u[movable], mean[movable], bits, weight)
+        closest, inner, saved, paid = exchanges(flat(u)[movable], mean, bits, weight)
         pays = saved > paid
         self.saved += float(saved[pays].sum())
         self.paid += float(paid[pays].sum())
         symbols[movable] = torch.where(pays, inner, closest)
-        return symbols
+        return symbols.view(u.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)

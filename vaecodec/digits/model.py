@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaecodec.digits import CLASSES, SIDE
@@ -71,30 +70,17 @@ CONFIGS = {
 """The models that are shipped."""
 
 
-class Dense(Pointwise):
-    """A `Pointwise` layer without a picture around it: `[B, in]` to `[B, out]`."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
-
-
-class Output(RawHead):
-    """The last layer of a network, `[B, in]` to `[B, out]`; no activation follows."""
-
-    forward = Dense.forward
-
-
 class Network(nn.Module):
     """Two hidden layers; the label, where there is one, enters both."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int, *, labels: bool):
         super().__init__()
-        self.first = Dense(inputs, hidden)
-        self.labels = nn.ModuleList(Dense(CLASSES, hidden) for _ in range(2 * labels))
+        self.first = Pointwise(inputs, hidden)
+        self.labels = nn.ModuleList(Pointwise(CLASSES, hidden) for _ in range(2 * labels))
         self.first_relu = Clip(relu=True)
-        self.second = Dense(hidden, hidden)
+        self.second = Pointwise(hidden, hidden)
         self.second_relu = Clip(relu=True)
-        self.output = Output(hidden, outputs)
+        self.output = RawHead(hidden, outputs)
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """`[B, inputs]`, one-hot `[B, 10]` to `[B, outputs]`."""

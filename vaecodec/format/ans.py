@@ -141,10 +141,11 @@ class Encoder:
         """Pushes a group: `symbols[i]` with table `numbers[i]`; integers of any type, `[n]`."""
         order = _ByTable(numbers, len(tables))
         symbols = order.sort(symbols)
+        low, high = int(symbols.min(initial=0)), int(symbols.max(initial=0))
         escapes = []
         for number, start, end in order.buckets:
             radius = tables.radius(number)
-            for piece in _pieces(start, end):
+            for piece in _pieces(start, end) if low < -radius or high > radius else ():
                 values = symbols[piece]
                 beyond = values[(values < -radius) | (values > radius)].astype(np.int64)
                 escapes += (beyond - radius * np.sign(beyond)).tolist()
@@ -154,7 +155,8 @@ class Encoder:
             radius = tables.radius(number)
             for piece in reversed(_pieces(start, end)):
                 entries = symbols[piece].astype(np.int32) + radius
-                entries[(entries < 0) | (entries > 2 * radius)] = 2 * radius + 1
+                if escapes:
+                    entries[(entries < 0) | (entries > 2 * radius)] = 2 * radius + 1
                 self._coder.encode_reverse(entries, tables._model(number))
 
     def _push_escape(self, excess: int) -> None:

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vaecodec.coding.latent_coder import LatentCoder
+from vaecodec.coding.latent_coder import Hyperlatents, LatentCoder
 from vaecodec.coding.latent_store import Coded
 from vaecodec.coding.symbol_choice import RateDistortionChoice, SymbolWeights
 from vaecodec.format.tables import FRACTIONS
@@ -134,9 +134,8 @@ def _symbols(coded: Coded, area: tuple[slice, slice]) -> Tensor:
 def choose(
     coder: LatentCoder,
     gradient: PictureGradient,
-    z: Tensor,
+    hyper: Hyperlatents,
     y: Tensor,
-    quality: int,
     first: RateDistortionChoice,
     times: int,
     progress: Progress | None = None,
@@ -144,8 +143,7 @@ def choose(
     """Moves latents to where the picture's gradient wants them, `times` in turn.
 
     Args:
-        z, y: as `ImageVAE.infer` gives them, of one picture; y is overwritten.
-        quality: code.
+        hyper, y: of one picture; y, normalised, is overwritten.
         first: how symbols are chosen before there is a gradient.
         progress: see `effort.Progress`.
 
@@ -153,13 +151,13 @@ def choose(
         How to choose the symbols of what y is now.
     """
     step, choice = STEPS[gradient.model.config.distortion], first
-    gain, sides = coder.prior.at(quality).gain.to(y), (y.shape[-2], y.shape[-1])
+    gain, sides = hyper.state.gain.to(y), (y.shape[-2], y.shape[-1])
     y_tiles = [
         Tile(cut(tile.inner, sides), cut(tile.outer, sides))
-        for tile in (z_tile.scaled(HYPER) for z_tile in gradient_tiles(z))
+        for tile in (z_tile.scaled(HYPER) for z_tile in gradient_tiles(hyper.z))
     ]
     for number in range(times):
-        _, coded, _ = coder.code(z, y, quality, choice)
+        coded, _ = coder.code_y(hyper, y, choice)
         totals = gradient.totals(coded) if len(y_tiles) > 1 else None
         place_by_place = _Weights(y, step, number) if step.steepness else None
         for tile in y_tiles:

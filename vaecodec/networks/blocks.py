@@ -12,13 +12,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Maps = TypeVar("Maps", Tensor, tuple[Tensor, ...])
 STRIP = 2**11
 """Positions in a strip, about: of 128 channels in single precision, a megabyte."""
 
@@ -33,26 +31,31 @@ def strips(like: Tensor, size: int = STRIP) -> list[slice]:
     return [slice(start, stop) for start, stop in itertools.pairwise(cuts)]
 
 
-def by_strips(function: Callable[[slice], Maps], like: Tensor, size: int = STRIP) -> Maps:
+def by_strips(function: Callable[[slice], Tensor], like: Tensor, size: int = STRIP) -> Tensor:
     """What a function gives for all rows of a map, asked for strip by strip.
 
     Args:
-        function: from rows to a map `[B, C, h, w]` of what belongs to them, or several maps. Sides of those may be
-            multiples of the rows'.
+        function: from rows to a map `[B, C, h, w]` of what belongs to them. Its sides may be multiples of the rows'.
         like, size: see `strips`.
     """
+    return all_by_strips(lambda rows: (function(rows),), like, size)[0]
+
+
+def all_by_strips(
+    function: Callable[[slice], tuple[Tensor, ...]], like: Tensor, size: int = STRIP
+) -> tuple[Tensor, ...]:
+    """The same of a function that gives several maps."""
     first, *others = strips(like, size)
     made = function(first)
     if not others:
         return made
-    several = not isinstance(made, Tensor)
-    results = [_room(part, first.stop, like.shape[-2]) for part in (made if several else (made,))]
+    results = tuple(_room(part, first.stop, like.shape[-2]) for part in made)
     for rows in (first, *others):
         made = made if rows is first else function(rows)
-        for result, part in zip(results, made if several else (made,), strict=True):
+        for result, part in zip(results, made, strict=True):
             factor = part.shape[-2] // (rows.stop - rows.start)
             result[..., factor * rows.start : factor * rows.stop, :] = part
-    return tuple(results) if several else results[0]
+    return results
 
 
 def _room(part: Tensor, rows: int, height: int) -> Tensor:
@@ -67,11 +70,11 @@ def mapped(function: Callable[[Tensor, Tensor | None], Tensor], x: Tensor) -> Te
     Args:
         function: from rows of x and, if there is any, the room for what belongs to them, to that.
     """
-    rows, *others = strips(x)
-    if not others:
+    parts = strips(x)
+    if len(parts) == 1:
         return function(x, None)
     result = torch.empty_like(x)
-    for rows in (rows, *others):
+    for rows in parts:
         function(x[..., rows, :], result[..., rows, :])
     return result
 
@@ -130,7 +133,7 @@ class Pointwise(nn.Module):
             nn.init.normal_(self.weight, std=math.sqrt(1.0 / inputs))
 
     def forward(self, x: Tensor, outputs: slice | None = None, inputs: Sequence[slice] | None = None) -> Tensor:
-        """`[B, in, H, W]` to `[B, out, H, W]`.
+        """`[B, in, H, W]` to `[B, out, H, W]`, or both without H and W.
 
         Args:
             outputs: only these.
@@ -152,7 +155,9 @@ def part_of(
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """`[B, in, H, W]`, a weight `[out, in]` and a bias `[out]` to `[B, out, H, W]`: one product of matrices."""
+    """`[B, in, H, W]`, a weight `[out, in]` and a bias `[out]` to `[B, out, H, W]`, or both without H and W."""
+    if x.ndim == 2:
+        return F.linear(x, weight, bias)
     return F.linear(x.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)
 
 

@@ -22,13 +22,12 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaecodec.errors import ModelError
 from vaecodec.format.container import QUALITY_MAX
 from vaecodec.format.tables import FRACTIONS, LEVELS_PER_OCTAVE, LOG2_SCALE_MIN, SCALE_LEVELS
-from vaecodec.networks.blocks import Depthwise, Pointwise, by_strips, depthwise, part_of, pointwise
+from vaecodec.networks.blocks import Depthwise, Pointwise, all_by_strips, by_strips, depthwise, part_of, pointwise
 from vaecodec.networks.posterior import FINE_BITS, Posterior, PosteriorNetworks
 from vaecodec.networks.prior import Cells, Clip, Networks, Prior, RawHead, Stem
 
@@ -176,9 +175,7 @@ class _ExactPointwise(_ExactLayer):
 
     def forward(self, x: Tensor, outputs: slice | None = None, inputs: Sequence[slice] | None = None) -> Tensor:
         weight, bias = part_of(self.weight, self.bias, outputs, inputs)
-        x = x.to(self.carrier)
-        made = F.linear(x, weight, bias) if x.ndim == 2 else pointwise(x, weight, bias)
-        return made.floor_().float()
+        return pointwise(x.to(self.carrier), weight, bias).floor_().float()
 
 
 class _ExactDepthwise(_ExactLayer):
@@ -290,7 +287,7 @@ class ExactPrior:
         with torch.autocast(self.device.type, enabled=False):
             contexts = [self.context(earlier, y_hat, state) for earlier, y_hat in enumerate(known)]
             features = self.networks.features(step, hyper, contexts)
-            return ExactPrediction(*by_strips(predicted, features[..., ::2, ::2]))
+            return ExactPrediction(*all_by_strips(predicted, features[..., ::2, ::2]))
 
     @torch.no_grad()
     def context(self, step: int, y_hat: Tensor, state: QualityState) -> Tensor:
@@ -312,8 +309,8 @@ class ExactPrior:
 
 
 def _scaled(x: Tensor, factor: Tensor) -> Tensor:
-    """`x * factor`, rounded, float64 carriers."""
-    return x.double().mul_(factor).add_(0.5).floor_()
+    """`x * factor`, a float64, rounded; float64 carriers."""
+    return (x * factor).add_(0.5).floor_()
 
 
 class ExactPosterior:
@@ -345,7 +342,7 @@ class ExactPosterior:
         cells = self.prior.context(0, first, self.prior.at(quality)).float()
         with torch.no_grad(), torch.autocast(self.prior.device.type, enabled=False):
             mean, log2_scale = self.networks(cells.contiguous(memory_format=torch.channels_last), bias)
-        return self._fine(_scaled(mean, torch.tensor(2.0 ** (FINE_BITS + FRACTION_BITS - RAW_BITS))), log2_scale)
+        return self._fine(_scaled(mean, torch.tensor([2.0 ** (FINE_BITS + FRACTION_BITS - RAW_BITS)], dtype=torch.float64)), log2_scale)
 
     @staticmethod
     def _fine(mean: Tensor, log2_scale: Tensor) -> ExactPrediction:

@@ -37,7 +37,6 @@ from vaecodec.networks.blocks import (
     depth_to_space,
     mapped,
     replaced,
-    space_to_depth,
 )
 from vaecodec.objective.bound import bounded_log2_scale
 
@@ -119,6 +118,7 @@ class Networks(nn.Module):
 
     def __init__(self, y_channels: int, z_channels: int, width: int, blocks: int):
         super().__init__()
+        self.y_channels = y_channels
         self.h_s_in = Pointwise(z_channels, 4 * width)
         self.h_s_in_clip = Clip()
         self.h_s_block = PriorBlock(width)
@@ -148,7 +148,7 @@ class Networks(nn.Module):
         """
         if not known:
             return hyper
-        stem, width, group = self.stems[step - 1], hyper.shape[1], known[0].shape[1] // 4
+        stem, width, group = self.stems[step - 1], hyper.shape[1], self.y_channels // 4
 
         def entered(rows: slice) -> Tensor:
             values = [values[..., rows, :].chunk(4, 1) for values in known]
@@ -164,9 +164,9 @@ class Networks(nn.Module):
     def head(self, step: int, features: Tensor) -> tuple[Tensor, Tensor]:
         """The raw means and log scales of one step, each `[B, M, H/2, W/2]` in cells, from features."""
         head, outputs = self.heads[step], []
+        count = self.y_channels // 2
         with torch.autocast(features.device.type, enabled=False):
             for p, place in enumerate(_places(features)):
-                count = len(head.bias) // 4
                 (group,) = _groups(p, 1, step)
                 place = place.float().contiguous(memory_format=torch.channels_last)
                 outputs.append(head(place, outputs=slice(group * count, (group + 1) * count)).chunk(2, 1))

@@ -12,24 +12,28 @@ import numpy as np
 from vaecodec.pictures.lossless import SIDE
 
 
+def _column_sums(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Squared error of two uint8 arrays `[n, …]`, n at most `SIDE`, summed over n: int32 `[product of the others]`."""
+    difference = (a.astype(np.int16) - b).reshape(len(a), -1)
+    return np.square(difference, dtype=np.int32).sum(0, dtype=np.int32)
+
+
 def mse(a: np.ndarray, b: np.ndarray) -> float:
     """Squared error of two uint8 arrays, mean over all samples; a few rows at a time, so it takes no memory."""
-    total = 0
-    for start in range(0, len(a), 64):
-        difference = a[start : start + 64].astype(np.int32) - b[start : start + 64]
-        total += int(np.square(difference).sum(dtype=np.int64))
-    return total / a.size
+    rows = (slice(start, start + SIDE) for start in range(0, len(a), SIDE))
+    return sum(int(_column_sums(a[part], b[part]).sum(dtype=np.int64)) for part in rows) / a.size
 
 
 def tile_errors(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Squared error of two `[H, W, C]` uint8 arrays, mean over samples, in tiles of `SIDE`: `[rows, columns]`."""
+    _, width, channels = a.shape
+    starts = np.arange(0, width, SIDE)
+    samples = np.diff([*starts, width]) * channels
     rows = []
     for top in range(0, len(a), SIDE):
-        difference = a[top : top + SIDE].astype(np.int16) - b[top : top + SIDE]
-        by_column = np.square(difference, dtype=np.int32).sum((0, 2), dtype=np.int64)
-        columns = range(0, a.shape[1], SIDE)
-        counts = np.diff([*columns, a.shape[1]]) * len(difference) * a.shape[2]
-        rows.append(np.add.reduceat(by_column, columns) / counts)
+        part = slice(top, top + SIDE)
+        sums = np.add.reduceat(_column_sums(a[part], b[part]), starts * channels, dtype=np.int64)
+        rows.append(sums / (samples * len(a[part])))
     return np.array(rows)
 
 
