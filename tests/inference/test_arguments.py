@@ -88,7 +88,6 @@ def test_every_option_is_in_the_tables() -> None:
         ({"metadata": "exif"}, TypeError, "metadata 'exif' is not some of icc, exif"),
         ({"metadata": ["thumbnail"]}, ValueError, "metadata .* is not some of"),
         ({"threads": 0}, ValueError, "threads 0"),
-        ({"precision": 16}, TypeError, "precision 16 is not the name of a precision"),
         ({"qualty": 50}, TypeError, "no option 'qualty'"),
     ],
 )
@@ -118,3 +117,9 @@ def test_numbers_of_numpy_are_taken_as_pythons(tiny) -> None:
     assert len(tiny.compress(picture(24, 17), size=np.int32(1000))) <= 1000
     part = tiny.decompress(data, region=np.array([2, 4, 8, 6]), scale=half(0.5), max_pixels=whole(408))
     assert np.array_equal(part, tiny.decompress(data, region=(2, 4, 8, 6), scale=Fraction(1, 2)))
+
+
+@pytest.mark.parametrize(("precision", "error"), [(16, TypeError), ("float16", ValueError)])
+def test_precisions_have_names(precision: object, error: type) -> None:
+    with pytest.raises(error, match="^precision .* is not"):
+        Codec(TINY, precision=precision)

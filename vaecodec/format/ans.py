@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from itertools import compress
 
 import constriction
 import numpy as np
@@ -100,8 +101,14 @@ class _ByTable:
         totals = self._counts.sum(0)
         ends = np.cumsum(totals)
         self._starts = ends - totals + np.cumsum(self._counts, 0) - self._counts
-        self.buckets = [(int(t), int(ends[t] - totals[t]), int(ends[t])) for t in np.flatnonzero(totals)]
-        """Table, start and end in the sorted order, for each table that occurs."""
+        self.occurring = np.flatnonzero(totals)
+        """The tables that occur,"""
+        self.starts = (ends - totals)[self.occurring]
+        """and where their symbols start in the sorted order."""
+        self.buckets = list(
+            zip(self.occurring.tolist(), self.starts.tolist(), ends[self.occurring].tolist(), strict=True)
+        )
+        """Table, start and end, for each table that occurs."""
 
     def _places(self) -> Iterator[tuple[slice, np.ndarray, slice | np.ndarray]]:
         """For each chunk: where it lies, its own order, and the places of that in the whole order."""
@@ -119,6 +126,15 @@ class _ByTable:
             result[places] = values[chunk][order]
         return result
 
+    def extremes(self, values: np.ndarray) -> np.ndarray:
+        """The largest magnitude of sorted values in each bucket, int64."""
+        if not len(values):
+            return self.starts
+        low, high = (
+            reduce(values, self.starts).astype(np.int64) for reduce in (np.minimum.reduceat, np.maximum.reduceat)
+        )
+        return np.maximum(-low, high)
+
     def restore(self, values: np.ndarray) -> np.ndarray:
         """The inverse of `sort`."""
         result = np.empty_like(values)
@@ -128,6 +144,7 @@ class _ByTable:
 
 
 def _pieces(start: int, end: int) -> list[slice]:
+    """Of at most `CHUNK` symbols."""
     return [slice(i, min(i + CHUNK, end)) for i in range(start, end, CHUNK)]
 
 
@@ -141,23 +158,24 @@ class Encoder:
         """Pushes a group: `symbols[i]` with table `numbers[i]`; integers of any type, `[n]`."""
         order = _ByTable(numbers, len(tables))
         symbols = order.sort(symbols)
-        low, high = int(symbols.min(initial=0)), int(symbols.max(initial=0))
-        escapes = []
-        for number, start, end in order.buckets:
-            radius = tables.radius(number)
-            for piece in _pieces(start, end) if low < -radius or high > radius else ():
-                values = symbols[piece]
-                beyond = values[(values < -radius) | (values > radius)].astype(np.int64)
-                escapes += (beyond - radius * np.sign(beyond)).tolist()
-        for excess in reversed(escapes):
-            self._push_escape(excess)
-        for number, start, end in reversed(order.buckets):
-            radius = tables.radius(number)
+        radii = tables.radii[order.occurring // tables.fractions]
+        beyond = order.extremes(symbols) > radii
+        for (_, start, end), radius in reversed(
+            list(compress(zip(order.buckets, radii.tolist(), strict=True), beyond))
+        ):
+            values = symbols[start:end].astype(np.int64)
+            values = values[np.abs(values) > radius]
+            for excess in reversed((values - radius * np.sign(values)).tolist()):
+                self._push_escape(excess)
+        for (number, start, end), radius, escapes in reversed(
+            list(zip(order.buckets, radii.tolist(), beyond.tolist(), strict=True))
+        ):
+            model = tables._model(number)
             for piece in reversed(_pieces(start, end)):
                 entries = symbols[piece].astype(np.int32) + radius
                 if escapes:
                     entries[(entries < 0) | (entries > 2 * radius)] = 2 * radius + 1
-                self._coder.encode_reverse(entries, tables._model(number))
+                self._coder.encode_reverse(entries, model)
 
     def _push_escape(self, excess: int) -> None:
         magnitude = abs(excess)
@@ -198,16 +216,15 @@ class Decoder:
         """Pops `[n]` int32 symbols whose tables are `numbers`."""
         order = _ByTable(numbers, len(tables))
         symbols = np.empty(len(numbers), np.int32)
-        escaped: list[tuple[int, np.ndarray]] = []
-        for number, start, end in order.buckets:
-            radius, model = tables.radius(number), tables._model(number)
+        radii = tables.radii[order.occurring // tables.fractions]
+        for (number, start, end), radius in zip(order.buckets, radii.tolist(), strict=True):
+            model = tables._model(number)
             for piece in _pieces(start, end):
-                values = self._coder.decode(model, piece.stop - piece.start) - radius
-                symbols[piece] = values
-                if values.max() > radius:
-                    escaped.append((radius, piece.start + np.flatnonzero(values > radius)))
-        for radius, where in escaped:
-            for i in where:
+                np.subtract(self._coder.decode(model, piece.stop - piece.start), radius, out=symbols[piece])
+        for (_, start, end), radius in compress(
+            zip(order.buckets, radii.tolist(), strict=True), order.extremes(symbols) > radii
+        ):
+            for i in start + np.flatnonzero(symbols[start:end] > radius):
                 excess = self._pop_escape()
                 symbols[i] = excess + radius if excess > 0 else excess - radius
         return order.restore(symbols)

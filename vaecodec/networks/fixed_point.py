@@ -308,8 +308,8 @@ class ExactPrior:
         return mantissa * torch.exp2(octave + (bits - MANTISSA_BITS))
 
 
-def _scaled(x: Tensor, factor: Tensor) -> Tensor:
-    """`x * factor`, a float64, rounded; float64 carriers."""
+def _scaled(x: Tensor, factor: Tensor | float) -> Tensor:
+    """`x * factor`, of which at least one is a float64 tensor, rounded."""
     return (x * factor).add_(0.5).floor_()
 
 
@@ -342,7 +342,7 @@ class ExactPosterior:
         cells = self.prior.context(0, first, self.prior.at(quality)).float()
         with torch.no_grad(), torch.autocast(self.prior.device.type, enabled=False):
             mean, log2_scale = self.networks(cells.contiguous(memory_format=torch.channels_last), bias)
-        return self._fine(_scaled(mean, torch.tensor([2.0 ** (FINE_BITS + FRACTION_BITS - RAW_BITS)], dtype=torch.float64)), log2_scale)
+        return self._fine(_scaled(mean.double(), 2.0 ** (FINE_BITS + FRACTION_BITS - RAW_BITS)), log2_scale)
 
     @staticmethod
     def _fine(mean: Tensor, log2_scale: Tensor) -> ExactPrediction:
