@@ -18,6 +18,8 @@ from vaecodec.format.qualities import QualityScale
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # before torch comes: workers, and what they start, share the cores
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))))
 
+os.environ["VAECODEC_PRECISION"] = "float32"  # what is frozen was made so; test_precision has the other one
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell; tests send interrupts
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

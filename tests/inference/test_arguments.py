@@ -121,5 +121,5 @@ def test_numbers_of_numpy_are_taken_as_pythons(tiny) -> None:
 
 @pytest.mark.parametrize(("precision", "error"), [(16, TypeError), ("float16", ValueError)])
 def test_precisions_have_names(precision: object, error: type) -> None:
-    with pytest.raises(error, match="^precision .* is not"):
+    with pytest.raises(error, match=r"^precision .* is not"):
         Codec(TINY, precision=precision)
