@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from shared.drawing import label_ends, style
+from shared.drawing import STYLES, label_ends, style
 from shared.results import markdown_table
 from shared.speed.cold_starts import BARE, DECODE, DECOMPRESS, TORCH
 from shared.speed.plugin import OTHER
+from shared.speed.session import failures
 from shared.speed.sizes import encode_at
 from shared.speed.stages import HOOKS, NETWORKS, REST
 from shared.speed.versions import BEFORE, NOW
@@ -29,7 +30,8 @@ def report(data: Part) -> str:
         "kept warm. Ratios of time are ours to the other's: 2 is twice as long.\n"
     )
     parts = [head, *_plug_in(data), *_against(data), *_by_size(data), *_memory(data)]
-    return "\n".join([*parts, *_small(data), *_cold(data), *_stages(data)])
+    parts += [*_small(data), *_cold(data), *_stages(data)]
+    return "\n".join([*parts, *(f"Failed: {failure}\n" for failure in failures(data))])
 
 
 def _section(title: str, text: str, head: list[str], rows: list[list[str]]) -> Iterator[str]:
@@ -77,22 +79,24 @@ def _plug_in(data: Part) -> Iterator[str]:
 
 def _against(data: Part) -> Iterator[str]:
     part = data.get("against", {})
+    found = {
+        (model, size): result
+        for model, by_size in part.get("models", {}).items()
+        for size, result in by_size.items()
+        if "runs" in result
+    }
+    encodes = list(dict.fromkeys(name for result in found.values() for name in result["runs"] if name != "decode"))
     times, files = [], []
-    for model, by_size in part.get("models", {}).items():
-        for size, result in by_size.items():
-            runs = result.get("runs", {})
-            if not runs:
-                continue
-            encodes = [name for name in runs if name != "decode"]
-            cells = [_ratio(runs[name].get(BEFORE), runs[name].get(NOW)) for name in (*encodes, "decode")]
-            peaks = [_megabytes(runs[name].get(BEFORE), runs[name].get(NOW)) for name in (encodes[-1], "decode")]
-            times.append([model, size, *cells, *peaks])
-            if "files" in result:
-                pixels = [str(result["pixels"][version]) for version in (BEFORE, NOW)]
-                files.append([model, size, *(_file(result["files"][name]) for name in encodes), *pixels])
-    if not times:
+    for place, result in found.items():
+        runs = {name: result["runs"].get(name, {}) for name in (*encodes, "decode")}
+        ratios = [_ratio(run.get(BEFORE), run.get(NOW)) for run in runs.values()]
+        peaks = [_megabytes(runs[name].get(BEFORE), runs[name].get(NOW)) for name in (encodes[-1], "decode")]
+        times.append([*place, *ratios, *peaks])
+        if "files" in result:
+            pixels = [str(result["pixels"][version]) for version in (BEFORE, NOW)]
+            files.append([*place, *(_file(result["files"].get(name)) for name in encodes), *pixels])
+    if not found:
         return
-    encodes = [name for name in runs if name != "decode"]
     text = (
         f"Commit {part['commit'][:12]}, its package in a process of its own beside this one's, with the same weights. "
         "How many times as fast this version is, and peak memory of both, before and now."
@@ -105,7 +109,9 @@ def _against(data: Part) -> Iterator[str]:
         yield f"{text}\n\n{markdown_table(head, files)}\n"
 
 
-def _file(file: Part) -> str:
+def _file(file: Part | None) -> str:
+    if file is None:
+        return NONE
     if file["same"]:
         return "same bytes"
     text = f"{file['larger']:+.3%}"
@@ -116,7 +122,7 @@ def _by_size(data: Part) -> Iterator[str]:
     for threads, sizes in data.get("codecs", {}).items():
         rows = []
         ours = {model: _operations(sizes, model) for model in data["models"]}
-        for size, runs in sizes.items():
+        for size, runs in _by_number(sizes):
             for other in data["others"]:
                 known = runs.get(other, {})
                 ratios = [
@@ -136,6 +142,10 @@ def _by_size(data: Part) -> Iterator[str]:
         yield from _section(title, text, head, rows)
 
 
+def _by_number(sizes: Part) -> list[tuple[str, Part]]:
+    return sorted(sizes.items(), key=lambda size: float(size[0]))
+
+
 def _operations(sizes: Part, model: str) -> list[str]:
     """What was done with a model at any size."""
     return list(dict.fromkeys(name for runs in sizes.values() for name in runs.get(model, {})))
@@ -150,7 +160,7 @@ def _all_threads(data: Part) -> Part:
 
 
 def _memory(data: Part) -> Iterator[str]:
-    sizes, names = _all_threads(data), [*data["models"], *data["others"]]
+    sizes, names = dict(_by_number(_all_threads(data))), [*data["models"], *data["others"]]
     rows = []
     for size, runs in sizes.items():
         cells = []
@@ -267,21 +277,23 @@ def draw(data: Part, path: Path) -> None:
         axis.set(xscale="log", yscale="log", xlabel="megapixels", ylabel=title)
         axis.grid(alpha=0.3)
         ends = []
-        for number, (name, points) in enumerate(_curves(data, what).items()):
-            points = sorted((size, value(size, run)) for size, run in points)
-            axis.plot(*zip(*points, strict=True), **style(number))
-            ends.append((*points[-1], name, style(number)["color"]))
+        for number, codec in enumerate([*data["models"], *data["others"]]):
+            for line, (label, points) in zip(STYLES, _curves(data, codec, what).items(), strict=False):
+                points = sorted((size, value(size, run)) for size, run in points)
+                look = style(number) | {"linestyle": line}
+                axis.plot(*zip(*points, strict=True), **look)
+                ends.append((*points[-1], label, look["color"]))
+        axis.autoscale_view()
         label_ends(axis, ends)
     figure.savefig(path)
     plt.close(figure)
 
 
-def _curves(data: Part, what: str) -> dict[str, list[tuple[float, Part]]]:
-    """By codec, and effort if it has such: sizes in megapixels and runs."""
+def _curves(data: Part, codec: str, what: str) -> dict[str, list[tuple[float, Part]]]:
+    """Sizes in megapixels and runs of a codec, by its name and its efforts, the highest first."""
     curves: dict[str, list[tuple[float, Part]]] = {}
     for size, runs in _all_threads(data).items():
-        for codec, operations in runs.items():
-            for operation, run in operations.items():
-                if operation.startswith(what) and "seconds" in run:
-                    curves.setdefault(codec + operation.removeprefix(what), []).append((float(size), run))
+        for operation, run in reversed(runs.get(codec, {}).items()):
+            if operation.startswith(what) and "seconds" in run:
+                curves.setdefault(codec + operation.removeprefix(what), []).append((float(size), run))
     return curves
