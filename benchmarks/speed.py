@@ -4,8 +4,8 @@
 
 What is compared runs side by side: processes of their own, kept warm, are given turns one after the other, and medians
 are divided by each other, so that what else the machine does meets all alike. Stopped, it goes on where it was; what
-failed is tried again. The picture is continued by mirror images, or cropped, to each size. All of it takes half an
-hour and more, `--quick` some minutes.
+failed is tried again. The picture is continued by mirror images, or cropped, to each size. All of it takes an hour on
+two cores, `--quick` some minutes.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def measure_against(session: Session, commit: str) -> None:
                     image, quality = resized(session.image, float(size)), session.quality(subject)
                     return versions.measure(
                         subject.at(size), quality, image, root, session.folder, session.threads,
-                        session.turns_at(size), session.limit_s,
+                        session.turns_at(float(size)), session.limit_s,
                     )  # fmt: skip
 
                 models = part.setdefault("models", {}).setdefault(subject.name, {})
@@ -86,7 +86,8 @@ def measure_cold_starts(session: Session) -> None:
 
 def measure_small_pictures(session: Session) -> None:
     """Many small pictures against one."""
-    across, turns = session.plan.across, session.plan.turns
+    across = session.plan.across
+    turns = session.turns_at((across * small_pictures.SIDE) ** 2 / 1e6)
     for subject in session.ours:
         arguments = (subject.what["model"], session.image, across, turns)
         work = partial(in_a_process, session.limit_s, small_pictures.measure, *arguments)
@@ -103,7 +104,7 @@ def measure_codecs(session: Session) -> None:
                 qualities = {subject.name: session.quality(subject) for subject in subjects}
                 return by_size.measure(
                     subjects, qualities, resized(session.image, float(size)), session.folder, threads,
-                    session.turns_at(size), session.limit_s,
+                    session.turns_at(float(size)), session.limit_s,
                 )  # fmt: skip
 
             session.once(session.part("codecs", str(threads)), size, f"codecs: {size} MP, threads: {threads}", work)

@@ -16,6 +16,8 @@ from shared.places import PHOTO
 from shared.speed import cold_starts, measuring, processes, session, sizes, small_pictures, stages, versions
 from shared.speed import report as speed_report
 
+from vaecodec.cli import workers
+
 ONCE = measuring.Turns(1, 1, 60)
 TINY_ONLY = sizes.Subject("tiny", {"model": str(TINY)}, (0, 2))
 
@@ -124,6 +126,7 @@ def test_speed_runs_and_goes_on(tmp_path, monkeypatch):
     image, target = tmp_path / "a.png", tmp_path / "speed"
     Image.fromarray(picture(200, 150)).save(image)
     target.with_suffix(".json").write_text('{"machine": "another", "codecs": {"1": {}}}')
+    monkeypatch.setattr(workers, "cores", lambda: 1)
     monkeypatch.setattr(speed, "QUICK", session.Plan([], [], ONCE, 2, 1))
     monkeypatch.setattr(session, "FITTED_MPX", 0.01)
     monkeypatch.setattr(speed, "STAGES_MPX", 0.01)
@@ -133,7 +136,7 @@ def test_speed_runs_and_goes_on(tmp_path, monkeypatch):
     assert result.exit_code == 1 and "failed: cold tiny: too cold" in result.stderr
     assert "left out: against: no commit" in result.stderr and "left out: plug-in: no folder" in result.stderr
     data = json.loads(target.with_suffix(".json").read_text())
-    of_size = data["codecs"][str(data["threads"])]["0.01"]
+    of_size = data["codecs"]["1"]["0.01"]
     assert set(of_size["tiny"]) == {"encode -e 0", "encode -e 1", "encode -e 2", "decode"}
     assert all(row["seconds"] > 0 and row["peak_mb"] > 10 for runs in of_size.values() for row in runs.values())
     assert {"encode -e 0", "decode"} < set(data["stages"]["tiny"]["stages"])

@@ -17,6 +17,8 @@ from shared.speed.sizes import LARGE_MPX, Subject
 
 FITTED_MPX = 0.4
 """Size of the picture by which qualities are found."""
+SLOW_MPX = 5.0
+"""What is larger takes seconds, so that one turn will do."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,9 @@ class Session:
             raise Failed(found["failed"])
         return found["quality"]
 
-    def turns_at(self, size: str) -> Turns:
+    def turns_at(self, megapixels: float) -> Turns:
         """How often things are measured at a size."""
-        return replace(self.plan.turns, least=1) if float(size) > LARGE_MPX else self.plan.turns
+        return replace(self.plan.turns, least=1) if megapixels > SLOW_MPX else self.plan.turns
 
 
 def failures(value: Any, path: str = "") -> list[str]:

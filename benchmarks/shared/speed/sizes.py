@@ -15,7 +15,7 @@ from shared.speed.processes import Worker
 from vaecodec.inference.effort import DEFAULT_EFFORT
 
 LARGE_MPX = 25.0
-"""Larger pictures are coded at the default effort only, once at the least."""
+"""Larger pictures are coded at the default effort only."""
 
 
 @dataclass(frozen=True)
