@@ -66,7 +66,7 @@ def decode_batch(codec, files: list) -> list[int]:
     from vaecodec.coding.latent_store import StepValues
     from vaecodec.format.ans import Decoder
     from vaecodec.format.tables import FRACTIONS
-    from vaecodec.networks.model import PATCH
+    from vaecodec.networks.config import PATCH
     from vaecodec.networks.prior import STEPS, Cells
 
     header, coder, m = files[0].header, codec.coder, codec.coder.config.y_channels

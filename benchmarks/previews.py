@@ -36,11 +36,13 @@ def _fastest(work) -> tuple[float, object]:
 def linear_only(codec, latents, reduction: int) -> np.ndarray:
     """The preview by the generator's linear path."""
     from vaecodec.networks import model
+    from vaecodec.networks.blocks import depth_to_space
 
-    def forward(self, y, quality, reduction=1):
-        return model._draw(self.linear, y * self.scale[:, None, None], model.PATCH, reduction)
+    def leave(self, y, features, quality, reduction, pixels):
+        side = model.PATCH // reduction
+        return depth_to_space(pixels(model._squares(self.linear, y * self.scale[:, None, None], side)), side)
 
-    with mock.patch.object(model.Synthesis, "forward", forward):
+    with mock.patch.object(model.Synthesis, "leave", leave):
         return codec.synthesize(latents, reduction=reduction)
 
 

@@ -81,7 +81,7 @@ def against_anchor(curve: Curve) -> float:
 
 def baselines() -> dict[str, tuple[float, float]]:
     """kMAC a pixel and BD-rate of what was fitted here and is no photo model, from the committed results."""
-    from vaecodec.networks.model import CONFIGS
+    from vaecodec.networks.config import CONFIGS
 
     light, means = CONFIGS["light"], json.loads(KODAK.read_text())["means"]
     kmac = {"PCA 16x16": 768 * 768 / 256e3, "vaecodec, tune=psnr, factorised": light.kmac_per_pixel()["synthesis"]}

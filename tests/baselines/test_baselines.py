@@ -222,7 +222,7 @@ def test_twins_train_go_on_and_code(pictures, tmp_path, kl):
 
     from vaecodec.baselines.autoencoder import AutoencoderCodec
     from vaecodec.baselines.autoencoder_training import PairOptions, finish, train
-    from vaecodec.networks.model import ModelConfig
+    from vaecodec.networks.config import ModelConfig
 
     config = ModelConfig("pair-test", 16, 8, 8, 1, 8, 1, 8, 1, quality_knots=3)
     options = PairOptions(crops=12, batch=2, crop=64, patches=1000)

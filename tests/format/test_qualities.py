@@ -21,7 +21,7 @@ from vaecodec.format.container import QUALITY_MAX, quality_code, quality_of, rea
 from vaecodec.format.qualities import QualityScale
 from vaecodec.networks.weights import write_quality_map
 
-RISING = st.lists(st.floats(0.001, 0.999), unique=True, max_size=6).map(sorted)
+RISING = st.lists(st.integers(1, 999).map(lambda number: number / 1000), unique=True, max_size=6).map(sorted)
 
 
 @given(RISING, RISING)

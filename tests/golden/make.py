@@ -44,7 +44,8 @@ from vaecodec.format.container import (  # noqa: E402
     XMP,
     unpack,
 )
-from vaecodec.networks.model import ImageVAE, ModelConfig  # noqa: E402
+from vaecodec.networks.config import ModelConfig  # noqa: E402
+from vaecodec.networks.model import ImageVAE  # noqa: E402
 from vaecodec.networks.weights import load_model, save_model  # noqa: E402
 from vaecodec.pictures import exact, lossless  # noqa: E402
 from vaecodec.pictures.images import Planes  # noqa: E402

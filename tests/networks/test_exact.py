@@ -15,9 +15,10 @@ from support import examples
 
 from vaecodec.errors import ModelError
 from vaecodec.format.container import QUALITY_MAX, quality_code
-from vaecodec.networks import fixed_point
+from vaecodec.networks import fixed_point, precision
+from vaecodec.networks.config import CONFIGS
 from vaecodec.networks.fixed_point import ExactPrior, convert, interpolate
-from vaecodec.networks.model import CONFIGS, ImageVAE
+from vaecodec.networks.model import ImageVAE
 from vaecodec.networks.prior import Cells
 
 CARRIERS = [torch.float32, torch.float64]
@@ -302,8 +303,9 @@ def profiled_operators(function) -> set[str]:
 @pytest.mark.slow
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs oneDNN")
 def test_the_probe_for_plain_float32_runs_the_kernels_that_layers_run() -> None:
-    """On a CPU with AMX, oneDNN's convolutions are those that a program may have allowed to run in bfloat16."""
-    kernel = "aten::mkldnn_convolution"
-    module = layer(*layer_values(1, (64, 1, 3, 3), 50)[:3], torch.float32)
-    assert kernel in profiled_operators(lambda: module(torch.zeros(1, 64, 32, 32)))
-    assert kernel in profiled_operators(fixed_point._float32_is_plain)
+    """On a CPU with AMX, oneDNN's kernels are those that a program may have allowed to run in bfloat16."""
+    for shape, kernel in (((64, 1, 3, 3), "aten::mkldnn_convolution"), ((64, 64), "aten::addmm")):
+        module = layer(*layer_values(1, shape, 50)[:3], torch.float32)
+        x = torch.zeros(1, 64, 32, 32).contiguous(memory_format=torch.channels_last)
+        assert kernel in profiled_operators(lambda module=module, x=x: module(x))
+        assert kernel in profiled_operators(precision.float32_is_plain)

@@ -23,7 +23,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vaecodec.cli.main import main
 from vaecodec.codec.codec import Codec
-from vaecodec.networks.model import CONFIGS, ImageVAE
+from vaecodec.networks.config import CONFIGS
+from vaecodec.networks.model import ImageVAE
 from vaecodec.networks.weights import load_model, save_model
 from vaecodec.objective.bound import nearest
 from vaecodec.training.data.pictures import Pictures

@@ -14,7 +14,8 @@ from PIL import Image
 from vaecodec.codec.codec import Codec
 from vaecodec.errors import VaecodecError
 from vaecodec.networks.blocks import space_to_depth
-from vaecodec.networks.model import CONFIGS, PATCH, ImageVAE
+from vaecodec.networks.config import CONFIGS, PATCH
+from vaecodec.networks.model import ImageVAE
 from vaecodec.networks.weights import save_model
 from vaecodec.objective.bound import nearest
 from vaecodec.training.data.pictures import Pictures

@@ -15,7 +15,8 @@ from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vaecodec.cli.main import main
-from vaecodec.networks.model import CONFIGS, ImageVAE
+from vaecodec.networks.config import CONFIGS
+from vaecodec.networks.model import ImageVAE
 from vaecodec.networks.weights import load_model, save_model
 from vaecodec.training.data.pictures import Pictures
 from vaecodec.training.loop import Trainer

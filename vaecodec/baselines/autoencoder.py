@@ -27,7 +27,8 @@ from vaecodec.baselines.collection import baseline_path
 from vaecodec.errors import ModelError
 from vaecodec.format.tensors import read
 from vaecodec.networks.blocks import QualityTable
-from vaecodec.networks.model import PATCH, Analysis, ModelConfig, Synthesis, init_linear
+from vaecodec.networks.config import PATCH, ModelConfig
+from vaecodec.networks.model import Analysis, Synthesis, init_linear
 from vaecodec.objective.bound import Bound, add_noise, bounded_log2_scale, gaussian_bits, round_ste
 
 PAIR = ModelConfig("pair", 256, 8, 64, 2, 64, 2, 16, 1)

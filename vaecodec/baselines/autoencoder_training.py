@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vaecodec.baselines.autoencoder import MIDDLE, PAIR, AutoencoderCodec, Pair, Quantiser
 from vaecodec.baselines.coefficients import Statistics
-from vaecodec.networks.model import PATCH, ModelConfig
+from vaecodec.networks.config import PATCH, ModelConfig
 from vaecodec.networks.precision import autocast
 from vaecodec.pictures import metrics
 from vaecodec.training.data.pictures import Pictures

@@ -18,7 +18,7 @@ from vaecodec.errors import ModelError
 from vaecodec.format.container import QUALITIES, QUALITY_MAX
 from vaecodec.format.tensors import read
 from vaecodec.inference.effort import DEFAULT_EFFORT
-from vaecodec.networks.model import PATCH
+from vaecodec.networks.config import PATCH
 
 
 class VaeCodec:

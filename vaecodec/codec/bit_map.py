@@ -16,7 +16,7 @@ from vaecodec.coding.symbol_choice import nearest
 from vaecodec.format.ans import Stack
 from vaecodec.format.container import BITS_BACK
 from vaecodec.format.tables import FRACTIONS
-from vaecodec.networks.model import HYPER
+from vaecodec.networks.config import HYPER
 from vaecodec.networks.posterior import FINE
 from vaecodec.networks.prior import Cells
 from vaecodec.pictures.tiles import Area

@@ -14,7 +14,7 @@ from vaecodec.coding.latent_coder import GroupReader
 from vaecodec.coding.latents import Latents
 from vaecodec.errors import ImageError
 from vaecodec.format.ans import Tables
-from vaecodec.networks.model import PATCH
+from vaecodec.networks.config import PATCH
 
 
 class Dice:

@@ -13,7 +13,8 @@ from vaecodec.coding.latents import Latents
 from vaecodec.format.container import QUALITY_MAX
 from vaecodec.format.tables import FRACTIONS
 from vaecodec.networks.blocks import STRIP, all_by_strips, by_strips, space_to_depth
-from vaecodec.networks.model import HYPER, PATCH, ImageVAE
+from vaecodec.networks.config import HYPER, PATCH
+from vaecodec.networks.model import ImageVAE
 from vaecodec.pictures.region import Region, squares
 from vaecodec.pictures.tiles import TILE_AREA, Area, gather, scaled, tiles, window
 

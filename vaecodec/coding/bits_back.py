@@ -25,8 +25,8 @@ from vaecodec.errors import Corrupt
 from vaecodec.format.ans import COUNT_BITS, Stack, Tables
 from vaecodec.format.container import BITS_BACK, Header
 from vaecodec.format.tables import FRACTIONS
+from vaecodec.networks.config import HYPER, PATCH
 from vaecodec.networks.fixed_point import ExactPosterior, ExactPrediction
-from vaecodec.networks.model import HYPER, PATCH
 from vaecodec.networks.posterior import FINE
 from vaecodec.networks.prior import Cells
 from vaecodec.pictures.tiles import Area, gather, window

@@ -23,8 +23,8 @@ from vaecodec.errors import Corrupt
 from vaecodec.format.ans import Decoder, Encoder, Tables
 from vaecodec.format.container import Header
 from vaecodec.format.tables import FRACTIONS
+from vaecodec.networks.config import HYPER, PATCH, ModelConfig
 from vaecodec.networks.fixed_point import ExactPrediction, ExactPrior, QualityState
-from vaecodec.networks.model import HYPER, PATCH, ModelConfig
 from vaecodec.networks.prior import STEPS, Cells
 from vaecodec.pictures.tiles import TILE_AREA, Area, Tile, gather, tiles, window
 

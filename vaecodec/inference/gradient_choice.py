@@ -25,7 +25,8 @@ from vaecodec.coding.latent_store import Coded
 from vaecodec.coding.symbol_choice import RateDistortionChoice, SymbolWeights
 from vaecodec.format.tables import FRACTIONS
 from vaecodec.inference.effort import Progress
-from vaecodec.networks.model import HYPER, PATCH, ImageVAE
+from vaecodec.networks.config import HYPER, PATCH
+from vaecodec.networks.model import ImageVAE
 from vaecodec.objective.distortion import Part, PictureStructure
 from vaecodec.objective.ssimulacra2 import Sums
 from vaecodec.pictures.tiles import Tile, cut, scaled, tiles, window

@@ -23,7 +23,8 @@ from torch import Tensor
 
 from vaecodec.inference.effort import Progress
 from vaecodec.inference.gradient_choice import SeenPart, everything, gradient_tiles, synthesise
-from vaecodec.networks.model import HYPER, PATCH, ImageVAE
+from vaecodec.networks.config import HYPER, PATCH
+from vaecodec.networks.model import ImageVAE
 from vaecodec.networks.precision import autocast
 from vaecodec.networks.prior import Cells
 from vaecodec.objective.bound import gaussian_bits

@@ -29,6 +29,7 @@ from vaecodec.format.container import QUALITY_MAX
 from vaecodec.format.tables import FRACTIONS, LEVELS_PER_OCTAVE, LOG2_SCALE_MIN, SCALE_LEVELS
 from vaecodec.networks.blocks import Depthwise, Pointwise, all_by_strips, by_strips, depthwise, part_of, pointwise
 from vaecodec.networks.posterior import FINE_BITS, Posterior, PosteriorNetworks
+from vaecodec.networks.precision import float32_is_plain
 from vaecodec.networks.prior import Cells, Clip, Networks, Prior, RawHead, Stem
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -352,7 +353,7 @@ class ExactPosterior:
 def in_integers(networks: Module, tensors: dict[str, Tensor], device: str, carrier: torch.dtype | None) -> Module:
     """A copy of networks whose layers compute with the stored integers; `carrier` as of `ExactPrior`."""
     if carrier is None:
-        carrier = torch.float32 if device == "cpu" and _float32_is_plain() else torch.float64
+        carrier = torch.float32 if device == "cpu" and float32_is_plain() else torch.float64
     networks = copy.deepcopy(networks).requires_grad_(False)
     for name, module in list(networks.named_modules()):
         if isinstance(module, (Pointwise, Depthwise)):
@@ -391,21 +392,3 @@ def _prediction(mean: Tensor, log2_scale: Tensor, log2_gain: Tensor | float, *, 
         return ExactPrediction(sixteenths, numbers.add_(FRACTIONS // 2))
     above_floor = (sixteenths + FRACTIONS // 2).bitwise_and_(FRACTIONS - 1)
     return ExactPrediction(sixteenths + FRACTIONS // 2 - above_floor, numbers.add_(above_floor))
-
-
-def _float32_is_plain() -> bool:
-    """Whether float32 products are that, here and now: a program may have allowed torch to make them in bfloat16.
-
-    Small and large tensors and both kinds of layers are tried, since torch has different kernels for them.
-    """
-    for side in (1, 32):
-        x = torch.full((1, 64, side, side), 1025.0).contiguous(memory_format=torch.channels_last)
-        weight = torch.full((64, 64), 255.0)
-        weight[:, ::2] = 129.0
-        middle = (0, 0, side // 2, side // 2)
-        if float(pointwise(x, weight, torch.zeros(64))[middle]) != 32 * 1025 * (255 + 129):
-            return False
-        spatial = depthwise(x, torch.full((64, 1, 3, 3), 255.0), torch.zeros(64), None)
-        if float(spatial[middle]) != min(side, 3) ** 2 * 1025 * 255:
-            return False
-    return True

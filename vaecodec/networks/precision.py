@@ -10,7 +10,7 @@ import os
 import torch
 from torch import nn
 
-from vaecodec.networks.blocks import Depthwise, Pointwise
+from vaecodec.networks.blocks import Depthwise, Pointwise, depthwise, pointwise
 
 _BF16_INSTRUCTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 VARIABLE = "VAECODEC_PRECISION"
@@ -54,3 +54,21 @@ def cast(network: nn.Module, dtype: torch.dtype) -> None:
     for name, layer in network.named_modules():
         if isinstance(layer, (Pointwise, Depthwise)) and name != "linear":
             layer.to(dtype)
+
+
+def float32_is_plain() -> bool:
+    """Whether float32 products are that, here and now: a program may have allowed torch to make them in bfloat16.
+
+    Small and large tensors and both kinds of layers are tried, since torch has different kernels for them.
+    """
+    for side in (1, 32):
+        x = torch.full((1, 64, side, side), 1025.0).contiguous(memory_format=torch.channels_last)
+        weight = torch.full((64, 64), 255.0)
+        weight[:, ::2] = 129.0
+        middle = (0, 0, side // 2, side // 2)
+        if float(pointwise(x, weight, torch.zeros(64))[middle]) != 32 * 1025 * (255 + 129):
+            return False
+        spatial = depthwise(x, torch.full((64, 1, 3, 3), 255.0), torch.zeros(64), None)
+        if float(spatial[middle]) != min(side, 3) ** 2 * 1025 * 255:
+            return False
+    return True

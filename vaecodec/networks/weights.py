@@ -31,7 +31,8 @@ from vaecodec.format.catalog import ModelInfo, model_path, parse_metadata
 from vaecodec.format.qualities import QualityScale
 from vaecodec.format.tables import FRACTIONS, gaussian_tables
 from vaecodec.networks import fixed_point
-from vaecodec.networks.model import ImageVAE, ModelConfig
+from vaecodec.networks.config import ModelConfig
+from vaecodec.networks.model import ImageVAE
 from vaecodec.networks.prior import Networks
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ Weight = TypeVar("Weight", float, Tensor)
 
 
 class Trained(Protocol):
-    """What a model's configuration says of its training; `networks.model.ModelConfig` does."""
+    """What a model's configuration says of its training; `networks.config.ModelConfig` does."""
 
     @property
     def distortion(self) -> str:

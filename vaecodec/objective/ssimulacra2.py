@@ -78,7 +78,7 @@ class Structure:
         sides = x.shape[-2:]
         area = part or (slice(0, sides[0]), slice(0, sides[1]))
         self.frames = [
-            Frame(*(_span(used, side, scale) for used, side in zip(area, sides, strict=True)), as_measured)
+            Frame(_span(area[0], sides[0], scale), _span(area[1], sides[1], scale), as_measured)
             for scale in range(SCALES)
         ]
         with torch.no_grad():

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from vaecodec.format.catalog import model_for
 from vaecodec.format.container import QUALITY_MAX
-from vaecodec.networks.model import PATCH
+from vaecodec.networks.config import PATCH
 from vaecodec.networks.weights import load_model
 from vaecodec.objective.bound import Rounding, add_noise, nearest
 from vaecodec.objective.rounding import optimised

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from vaecodec.networks.blocks import space_to_depth
-from vaecodec.networks.model import PATCH, ImageVAE, ModelConfig, linear_steps
+from vaecodec.networks.config import PATCH, ModelConfig
+from vaecodec.networks.model import ImageVAE, linear_steps
 
 MAY_GROW = {
     "analysis_width", "analysis_blocks", "synthesis_width", "synthesis_blocks", "prior_width", "prior_blocks",

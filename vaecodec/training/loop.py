@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaecodec.networks.model import PATCH, ImageVAE
+from vaecodec.networks.config import PATCH
+from vaecodec.networks.model import ImageVAE
 from vaecodec.networks.precision import autocast
 from vaecodec.objective.bound import Bound
 from vaecodec.objective.rounding import optimised

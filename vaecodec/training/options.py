@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from vaecodec.networks.model import CONFIGS, ModelConfig
+from vaecodec.networks.config import CONFIGS, ModelConfig
 
 FINAL_SHARE = 0.1
 """Share of the run, at its end, that is spent on larger crops."""

@@ -13,7 +13,8 @@ from typing import Any
 
 from vaecodec.errors import ModelError, VaecodecError
 from vaecodec.format import files
-from vaecodec.networks.model import CONFIGS, ImageVAE
+from vaecodec.networks.config import CONFIGS
+from vaecodec.networks.model import ImageVAE
 from vaecodec.training.data.pictures import MEMORY_BYTES, Pictures
 from vaecodec.training.data.sources import unreadable
 from vaecodec.training.growth import MAY_GROW, check_growth

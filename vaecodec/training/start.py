@@ -9,7 +9,8 @@ from pathlib import Path
 from torch import Tensor
 
 from vaecodec.errors import ModelError
-from vaecodec.networks.model import ImageVAE, ModelConfig
+from vaecodec.networks.config import ModelConfig
+from vaecodec.networks.model import ImageVAE
 from vaecodec.training.growth import grow
 from vaecodec.training.runtime import checkpoint
 

@@ -11,7 +11,7 @@ from vaecodec.codec.base import BaseCodec
 from vaecodec.codec.bit_map import position_bits
 from vaecodec.codec.codec import Codec
 from vaecodec.format.container import unpack
-from vaecodec.networks.model import PATCH
+from vaecodec.networks.config import PATCH
 from vaecodec.pictures import exact, metrics
 from vaecodec.pictures.lossless import SIDE
 
