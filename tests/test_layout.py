@@ -11,8 +11,8 @@ from support import ROOT, run_python
 
 PACKAGE = ROOT / "vaecodec"
 ROOMS = (
-    "errors", "format", "pictures", "objective", "networks", "coding", "inference", "codec", "training", "baselines",
-    "digits", "plugins", "cli", "",
+    "errors", "version", "format", "pictures", "objective", "networks", "coding", "inference", "codec", "training",
+    "baselines", "digits", "plugins", "cli", "",
 )  # fmt: skip
 """From the bottom up, last the package's own modules, which are the API. A room imports from those before it."""
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -98,3 +98,16 @@ def test_only_what_is_needed_is_imported(code: str, unwanted: tuple[str, ...]) -
     check = f"import sys\nfound = [name for name in {unwanted} if name in sys.modules]\nassert not found, found"
     result = run_python(f"try:\n    {code}\nexcept SystemExit:\n    pass\n{check}")
     assert result.returncode == 0, result.stderr.decode()
+
+
+def test_decoding_imports_no_more_of_torch_than_torch_does() -> None:
+    """`torch._dynamo`, sympy and their like take a second; `nn.init` on meta tensors would import them, for one."""
+    code = (
+        "import sys, torch\nbefore = {*sys.modules}\nimport vaecodec\n"
+        "vaecodec.decompress(sys.argv[1], model=sys.argv[2])\n"
+        "new = {name for name in {*sys.modules} - before if name.partition('.')[0] in ('torch', 'sympy', 'networkx')}\n"
+        "assert new <= {'torch.utils._device'}, new"
+    )
+    golden = ROOT / "tests" / "golden"
+    result = run_python(code, str(golden / "rgb-q50.vae"), str(golden / "tiny.safetensors"), text=True)
+    assert result.returncode == 0, result.stderr

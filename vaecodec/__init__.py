@@ -10,10 +10,7 @@ shows the rooms that the package is made of.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from vaecodec.codec import api, kinds
-from vaecodec.codec.api import compress, decompress, read_info
+from vaecodec.codec import kinds
 from vaecodec.errors import (
     BitstreamError,
     Corrupt,
@@ -26,14 +23,15 @@ from vaecodec.errors import (
     Unsupported,
     VaecodecError,
 )
-from vaecodec.format.catalog import ModelInfo, list_models
-from vaecodec.format.container import DEFAULT_MAX_PIXELS, Header
+from vaecodec.version import __version__ as __version__
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from vaecodec.codec.api import compress, decompress, read_info
     from vaecodec.codec.base import BaseCodec
     from vaecodec.codec.codec import Codec
-
-    __version__: str
+    from vaecodec.format.catalog import ModelInfo, list_models
+    from vaecodec.format.container import DEFAULT_MAX_PIXELS, Header
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
@@ -82,8 +80,20 @@ def register_pillow() -> None:
 
 
 def __getattr__(name: str) -> object:
-    if name == "Codec":
+    """The rest of the API, from modules that are imported when they are first needed."""
+    place: object
+    if name in ("compress", "decompress", "read_info"):
+        from vaecodec.codec import api as place
+    elif name in ("ModelInfo", "list_models"):
+        from vaecodec.format import catalog as place
+    elif name in ("DEFAULT_MAX_PIXELS", "Header"):
+        from vaecodec.format import container as place
+    elif name == "Codec":
         return _photographs()
-    if name == "__version__":
-        return api.version()
-    raise AttributeError(f"module 'vaecodec' has no attribute {name!r}")
+    else:
+        raise AttributeError(f"module 'vaecodec' has no attribute {name!r}")
+    return getattr(place, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

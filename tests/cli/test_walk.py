@@ -204,7 +204,7 @@ class Walk(RuleBasedStateMachine):
     @rule()
     def killed_and_gone_on_with(self) -> None:
         if Path("out").is_dir():
-            Path("out", f"{files._MARK}-{DEAD}-0123abcd.part").write_bytes(b"half")
+            Path("out", f"{files._mark()}-{DEAD}-0123abcd.part").write_bytes(b"half")
             self.command("compress", "in", "out", ("--lossless",), ("--resume",), None)
 
     @invariant()

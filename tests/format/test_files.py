@@ -147,7 +147,7 @@ def test_a_pipe_that_is_read_gets_all() -> None:
 def test_leftovers_of_the_dead_go_and_all_else_stays() -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    mark = files._MARK
+    mark = files._mark()
     names = {
         f"{mark}-{dead.pid}-0123abcd.part": False,
         f"{mark}-{10**40}-0123abcd.part": False,

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vaecodec.cli import workers
-from vaecodec.cli.console import exit_code, human_ratio, human_size
+from vaecodec.cli.console import human_ratio
 from vaecodec.cli.output_plan import Plan
-from vaecodec.cli.terminal import EXIT_FAILED, say, shown
+from vaecodec.cli.terminal import EXIT_FAILED, exit_code, human_size, say, shown
 from vaecodec.cli.transcode import Report
 from vaecodec.errors import VaecodecError
 

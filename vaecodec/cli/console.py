@@ -1,4 +1,4 @@
-"""What all commands share: exit codes, messages, options, and how a run over several files goes and ends."""
+"""What commands share that click makes: how a run ends, types of values, options."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import contextlib
 import math
 import os
 import sys
-import warnings
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from vaecodec.cli.terminal import EXIT_FAILED, hide_warnings, in_words, own_process, say, shown, tell
-from vaecodec.errors import BitstreamError, ModelError, VaecodecError
+from vaecodec.cli.terminal import ending_in_words, own_process, say, shown, tell
 from vaecodec.format import files
 from vaecodec.format.catalog import DEFAULT_TUNE, TUNES, list_models, model_for
 from vaecodec.format.container import DEFAULT_MAX_PIXELS, METADATA, QUALITIES
@@ -25,44 +23,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-EXIT_USAGE, EXIT_CORRUPT, EXIT_MODEL, EXIT_INTERRUPTED = 2, 3, 4, 130
 SUFFIX = ".vae"
-
-
-def exit_code(error: Exception) -> int:
-    """What a run ends with after this failure."""
-    return (
-        EXIT_CORRUPT
-        if isinstance(error, BitstreamError)
-        else EXIT_MODEL
-        if isinstance(error, ModelError)
-        else EXIT_FAILED
-    )
-
-
-def run(paths: list[str], work: Callable[[str], None]) -> None:
-    """Does the work for every file, goes on after failures, and exits with the code that sums them up."""
-    failures: list[Exception] = []
-    for path in paths:
-        try:
-            with files.naming(path):
-                work(path)
-        except (VaecodecError, OSError, MemoryError) as error:
-            failures.append(error)
-            say(f"vaecodec: {in_words(error)}")
-    if failures and len(paths) > 1:
-        say(f"vaecodec: {len(failures)} of {len(paths)} files failed")
-        raise SystemExit(EXIT_FAILED)
-    if failures:
-        raise SystemExit(exit_code(failures[0]))
-
-
-def human_size(count: int) -> str:
-    """A number of bytes for people, in decimal units."""
-    for unit, scale in (("MB", 1e6), ("kB", 1e3)):
-        if count >= scale:
-            return f"{count / scale:.1f} {unit}"
-    return f"{count} bytes"
 
 
 def human_ratio(before: int, after: int) -> str:
@@ -74,7 +35,7 @@ def human_ratio(before: int, after: int) -> str:
 
 
 class Group(click.Group):
-    """Ends runs as shells expect: whatever happens is said in a sentence, and has its exit code."""
+    """Ends as `ending_in_words` says, and says what click has to say in its own way."""
 
     def main(
         self,
@@ -84,22 +45,16 @@ class Group(click.Group):
         standalone_mode: bool = False,
         **extra: Any,
     ) -> Any:
-        with warnings.catch_warnings():
-            hide_warnings()
+        with ending_in_words():
             try:
                 if args is None:  # the process is this command line's
                     own_process()
                 return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
-            except (KeyboardInterrupt, click.Abort):
-                say("vaecodec: interrupted")
-                code = EXIT_INTERRUPTED
+            except click.Abort:
+                raise KeyboardInterrupt from None
             except click.ClickException as error:
                 _say_usage(error)
-                code = error.exit_code
-            except Exception as error:
-                say(f"vaecodec: {in_words(error)}")
-                code = exit_code(error)
-            sys.exit(code)
+                sys.exit(error.exit_code)
 
 
 def _say_usage(error: click.ClickException) -> None:

@@ -14,6 +14,7 @@ from vaecodec.cli.commands.compare import compare
 from vaecodec.cli.commands.digits import digits
 from vaecodec.cli.commands.evaluate import evaluate
 from vaecodec.cli.commands.generate import interpolate, sample
+from vaecodec.cli.commands.headers import show_version
 from vaecodec.cli.commands.inspect import info, models, test
 from vaecodec.cli.commands.train import train
 from vaecodec.cli.console import (
@@ -30,14 +31,11 @@ from vaecodec.cli.console import (
     SizeType,
     chosen_model,
     human_ratio,
-    human_size,
     several,
 )
 from vaecodec.cli.output_plan import Plan, into_folder
-from vaecodec.cli.terminal import say, tell
-from vaecodec.codec import api
+from vaecodec.cli.terminal import human_size, say
 from vaecodec.format import catalog, container, files
-from vaecodec.format.catalog import list_models
 from vaecodec.pictures.region import SCALES, Region
 
 
@@ -87,9 +85,7 @@ def _counted(names: list[str]) -> str:
 
 def _version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
     if asked:
-        tell(f"vaecodec {api.version()}")
-        for model in list_models():
-            tell(f"model {model.name} {model.fingerprint}")
+        show_version()
         context.exit()
 
 

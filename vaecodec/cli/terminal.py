@@ -1,31 +1,32 @@
-"""Where text leaves the program, how names are shown in it, and what standard streams are to a command line.
+"""Where text leaves the program, how names and sizes are shown in it, how runs end, and what streams are to them.
 
 Imports next to nothing: worker processes do, too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
-import select
 import signal
 import sys
 import threading
-import traceback
-import unicodedata
 import warnings
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Callable, Iterator
 
-from vaecodec.errors import VaecodecError
+from vaecodec.errors import BitstreamError, ModelError, VaecodecError
+from vaecodec.format import files
 from vaecodec.format.files import reason
 
+TYPE_CHECKING = False  # what `typing` has takes longer to import than all else here
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import TextIO
 
     from _typeshed import ReadableBuffer
 
-EXIT_FAILED = 1
+EXIT_FAILED, EXIT_USAGE, EXIT_CORRUPT, EXIT_MODEL, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
 TRACEBACK = "VAECODEC_TRACEBACK"
 """The environment variable that shows where a defect is."""
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -43,6 +44,8 @@ def shown(text: str) -> str:
 
 
 def _shown(character: str) -> str:
+    import unicodedata  # few names need it
+
     if unicodedata.category(character) not in _UNSEEN or character in _JOINERS:
         return character
     if "\udc80" <= character <= "\udcff":
@@ -70,8 +73,67 @@ def in_words(error: Exception) -> str:
         named = isinstance(error.filename, (str, bytes))
         return f"{os.fsdecode(error.filename)}: {reason(error)}" if named else reason(error)
     if os.environ.get(TRACEBACK):
+        import traceback
+
         traceback.print_exception(error)
     return f"a defect: {type(error).__name__}: {error}; {TRACEBACK}=1 shows where"
+
+
+def human_size(count: int) -> str:
+    """A number of bytes for people, in decimal units."""
+    for unit, scale in (("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count} bytes"
+
+
+# --- how runs end
+
+
+def exit_code(error: Exception) -> int:
+    """What a run ends with after this failure."""
+    return (
+        EXIT_CORRUPT
+        if isinstance(error, BitstreamError)
+        else EXIT_MODEL
+        if isinstance(error, ModelError)
+        else EXIT_FAILED
+    )
+
+
+@contextlib.contextmanager
+def ending_in_words() -> Iterator[None]:
+    """Ends runs as shells expect: whatever happens within it is said in a sentence, and has its exit code."""
+    with warnings.catch_warnings():
+        hide_warnings()
+        try:
+            yield
+        except KeyboardInterrupt:
+            say("vaecodec: interrupted")
+            code = EXIT_INTERRUPTED
+        except Exception as error:
+            say(f"vaecodec: {in_words(error)}")
+            code = exit_code(error)
+        else:
+            return
+        sys.exit(code)
+
+
+def run(paths: list[str], work: Callable[[str], None]) -> None:
+    """Does the work for every file, goes on after failures, and exits with the code that sums them up."""
+    failures: list[Exception] = []
+    for path in paths:
+        try:
+            with files.naming(path):
+                work(path)
+        except (VaecodecError, OSError, MemoryError) as error:
+            failures.append(error)
+            say(f"vaecodec: {in_words(error)}")
+    if failures and len(paths) > 1:
+        say(f"vaecodec: {len(failures)} of {len(paths)} files failed")
+        raise SystemExit(EXIT_FAILED)
+    if failures:
+        raise SystemExit(exit_code(failures[0]))
 
 
 # --- the process of a command line
@@ -130,6 +192,8 @@ class _Results(_Output):
     def write(self, data: ReadableBuffer) -> int:
         try:
             while (written := super().write(data)) is None:  # somebody has made it one that does not wait
+                import select  # hardly ever
+
                 select.select([], [self], [])
             return written
         except OSError as error:

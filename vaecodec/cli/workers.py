@@ -155,6 +155,7 @@ def _serve(task: Task[Any], jobs: Connection, parent: Connection, threads: int) 
         while True:
             source, target = jobs.recv()
             jobs.send(_guarded(task, source, target))
+    os._exit(0)  # nothing is left to be done; an interpreter that has torch takes a second to end
 
 
 def _end_with(parent: Connection) -> None:

@@ -167,13 +167,3 @@ def read_info(data: inputs.Source) -> Header:
         TypeError: it is none of these.
     """
     return read_header(inputs.head_of(data))
-
-
-def version() -> str:
-    """The package's own."""
-    from importlib.metadata import PackageNotFoundError, version  # they take longer than reading a header
-
-    try:
-        return version("vaecodec")
-    except PackageNotFoundError:  # a checkout that is not installed
-        return "0+unknown"

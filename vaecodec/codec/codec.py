@@ -6,6 +6,7 @@ decompress:  container ── LatentCoder.decode ── latents ── Transform
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -69,9 +70,18 @@ class Codec(BaseCodec):
         self.prior = self.stored.exact_prior(device, carrier)
         self.coder = LatentCoder(self.prior, self.stored.tables, self.model.config, tile_area)
         self.transforms = Transforms(self.model, self.device, tile_area)
-        posterior = self.stored.exact_posterior(self.prior, carrier)
-        self.bits_back = BitsBackCoder(self.coder, posterior) if posterior else None
-        self.encoder = PictureEncoder(self.transforms, self.coder, self.bits_back)
+        self._carrier = carrier
+
+    @cached_property
+    def bits_back(self) -> BitsBackCoder | None:
+        """What codes with bits-back, if the model has a posterior; most files that are decoded need none."""
+        posterior = self.stored.exact_posterior(self.prior, self._carrier)
+        return BitsBackCoder(self.coder, posterior) if posterior else None
+
+    @cached_property
+    def encoder(self) -> PictureEncoder:
+        """What makes latents of pictures."""
+        return PictureEncoder(self.transforms, self.coder, self.bits_back)
 
     @torch.no_grad()
     def encode(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from vaecodec.errors import ModelError
-from vaecodec.format.catalog import file_version, model_path, read_model_info
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
     from vaecodec.codec.base import BaseCodec
 
 _loaders: dict[str | None, Callable[[], Callable[..., BaseCodec]]] = {}
@@ -27,6 +28,8 @@ def codec_class(name: str | Path) -> Callable[..., BaseCodec]:
     Raises:
         ModelError: the model is unknown, or of an unknown kind.
     """
+    from vaecodec.format.catalog import model_path, read_model_info  # takes longer than to register
+
     path = model_path(name)
     kind = read_model_info(path).config.get("kind")
     if not isinstance(kind, (str, type(None))) or kind not in _loaders:
@@ -53,6 +56,8 @@ class Codecs:
         Raises:
             ModelError: it is unknown or damaged.
         """
+        from vaecodec.format.catalog import file_version, model_path
+
         path = model_path(model)
         with self._lock:
             version = file_version(path)  # of before, so that what changes meanwhile is noticed the next time

@@ -145,6 +145,8 @@ class _ByTable:
 
 def _pieces(start: int, end: int) -> list[slice]:
     """Of at most `CHUNK` symbols."""
+    if end - start <= CHUNK:  # nearly always, and small pictures have as many buckets as large ones
+        return [slice(start, end)]
     return [slice(i, min(i + CHUNK, end)) for i in range(start, end, CHUNK)]
 
 

@@ -7,12 +7,15 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vaecodec.errors import ModelError
 from vaecodec.format import tensors
 from vaecodec.format.container import BITS_BACK, Header
 from vaecodec.format.qualities import QualityScale
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 TUNES = {"looks": "light", "psnr": "light-psnr"}
 """What one can tune for, and the model that was trained for it."""

@@ -9,9 +9,12 @@ import io
 import struct
 import zlib
 from dataclasses import dataclass, field
-from typing import IO
 
 from vaecodec.errors import Corrupt, LimitError, NotAVaeFile, Truncated, Unsupported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO
 
 MAGIC = b"\x89VAE"
 VERSION = 1

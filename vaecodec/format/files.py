@@ -15,20 +15,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
-import platform
 import re
-import secrets
 import stat
 import sys
-import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import IO
 
 from vaecodec.errors import VaecodecError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO
 
 STREAM = "-"
 MAX_BYTES = 2**31
@@ -253,6 +254,8 @@ def saved(save: Callable[[Path], object], folder: Path | None = None) -> bytes:
     Args:
         folder: where it may write meanwhile; by default where temporary files lie.
     """
+    import tempfile  # takes as long as reading a header
+
     with tempfile.TemporaryDirectory(dir=folder, prefix=".vaecodec-") as elsewhere:
         path = Path(elsewhere, "file")
         save(path)
@@ -312,7 +315,7 @@ def _write_into(path: str, data: bytes) -> None:
 
 
 def _write_whole(target: Path, data: bytes, times: tuple[int, int] | None, force: bool, over: Version | None) -> None:
-    temporary = target.parent / f"{_MARK}-{os.getpid()}-{secrets.token_hex(4)}{_PART}"
+    temporary = target.parent / f"{_mark()}-{os.getpid()}-{os.urandom(4).hex()}{_PART}"
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -348,17 +351,23 @@ def _name_once(temporary: Path, target: Path) -> None:
 # --- what killed runs have left
 
 _PART = ".part"
-_MARK = f".vaecodec-{zlib.crc32(platform.node().encode()):08x}"
-"""How temporary names begin: with the machine, which is followed by the process."""
-_LEFTOVER = re.compile(re.escape(_MARK) + r"-(\d+)-[0-9a-f]{8}" + re.escape(_PART))
+
+
+@functools.cache
+def _mark() -> str:
+    """How temporary names begin: with the machine, which is followed by the process."""
+    import platform
+
+    return f".vaecodec-{zlib.crc32(platform.node().encode()):08x}"
 
 
 def remove_leftovers(folders: Iterable[Path]) -> None:
     """Removes the temporary files that killed runs on this machine have left in folders; those of live ones stay."""
+    leftover = re.compile(re.escape(_mark()) + r"-(\d+)-[0-9a-f]{8}" + re.escape(_PART))
     for folder in folders:
         with contextlib.suppress(OSError):
             for entry in os.scandir(folder):
-                if (match := _LEFTOVER.fullmatch(entry.name)) and not _lives(int(match[1])):
+                if (match := leftover.fullmatch(entry.name)) and not _lives(int(match[1])):
                     os.unlink(entry.path)
 
 

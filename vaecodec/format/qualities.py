@@ -14,9 +14,12 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 from vaecodec.format.container import DEFAULT_QUALITY, QUALITIES, QUALITY_MAX, quality_code, quality_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 DEFAULT_LOOK = 70.0
 """Quality of models with a map if none is asked for: "high quality", as SSIMULACRA2's author calls that score."""

@@ -10,7 +10,10 @@ import json
 import os
 import struct
 from pathlib import Path
-from typing import IO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO
 
 _MAX_HEADER_BYTES = 2**24
 

@@ -18,6 +18,7 @@ import copy
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -210,7 +211,7 @@ class ExactPrediction:
 
 @dataclass(frozen=True)
 class QualityState:
-    """What a quality code means to a prior; made by `ExactPrior.at`.
+    """What a quality code means to a prior, see `ExactPrior.at`; nobody changes its tensors.
 
     Attributes:
         bias: `[1, W, 1, 1]` float32 carriers on the grid of activations.
@@ -226,7 +227,7 @@ class QualityState:
     to_symbols: Tensor
     to_context: Tensor
 
-    @property
+    @cached_property
     def gain(self) -> Tensor:
         """`[1, M, 1, 1]` float64, symbols per unit of the normalised latents; for use outside the exact prior."""
         return torch.exp2(self.log2_gain / 2**RAW_BITS)
@@ -250,9 +251,16 @@ class ExactPrior:
         self.device = torch.device(device)
         self._tables = {name: tensors[name] for name in TABLE_BITS}
         self._exp2 = tensors["exp2"].to(device, torch.float64)
+        self._last: tuple[int, QualityState] | None = None
 
     def at(self, quality: int) -> QualityState:
-        """The tables over quality at a code from 0 to `QUALITY_MAX`."""
+        """The tables over quality at a code from 0 to `QUALITY_MAX`; the last one is kept, as it is asked for again."""
+        last = self._last  # once, as other threads put theirs there
+        if last is None or last[0] != quality:
+            last = self._last = quality, self._state(quality)
+        return last[1]
+
+    def _state(self, quality: int) -> QualityState:
         vectors = _vectors(self._tables, quality, self.device)
         z = _prediction(vectors["z_mean"], vectors["z_log2_scale"], 0.0, centred=False)
         log2_gain = vectors["log2_gain"]

@@ -101,7 +101,8 @@ def _has_few_colours(pixels: np.ndarray) -> bool:
     sample = pixels[::step, ::step].reshape(-1, channels)
     colours = sample[:, :3]
     grey = (colours.max(1) - colours.min(1) <= LITTLE).mean() >= 0.9
-    return len(np.unique(sample, axis=0)) <= (FEW_GREYS if grey else FEW_COLOURS)
+    numbers = sample @ (256 ** np.arange(channels, dtype=np.uint32))  # of colours; rows take longer to be sorted
+    return len(np.unique(numbers)) <= (FEW_GREYS if grey else FEW_COLOURS)
 
 
 def _beside(mask: np.ndarray) -> np.ndarray:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vaecodec.cli.console import FORCE, MODEL, SUFFIX, beside, exit_code
-from vaecodec.cli.terminal import EXIT_FAILED, say, shown
+from vaecodec.cli.console import FORCE, MODEL, SUFFIX, beside
+from vaecodec.cli.terminal import EXIT_FAILED, exit_code, say, shown
 from vaecodec.codec import api
 from vaecodec.errors import ImageError, VaecodecError
 from vaecodec.format import files

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vaecodec.cli.console import FORCE, SEED, Function, Number, human_size, progress_bar
-from vaecodec.cli.terminal import say
+from vaecodec.cli.console import FORCE, SEED, Function, Number, progress_bar
+from vaecodec.cli.terminal import human_size, say
 from vaecodec.digits import CLASSES, SIDE
 from vaecodec.format import files
 
