@@ -38,10 +38,12 @@ def output_option(name: str):
     )
 
 
-def numbers_option(flag: str, default: str, what: str, lowest: float, highest: float):
+def numbers_option(flag: str, default: str | None, what: str, lowest: float, highest: float):
     """A comma-separated list of numbers, which a program gets as text of one form each, ready to be keys."""
 
-    def parse(context: click.Context, parameter: click.Parameter, text: str) -> list[str]:
+    def parse(context: click.Context, parameter: click.Parameter, text: str | None) -> list[str] | None:
+        if text is None:
+            return None
         try:
             values = [float(value) for value in text.split(",")]
         except ValueError:

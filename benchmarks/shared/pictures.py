@@ -83,7 +83,11 @@ def usable_pictures(paths: tuple[Path, ...]) -> Folder:
 def resized(image: np.ndarray, megapixels: float) -> np.ndarray:
     """The picture continued by mirror images, cut to a size of 3:2."""
     height = max(1, round((megapixels * 1e6 / ASPECT) ** 0.5))
-    width = max(1, round(height * ASPECT))
+    return continued(image, height, max(1, round(height * ASPECT)))
+
+
+def continued(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The picture continued by mirror images, or cut, to so many rows and columns."""
     rows, columns = -(-height // image.shape[0]), -(-width // image.shape[1])
     return np.pad(
         image, ((0, (rows - 1) * image.shape[0]), (0, (columns - 1) * image.shape[1]), (0, 0)), mode="symmetric"
