@@ -112,7 +112,7 @@ def test_whole_pictures_take_no_more_memory_than_tiles() -> None:
 def test_means_are_those_of_a_convolution() -> None:
     planes = torch.rand(37, 6, 52, requires_grad=True)
     frame = blur.Frame(blur.Span(3, 37, 37), blur.Span(0, 41, 52))
-    means = blur.means(frame.around(planes), frame.weights(planes.device))
+    means = blur.means(frame.padded(frame.seen(planes)), frame.weights(planes.device))
     taps = blur._taps().outer(blur._taps())[None, None]
     sums = lambda x: torch.nn.functional.conv2d(x.transpose(0, 1)[:, None], taps, padding=blur.RADIUS)
     expected = (sums(planes) / sums(torch.ones(37, 1, 52)))[:, 0].transpose(0, 1)[3:37, :, :41]

@@ -263,10 +263,9 @@ class ExactPrior:
     def _state(self, quality: int) -> QualityState:
         vectors = _vectors(self._tables, quality, self.device)
         z = _prediction(vectors["z_mean"], vectors["z_log2_scale"], 0.0, centred=False)
-        log2_gain = vectors["log2_gain"]
-        to_symbols = self._exp2_of(log2_gain, FRACTION_BITS - RAW_BITS)
-        to_context = self._exp2_of(-log2_gain, ACTIVATION_BITS - FRACTION_BITS)
-        return QualityState(vectors["quality_bias"].float(), log2_gain, z, to_symbols, to_context)
+        gain = vectors["log2_gain"]
+        scales = self._exp2_of(gain, FRACTION_BITS - RAW_BITS), self._exp2_of(-gain, ACTIVATION_BITS - FRACTION_BITS)
+        return QualityState(vectors["quality_bias"].float(), gain, z, *scales)
 
     @torch.no_grad()
     def hyper(self, z: Tensor, state: QualityState) -> Tensor:

@@ -120,13 +120,17 @@ class Frame:
     columns: Span
     as_measured: bool = False
 
-    def around(self, planes: Tensor) -> Tensor:
-        """Planes `[h, N, w]` as `means` wants them: whole blocks with their margins, 0 where nothing is known."""
+    def seen(self, planes: Tensor) -> Tensor:
+        """What of planes `[h, …, w]` the means look at."""
+        part = planes[..., self.columns.known]
         if self.as_measured:
-            rows = planes.index_select(0, self.rows.mirrored().to(planes.device))
-            return F.pad(rows[..., self.columns.known], (*self.columns.missing, 0, 0, 0, self.rows.incomplete))
-        known = planes[self.rows.known, :, self.columns.known]
-        return F.pad(known, (*self.columns.missing, 0, 0, *self.rows.missing))
+            return part.index_select(0, self.rows.mirrored().to(part.device))
+        return part[self.rows.known]
+
+    def padded(self, seen: Tensor) -> Tensor:
+        """That, `[h, N, w]`, continued by zeros, as `means` wants it: whole blocks with their margins."""
+        rows = (0, self.rows.incomplete) if self.as_measured else self.rows.missing
+        return F.pad(seen, (*self.columns.missing, 0, 0, *rows))
 
     def weights(self, device: torch.device) -> Tensor:
         """Of sums that become means, `[rows, 1, columns]`."""

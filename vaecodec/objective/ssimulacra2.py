@@ -90,7 +90,7 @@ class Structure:
         for scale, frame in enumerate(self.frames):
             if scale:
                 linear = halved(linear)
-            yield frame.around(opponent(linear, _colours_of(scale)).flatten(1, 2))
+            yield frame.padded(opponent(frame.seen(linear), _colours_of(scale)).flatten(1, 2))
 
     def sums(self, x_hat: Tensor) -> list[Sums]:
         """For each scale what is pooled of pictures like x; what is outside of them counts as their edge."""
@@ -112,7 +112,7 @@ def _span(used: slice, side: int, scale: int) -> Span:
 
 def _pooled(scale: int, one: Tensor, other: Tensor, weights: Tensor) -> Sums:
     """What is pooled at a scale, of two pictures' planes with margins; strip by strip where no gradient is wanted."""
-    step = len(weights) if other.requires_grad else strip_rows(one)
+    step = len(one) if other.requires_grad else strip_rows(one)
     strips = []
     for top in range(0, len(weights), step):
         rows = slice(top, top + step + 2 * RADIUS)

@@ -23,7 +23,7 @@ HOOKS = {
     "prior": tuple(f"vaecodec.networks.fixed_point:ExactPrior.{name}" for name in ("at", "hyper", "predict_y")),
     "choice of symbols": ("vaecodec.coding.symbol_choice:RateDistortionChoice.__call__",),
     "gradient": ("vaecodec.inference.gradient_choice:choose",),
-    "distance": ("vaecodec.objective.distortion:Distortion.of_pictures",),
+    "distance": ("vaecodec.objective.distortion:Comparison.of",),
     "coding": tuple(f"vaecodec.format.ans:{name}" for name in ("Encoder.push", "Encoder.getvalue", "Decoder.pop")),
     "file": ("vaecodec.format.container:pack", "vaecodec.format.container:unpack"),
 }
