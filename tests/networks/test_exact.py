@@ -17,7 +17,8 @@ from vaecodec.errors import ModelError
 from vaecodec.format.container import QUALITY_MAX, quality_code
 from vaecodec.networks import fixed_point, precision
 from vaecodec.networks.config import CONFIGS
-from vaecodec.networks.fixed_point import ExactPrior, convert, interpolate
+from vaecodec.networks.conversion import convert
+from vaecodec.networks.fixed_point import ExactPrior, interpolate
 from vaecodec.networks.model import ImageVAE
 from vaecodec.networks.prior import Cells
 
@@ -179,8 +180,8 @@ def test_stems_have_the_larger_bound_of_contexts(untrained: ImageVAE, tiny) -> N
     assert int(context.max()) == fixed_point.CONTEXT_MAX == -int(context.min())
 
     stem = untrained.prior.networks.stems[0]
-    assert fixed_point._largest_input(stem) == fixed_point.CONTEXT_MAX
-    assert fixed_point._largest_input(untrained.prior.networks.heads[0]) == fixed_point.ACTIVATION_MAX
+    assert fixed_point.largest_input(stem) == fixed_point.CONTEXT_MAX
+    assert fixed_point.largest_input(untrained.prior.networks.heads[0]) == fixed_point.ACTIVATION_MAX
     sums = 2**24 // 2048  # of weights: at the bound for contexts, below it for activations
     parts = torch.tensor([[sums]], dtype=torch.int32), torch.tensor([0]), torch.tensor([1])
     carriers = [fixed_point._ExactLayer(*parts, torch.float32, "cpu", largest).carrier for largest in (2047, 2048)]

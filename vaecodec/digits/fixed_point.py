@@ -21,7 +21,8 @@ from vaecodec.digits.observation import Tables as LearnedTables
 from vaecodec.errors import ModelError
 from vaecodec.format.ans import COUNT_BITS, Tables
 from vaecodec.format.tables import gaussian_counts
-from vaecodec.networks.fixed_point import ACTIVATION_BITS, ACTIVATION_MAX, RAW_BITS, convert_layers, in_integers
+from vaecodec.networks.conversion import convert_layers
+from vaecodec.networks.fixed_point import ACTIVATION_BITS, ACTIVATION_MAX, RAW_BITS, in_integers
 
 LATTICE_BITS = 6
 """z is a multiple of 2^-6: a posterior is at least one step wide, and the prior 64."""

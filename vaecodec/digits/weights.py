@@ -21,7 +21,8 @@ from vaecodec.errors import ModelError
 from vaecodec.format.ans import Tables
 from vaecodec.format.catalog import FOLDERS, model_path
 from vaecodec.format.tables import FRACTIONS, gaussian_tables
-from vaecodec.networks.fixed_point import RAW_BITS, float_layers
+from vaecodec.networks.conversion import float_layers
+from vaecodec.networks.fixed_point import RAW_BITS
 from vaecodec.networks.weights import Stored, read_model, write_model
 
 KIND = "digits"

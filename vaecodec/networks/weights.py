@@ -30,7 +30,7 @@ from vaecodec.format import tensors as tensor_files
 from vaecodec.format.catalog import ModelInfo, model_path, parse_metadata
 from vaecodec.format.qualities import QualityScale
 from vaecodec.format.tables import FRACTIONS, gaussian_tables
-from vaecodec.networks import fixed_point
+from vaecodec.networks import conversion, fixed_point
 from vaecodec.networks.config import ModelConfig
 from vaecodec.networks.model import ImageVAE
 from vaecodec.networks.prior import Networks
@@ -82,9 +82,9 @@ def save_model(model: ImageVAE, path: Path, qualities: QualityScale | None = Non
     tensors = {k: v.detach().to(_stored_type(k)).contiguous() for k, v in model.state_dict().items()}
     reloaded = ImageVAE(model.config)
     reloaded.load_state_dict({k: v.float() for k, v in tensors.items()})
-    tensors |= {f"exact.{k}": v for k, v in fixed_point.convert(reloaded.prior).items()}
+    tensors |= {f"exact.{k}": v for k, v in conversion.convert(reloaded.prior).items()}
     if reloaded.posterior is not None:
-        tensors |= {f"exact.posterior.{k}": v for k, v in fixed_point.convert(reloaded.posterior).items()}
+        tensors |= {f"exact.posterior.{k}": v for k, v in conversion.convert(reloaded.posterior).items()}
     counts, radii = gaussian_tables()
     tensors |= {"tables.counts": torch.from_numpy(counts), "tables.radii": torch.from_numpy(radii)}
     return _write(path, model.config.to_dict(), qualities or QualityScale(), tensors)
