@@ -11,7 +11,7 @@ from conftest import picture
 from PIL import Image
 
 from vaecodec.errors import ModelError
-from vaecodec.objective import distortion, ssimulacra2
+from vaecodec.objective import blur, distortion, ssimulacra2
 from vaecodec.objective.distortion import DISTORTIONS, distortion_of
 from vaecodec.pictures.metrics import mse
 
@@ -85,9 +85,11 @@ def test_an_icon_is_as_distant_as_its_mirrored_continuation() -> None:
 def test_tiles_add_up_to_the_whole(monkeypatch, as_measured: bool) -> None:
     original = picture(517, 389)
     decoded = as_jpeg(original, 30)
-    whole = distortion.structure_distance(original, decoded, as_measured=as_measured)
+    whole = distortion.PictureStructure.of(original, as_measured=as_measured).distance(decoded)
     monkeypatch.setattr(distortion, "TILE_SIDE", 128)
-    assert distortion.structure_distance(original, decoded, as_measured=as_measured) == pytest.approx(whole, rel=1e-5)
+    assert distortion.PictureStructure.of(original, as_measured=as_measured).distance(decoded) == pytest.approx(
+        whole, rel=1e-5
+    )
 
 
 def test_whole_pictures_take_no_more_memory_than_tiles() -> None:
@@ -99,7 +101,7 @@ def test_whole_pictures_take_no_more_memory_than_tiles() -> None:
         sizes.append((rows.stop - rows.start) * (columns.stop - columns.start))
         return tensor(original[rows, columns])
 
-    distortion.structure_sums(part, part, original.shape[:2])
+    distortion.PictureStructure(part, original.shape[:2]).sums(part)
     assert max(sizes) <= (distortion.TILE_SIDE + 2 * ssimulacra2.REACH) * (distortion.TILE_SIDE + 2 * ssimulacra2.REACH)
     many = (20000, 20000)
     grid = [-(-side // 16) for side in many]
@@ -107,9 +109,24 @@ def test_whole_pictures_take_no_more_memory_than_tiles() -> None:
     assert all((t.outer[0].stop - t.outer[0].start) * (t.outer[1].stop - t.outer[1].start) < 6000 for t in tiles)
 
 
-def test_bands_blur_as_convolutions_do() -> None:
-    planes = torch.rand(37, 52, 2, 3)
-    assert torch.allclose(ssimulacra2._blurred(planes), ssimulacra2._banded(planes), atol=1e-6)
+def test_means_are_those_of_a_convolution() -> None:
+    planes = torch.rand(37, 6, 52, requires_grad=True)
+    frame = blur.Frame(blur.Span(3, 37, 37), blur.Span(0, 41, 52))
+    means = blur.means(frame.padded(frame.seen(planes)), frame.weights(planes.device))
+    taps = blur._taps().outer(blur._taps())[None, None]
+    sums = lambda x: torch.nn.functional.conv2d(x.transpose(0, 1)[:, None], taps, padding=blur.RADIUS)
+    expected = (sums(planes) / sums(torch.ones(37, 1, 52)))[:, 0].transpose(0, 1)[3:37, :, :41]
+    assert torch.allclose(means, expected, atol=1e-6)
+    slopes = torch.rand(means.shape)
+    gradients = [torch.autograd.grad((slopes * m).sum(), planes, retain_graph=True)[0] for m in (means, expected)]
+    assert torch.allclose(*gradients, atol=1e-5)
+
+
+def test_an_original_that_is_kept_compares_as_before() -> None:
+    original = picture(300, 280)
+    others = [as_jpeg(original, quality) for quality in (30, 60)]
+    comparison = LOOKS.against(original)
+    assert [comparison.of(v) for v in 2 * others] == [LOOKS.of_pictures(original, v) for v in 2 * others]
 
 
 @pytest.mark.parametrize("name", ["mse", "looks"])
@@ -152,7 +169,7 @@ def test_parts_have_the_gradient_of_the_whole(name: str) -> None:
     (alone,) = torch.autograd.grad(d.part(x_hat, x, pixels, None), x_hat)
     assert torch.allclose(alone, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
     part = lambda picture: lambda rows, columns: picture.detach()[..., rows, columns]
-    totals = distortion.structure_sums(part(x), part(x_hat), x.shape[-2:]) if name == "looks" else None
+    totals = distortion.PictureStructure(part(x), x.shape[-2:]).sums(part(x_hat)) if name == "looks" else None
     window = (..., slice(0, 384), slice(0, 320))
     inside = x_hat[window].detach().requires_grad_()
     (gradient,) = torch.autograd.grad(d.part(inside, x[window], pixels, totals), inside)

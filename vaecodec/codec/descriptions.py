@@ -24,7 +24,7 @@ from vaecodec.coding.latents import Latents
 from vaecodec.format import container
 from vaecodec.format.container import EXACT, QUALITY_MAX, ROUNDED, SOFT_ALPHA
 from vaecodec.inference.effort import DEFAULT_EFFORT, Progress
-from vaecodec.objective.distortion import ssimulacra2
+from vaecodec.objective.distortion import KEPT_PIXELS, Comparison, ssimulacra2
 from vaecodec.pictures import exact, metrics
 from vaecodec.pictures.fill import continued
 from vaecodec.pictures.graphics import Proposal, propose
@@ -149,6 +149,7 @@ class PictureDescriber(Describer):
         self.encoder = codec.encoder
         self._tiles_made: dict[bytes, bytes] = {}
         self._planes_made: dict[tuple[int, int], Plane] = {}
+        self._compared: list[Comparison] = []
 
     def at(self, quality: int, limit: float = math.inf) -> Description:
         """See `Describer.at`. Of drawn pictures level 0 is compared, and the best of that improved."""
@@ -211,10 +212,20 @@ class PictureDescriber(Describer):
     def _originals(self) -> Iterable[np.ndarray]:
         return on_backgrounds(self.planes.rgb, self.planes.alpha)
 
+    def _comparisons(self) -> Iterable[Comparison]:
+        """With each of the originals; kept where the picture is small."""
+        if self._compared:
+            return self._compared
+        made = map(self.codec.model.distortion.against, self._originals())
+        if self.planes.rgb[..., 0].size > KEPT_PIXELS:
+            return made
+        self._compared = list(made)
+        return self._compared
+
     def _objective(self, size: int, rgb: np.ndarray, alpha: np.ndarray | None, quality: int) -> float:
         """λ·d + R of a decoded picture that takes so many bytes."""
-        pairs = zip(self._originals(), on_backgrounds(rgb, alpha), strict=True)
-        d = float(np.mean([self.codec.model.distortion.of_pictures(*pair) for pair in pairs]))
+        pairs = zip(self._comparisons(), on_backgrounds(rgb, alpha), strict=True)
+        d = float(np.mean([comparison.of(seen) for comparison, seen in pairs]))
         return self.encoder.trade(d, size, self.planes.rgb[..., 0].size, quality)
 
     # --- what there is to choose from

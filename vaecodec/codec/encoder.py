@@ -82,9 +82,7 @@ class PictureEncoder:
 
     def objective(self, picture: np.ndarray | Original, latents: Latents) -> float:
         """λ·d + R in bits per pixel, of the bytes that are written and the 8-bit picture that a decoder shows."""
-        original = Original.of(picture)
-        d = self.model.distortion.of_pictures(original.rgb, original.shown(self.shown(latents)))
-        return self.trade(d, len(latents.payload), original.pixels, latents.quality)
+        return _Picture(self, Original.of(picture), latents.quality).objective(latents)
 
     def trade(self, distortion: float, size: int, pixels: int, quality: int) -> float:
         """λ·d + R in bits per pixel, of a picture of so many pixels that takes so many bytes at a quality code."""
@@ -147,17 +145,18 @@ class _Picture:
     def __init__(self, encoder: PictureEncoder, original: Original, quality: int):
         self.original, self.quality = original, quality
         self.encoder, self.coder, self.model = encoder, encoder.coder, encoder.model
+        self.comparison = self.model.distortion.against(original.rgb)
 
     def measured(self, latents: Latents) -> tuple[float, np.ndarray]:
         """The objective, see `PictureEncoder.objective`, and the errors, see `metrics.tile_errors`."""
-        rgb, shown = self.original.rgb, self.original.shown(self.encoder.shown(latents))
-        d = self.model.distortion.of_pictures(rgb, shown)
+        shown = self.original.shown(self.encoder.shown(latents))
+        d = self.comparison.of(shown)
         objective = self.encoder.trade(d, len(latents.payload), self.original.pixels, self.quality)
-        return objective, metrics.tile_errors(rgb, shown)
+        return objective, metrics.tile_errors(self.original.rgb, shown)
 
     def objective(self, latents: Latents) -> float:
         """See `PictureEncoder.objective`."""
-        return self.encoder.objective(self.original, latents)
+        return self.measured(latents)[0]
 
     # --- the policy of levels: what is compared with what
 

@@ -27,7 +27,7 @@ from vaecodec.format.tables import FRACTIONS
 from vaecodec.inference.effort import Progress
 from vaecodec.networks.model import HYPER, PATCH, ImageVAE
 from vaecodec.networks.precision import autocast
-from vaecodec.objective.distortion import Part, structure_sums
+from vaecodec.objective.distortion import Part, PictureStructure
 from vaecodec.objective.ssimulacra2 import Sums
 from vaecodec.pictures.tiles import Tile, cut, scaled, tiles, window
 
@@ -94,7 +94,7 @@ class PictureGradient:
         self, model: ImageVAE, target: Part, size: tuple[int, int], quality: Tensor, seen: SeenPart = everything
     ):
         self.model, self.target, self.size, self.quality, self.seen = model, target, size, quality, seen
-        self.pixels = size[0] * size[1]
+        self.pixels, self.structure = size[0] * size[1], PictureStructure(target, size)
         self.weight = float(model.config.lmbda(quality)) * 255.0**2 * self.pixels
         with torch.no_grad():
             self.gain = model.prior.gain(quality)
@@ -113,7 +113,7 @@ class PictureGradient:
             symbols = _symbols(coded, (area[0], area[1]))
             return self.synthesise(symbols, self.target(rows, columns), self.seen(rows, columns))
 
-        return structure_sums(self.target, decoded, self.size)
+        return self.structure.sums(decoded)
 
     def of_tile(self, coded: Coded, tile: Tile, totals: list[Sums] | None) -> Tensor:
         """`[1, M, h, w]` for the inner part of a tile of the positions of y."""

@@ -13,8 +13,9 @@ comparisons use that one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -24,7 +25,7 @@ from torch import Tensor
 from vaecodec.errors import ModelError
 from vaecodec.objective.ssimulacra2 import REACH, SCALES, Structure, Sums, raw_distance, score, slopes
 from vaecodec.pictures.metrics import mse
-from vaecodec.pictures.tiles import cut, scaled, tiles
+from vaecodec.pictures.tiles import Area, Tile, cut, tiles
 
 Number = TypeVar("Number", float, Tensor)
 STRUCTURE_UNIT = 1e-4
@@ -32,8 +33,12 @@ LEAST_SIDE = 256
 """Smaller pictures are mirrored up to it, so that every scale counts and λ means the same for an icon."""
 MEASURED_SIDE = 225
 """From here on the package ssimulacra2 sees all scales."""
-TILE_SIDE = 448
+TILE_SIDE = 768
 """Pixels a side of the parts in which a picture is measured."""
+KEPT_PIXELS = 2**22
+"""Of originals up to here the planes are kept from one comparison to the next, 7 bytes a pixel."""
+Part = Callable[[slice, slice], Tensor]
+"""A part of a picture `[1, 3, h, w]`, uint8 or float in [0, 1], given its rows and columns."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class Distortion:
         if not self.structure_share:
             return squares, squares
         with torch.autocast(x.device.type, enabled=False):
-            return self._joined(squares, Structure(_mirrored(x))(_mirrored(x_hat.float()))), squares
+            return self.joined(squares, Structure(_mirrored(x))(_mirrored(x_hat.float()))), squares
 
     def part(self, x_hat: Tensor, x: Tensor, pixels: int, totals: list[Sums] | None) -> Tensor:
         """What a part of one picture adds to its d, to first order: its gradient is that of the whole.
@@ -68,7 +73,7 @@ class Distortion:
         Args:
             x_hat, x: `[1, 3, h, w]`.
             pixels: of the whole picture.
-            totals: of the whole, at this reconstruction (`structure_sums`); `None` if the part is all of it.
+            totals: of the whole, at this reconstruction (`PictureStructure.sums`); `None` if the part is all of it.
         """
         squares = (x_hat - x).square().sum() / (3 * pixels)
         if not self.structure_share:
@@ -78,22 +83,46 @@ class Distortion:
             rises = slopes([Sums(s.values.detach(), s.pixels) for s in sums] if totals is None else totals)
             parts = ((rise.to(s.values) * s.values).sum() for rise, s in zip(rises, sums, strict=True))
             structure = sum(parts, squares.new_zeros(()))
-        return self._joined(squares, structure)
+        return self.joined(squares, structure)
+
+    def against(self, original: np.ndarray) -> Comparison:
+        """What compares pictures with one original, `[H, W, 3]` uint8."""
+        return Comparison(self, original)
 
     def of_pictures(self, original: np.ndarray, decoded: np.ndarray) -> float:
         """Of two `[H, W, 3]` uint8 arrays of one shape, in memory that does not grow with them."""
-        squares = mse(original, decoded) / 255**2
-        if not self.structure_share:
-            return squares
-        return self._joined(squares, structure_distance(*(mirrored(v, LEAST_SIDE) for v in (original, decoded))))
+        return self.against(original).of(decoded)
 
     def usual_error(self, lmbda: float) -> float:
         """Squared error of 8-bit samples that one in a hundred tiles of photographs exceeds at a λ."""
         at, errors = np.log(np.transpose(self.usual))
         return math.exp(float(np.interp(math.log(lmbda), at, errors)))
 
-    def _joined(self, squares: Number, structure: Number) -> Number:
+    def joined(self, squares: Number, structure: Number) -> Number:
+        """d of squared error and SSIMULACRA2's raw distance."""
         return (1 - self.structure_share) * squares + self.structure_share * STRUCTURE_UNIT * structure
+
+
+class Comparison:
+    """d of pictures from one original, whose own side is computed once where it is small.
+
+    Args:
+        original: `[H, W, 3]` uint8.
+    """
+
+    def __init__(self, distortion: Distortion, original: np.ndarray):
+        self.distortion, self.original = distortion, original
+
+    @cached_property
+    def _structure(self) -> PictureStructure:
+        return PictureStructure.of(mirrored(self.original, LEAST_SIDE))
+
+    def of(self, decoded: np.ndarray) -> float:
+        """d of `[H, W, 3]` uint8, of the original's shape."""
+        squares = mse(self.original, decoded) / 255**2
+        if not self.distortion.structure_share:
+            return squares
+        return self.distortion.joined(squares, self._structure.distance(mirrored(decoded, LEAST_SIDE)))
 
 
 _MSE_USUAL = (
@@ -128,8 +157,8 @@ def ssimulacra2(original: np.ndarray, decoded: np.ndarray) -> float:
     Within 0.1 of the package ssimulacra2, but for pictures with a side below `MEASURED_SIDE`, which are mirrored up to
     it: the package leaves scales out there, and gives the weights of those to others.
     """
-    pair = (mirrored(v, MEASURED_SIDE) for v in (original, decoded))
-    return score(structure_distance(*pair, as_measured=True))
+    one, other = (mirrored(v, MEASURED_SIDE) for v in (original, decoded))
+    return score(PictureStructure.of(one, as_measured=True).distance(other))
 
 
 def mirrored(rgb: np.ndarray, least: int) -> np.ndarray:
@@ -147,30 +176,59 @@ def _mirrored(x: Tensor) -> Tensor:
     return x
 
 
-def structure_distance(original: np.ndarray, decoded: np.ndarray, *, as_measured: bool = False) -> float:
-    """SSIMULACRA2's raw distance of two `[H, W, 3]` uint8 arrays."""
-    part = lambda picture: lambda rows, columns: to_tensor(picture[rows, columns])
-    sums = structure_sums(part(original), part(decoded), original.shape[:2], as_measured=as_measured)
-    return float(raw_distance(sums))
+class PictureStructure:
+    """`Structure` of a picture of any size, tile by tile.
+
+    Args:
+        original: its parts.
+        shape: rows and columns of it.
+        as_measured: see `Structure`.
+    """
+
+    def __init__(self, original: Part, shape: tuple[int, int], *, as_measured: bool = False):
+        self.original, self.shape, self.as_measured = original, shape, as_measured
+        self._kept: list[tuple[Area, Structure]] = []
+
+    @classmethod
+    def of(cls, original: np.ndarray, *, as_measured: bool = False) -> PictureStructure:
+        """That of `[H, W, 3]` uint8."""
+        return cls(_parts(original), (original.shape[0], original.shape[1]), as_measured=as_measured)
+
+    @torch.no_grad()
+    def sums(self, decoded: Part) -> list[Sums]:
+        """What `Structure` pools over the whole picture."""
+        total: list[Sums] = []
+        for area, side in self._sides():
+            parts = [Sums(part.values.double(), part.pixels) for part in side.sums(decoded(*area))]
+            total = [a + b for a, b in zip(total, parts, strict=True)] if total else parts
+        return total
+
+    def distance(self, decoded: np.ndarray) -> float:
+        """SSIMULACRA2's raw distance of `[H, W, 3]` uint8."""
+        return float(raw_distance(self.sums(_parts(decoded))))
+
+    def _sides(self) -> Iterable[tuple[Area, Structure]]:
+        """For each tile the area that it sees, and the original's side."""
+        if self._kept:
+            return self._kept
+        unit = 2 ** (SCALES - 1)
+        grid = (-(-side // unit) for side in self.shape)
+        made = map(self._side, tiles(*grid, halo=REACH // unit, area=(TILE_SIDE // unit) ** 2))
+        if self.shape[0] * self.shape[1] > KEPT_PIXELS:
+            return made
+        self._kept = list(made)
+        return self._kept
+
+    def _side(self, tile: Tile) -> tuple[Area, Structure]:
+        tile = tile.scaled(2 ** (SCALES - 1))
+        rows, columns = cut(tile.outer, self.shape)
+        counts = cut(tile.crop, (rows.stop - rows.start, columns.stop - columns.start))
+        return (rows, columns), Structure(self.original(rows, columns), counts, as_measured=self.as_measured)
 
 
-Part = Callable[[slice, slice], Tensor]
-"""A part of a picture `[1, 3, h, w]` in [0, 1], given its rows and columns."""
-
-
-@torch.no_grad()
-def structure_sums(original: Part, decoded: Part, shape: tuple[int, int], *, as_measured: bool = False) -> list[Sums]:
-    """What `Structure` pools over a picture of `shape` rows and columns, gathered tile by tile."""
-    unit = 2 ** (SCALES - 1)
-    grid = (-(-side // unit) for side in shape)
-    total: list[Sums] = []
-    for tile in tiles(*grid, halo=REACH // unit, area=(TILE_SIDE // unit) ** 2):
-        rows, columns = cut(scaled(tile.outer, unit), shape)
-        inner = cut(scaled(tile.crop, unit), (rows.stop - rows.start, columns.stop - columns.start))
-        sums = Structure(original(rows, columns), as_measured=as_measured).sums(decoded(rows, columns), inner)
-        sums = [Sums(s.values.double(), s.pixels) for s in sums]
-        total = [a + b for a, b in zip(total, sums, strict=True)] if total else sums
-    return total
+def _parts(rgb: np.ndarray) -> Part:
+    """Those of `[H, W, 3]` uint8."""
+    return lambda rows, columns: torch.from_numpy(np.array(rgb[rows, columns])).permute(2, 0, 1)[None]
 
 
 def to_tensor(rgb: np.ndarray) -> Tensor:

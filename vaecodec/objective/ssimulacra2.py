@@ -4,27 +4,23 @@ Sneyers 2023, version 2.1 (libjxl's tools/ssimulacra2.cc): structural similarity
 colours, at several scales. Of its 108 weights 24 are of any size; those are `TERMS`.
 
 Everything is float32. The pooled maps add up over parts of a picture (`Sums`) until the means are taken. Inside,
-pictures lie as `[h, w, C, B]`, colours and batch innermost: depthwise convolutions are fastest so on a CPU.
+planes lie as `[h, C B, w]`, colours and batch between rows and columns: strips of rows are contiguous.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from vaecodec.objective.blur import RADIUS, Frame, Span, inner, means
+from vaecodec.objective.opponent import B, X, Y, halved, linear_light, opponent, strip_rows
 from vaecodec.pictures.tiles import Area
 
 SCALES = 5
 """Each half as large as the one before; the sixth of SSIMULACRA2 has no weight."""
-X, Y, B = range(3)
-"""Opponent colours: red against green, brightness, blue against brightness."""
 SSIM, ARTIFACT, DETAIL = range(3)
 """What a map holds: structure that differs, edges that are gained, edges that are lost."""
 MEAN, ROOT = range(2)
@@ -53,150 +49,11 @@ TERMS = {
     ],
 }
 """(scale, colour) to what is pooled there, how, and with which weight; those above 0.01; the others add up to 0.02."""
-SIGMA, RADIUS = 1.5, 5
 STRUCTURE_FLOOR = 0.0009
 ROOT_FLOOR = 1e-20
 """Added to means of fourth powers, whose root has no slope at 0."""
 REACH = RADIUS * 2 ** (SCALES - 1)
 """How far a pixel of the coarsest scale looks, in pixels of the picture."""
-
-_ABSORBANCE = (
-    (0.30, 0.622, 0.078),
-    (0.23, 0.692, 0.078),
-    (0.24342268924547819, 0.20476744424496821, 0.5518098665095536),
-)
-_BIAS = 0.0037930732552754493
-"""Of cones, from linear RGB (libjxl's opsin_params.h)."""
-
-
-class _LinearLight(torch.autograd.Function):
-    """sRGB values, clipped to [0, 1], to linear light; one power serves value and slope.
-
-    Where a value is outside, only gradients that lead back inside get through.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        inside = x.clamp(0.0, 1.0)
-        lifted = (inside + 0.055) / 1.055
-        power = _power(lifted, 1.4)
-        dark = inside <= 0.04045
-        ctx.save_for_backward(x, torch.where(dark, 1 / 12.92, power * (2.4 / 1.055)))
-        return torch.where(dark, inside / 12.92, lifted * power)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        x, slope = ctx.saved_tensors
-        return gradient * slope * (((x >= 0) | (gradient < 0)) & ((x <= 1) | (gradient > 0)))
-
-
-class _CubeRoot(torch.autograd.Function):
-    """Of numbers above 0."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        root = _power(x, 1 / 3)
-        ctx.save_for_backward(root)
-        return root
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (root,) = ctx.saved_tensors
-        return gradient / (3 * root.square())
-
-
-def _power(x: Tensor, exponent: float) -> Tensor:
-    """Of numbers above 0; a third of `torch.pow`'s time on a CPU."""
-    return x.log2().mul_(exponent).exp2_()
-
-
-def _colours(linear: Tensor, wanted: list[int]) -> Tensor:
-    """Linear light `[h, w, 3, B]` to the wanted ones of X, Y, B, `[h, w, C, B]`, shifted to be positive (libjxl)."""
-    red, green, blue = linear.unbind(2)
-    cones = [
-        _CubeRoot.apply((red * r + _BIAS).add(green, alpha=g).add(blue, alpha=b))
-        for r, g, b in _ABSORBANCE[: 3 if B in wanted else 2]
-    ]
-    zero = _BIAS ** (1 / 3)
-    brightness = (cones[0] + cones[1]) / 2 - zero
-    planes = {Y: lambda: brightness + 0.01, X: lambda: 7 * (cones[0] - cones[1]) + 0.42}
-    planes[B] = lambda: cones[2] - zero - brightness + 0.55
-    return torch.stack([planes[colour]() for colour in wanted], 2)
-
-
-def _halved(linear: Tensor) -> Tensor:
-    """Means of 2x2 pixels of `[h, w, 3, B]`; of what there is, where a side is odd."""
-    height, width, *rest = linear.shape
-    x = linear.reshape(1, height, width, -1).permute(0, 3, 1, 2)
-    x = F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
-    return x.permute(0, 2, 3, 1).reshape(*x.shape[-2:], *rest)
-
-
-@lru_cache(maxsize=4)
-def _kernel(device: torch.device) -> Tensor:
-    taps = torch.exp(-0.5 * (torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64) / SIGMA) ** 2)
-    return (taps / taps.sum()).float().to(device)
-
-
-@lru_cache(maxsize=64)
-def _coverage(side: int) -> Tensor:
-    """What part of the kernel lies within a side, by position `[side]`."""
-    return F.conv1d(torch.ones(1, 1, side), _kernel(torch.device("cpu"))[None, None], padding=RADIUS)[0, 0]
-
-
-@lru_cache(maxsize=64)
-def _band(side: int, device: torch.device) -> Tensor:
-    """The matrix `[side, side]` that blurs one side, as `_blurred` does."""
-    offsets = torch.arange(side, device=device)[:, None] - torch.arange(side, device=device) + RADIUS
-    inside = (offsets >= 0) & (offsets <= 2 * RADIUS)
-    band = torch.where(inside, _kernel(device)[offsets.clamp(0, 2 * RADIUS)], 0.0)
-    return band / band.sum(1, keepdim=True)
-
-
-def _blurred(planes: Tensor, *, as_measured: bool = False) -> Tensor:
-    """Gaussian means of `[h, w, C, B]`, of σ 1.5 and 11 taps; at borders of what there is.
-
-    On a CPU these are convolutions, on other devices products with band matrices: float32 there, while cuDNN's
-    convolutions may be in TF32, which a difference of nearly equal squares does not survive.
-
-    Args:
-        as_measured: borders as in the package ssimulacra2, which takes what is to the left and right for 0 and mirrors
-            above and below.
-    """
-    if planes.device.type != "cpu" and not as_measured:
-        return _banded(planes)
-    height, width = planes.shape[:2]
-    x = planes.reshape(1, height, width, -1).permute(0, 3, 1, 2)
-    if as_measured:
-        x = torch.cat([x[..., :RADIUS, :].flip(-2), x, x[..., -RADIUS:, :].flip(-2)], -2)
-    channels = x.shape[1]
-    taps = _kernel(planes.device).expand(channels, 1, 2 * RADIUS + 1)
-    x = F.conv2d(x, taps[:, :, None, :], padding=(0, RADIUS), groups=channels)
-    x = F.conv2d(x, taps[:, :, :, None], padding=(0 if as_measured else RADIUS, 0), groups=channels)
-    if not as_measured:
-        x = x / (_coverage(height)[:, None] * _coverage(width))
-    return x.permute(0, 2, 3, 1).reshape(planes.shape)
-
-
-def _banded(planes: Tensor) -> Tensor:
-    """The same by products of matrices."""
-    height, width = planes.shape[:2]
-    rows = _band(height, planes.device) @ planes.reshape(height, -1)
-    return (_band(width, planes.device) @ rows.view(height, width, -1)).view(planes.shape)
-
-
-@dataclass(frozen=True)
-class _Side:
-    """One of two pictures that are compared, at one scale; all `[h, w, C, B]`.
-
-    Attributes:
-        planes: its colours.
-        mean, square: Gaussian means of them, and of their squares.
-    """
-
-    planes: Tensor
-    mean: Tensor
-    square: Tensor
 
 
 def _colours_of(scale: int) -> list[int]:
@@ -209,74 +66,93 @@ def _terms_of(scale: int) -> list[tuple[int, float]]:
 
 
 class Structure:
-    """SSIMULACRA2's raw distance from one batch of pictures, whose own side is computed once.
+    """SSIMULACRA2's raw distance from one batch of pictures, whose own planes are computed once.
 
     Args:
-        x: `[B, 3, H, W]` float32 in [0, 1], sRGB.
-        as_measured: as the package ssimulacra2 has it, see `_blurred`; for sides of 225 pixels and more.
+        x: `[B, 3, H, W]` sRGB, uint8 or float32 in [0, 1].
+        part: rows and columns that count, all unless told; starts are multiples of 16.
+        as_measured: as the package ssimulacra2 has it, see `blur.Frame`; for sides of 225 pixels and more.
     """
 
-    def __init__(self, x: Tensor, *, as_measured: bool = False):
-        self.as_measured = as_measured
+    def __init__(self, x: Tensor, part: Area | None = None, *, as_measured: bool = False):
+        height, width = x.shape[-2:]
+        rows, columns = part or (slice(0, height), slice(0, width))
+        self.frames = [
+            Frame(_span(rows, height, scale), _span(columns, width, scale), as_measured) for scale in range(SCALES)
+        ]
         with torch.no_grad():
-            self.sides = list(self._sides(x))
+            self.planes = list(self._planes(x))
 
-    def _sides(self, x: Tensor) -> Iterator[_Side]:
-        """A picture at each scale."""
-        linear = _LinearLight.apply(x.float().permute(2, 3, 1, 0).contiguous())
-        for scale in range(SCALES):
+    def _planes(self, x: Tensor) -> Iterator[Tensor]:
+        """A picture's colours at each scale, `[h, C B, w]` with margins."""
+        linear = linear_light(x)
+        for scale, frame in enumerate(self.frames):
             if scale:
-                linear = _halved(linear)
-            planes = _colours(linear, _colours_of(scale))
-            yield _Side(planes, *self._means(planes, planes.square()))
+                linear = halved(linear)
+            yield frame.padded(opponent(frame.seen(linear), _colours_of(scale)).flatten(1, 2))
 
-    def _means(self, *planes: Tensor) -> tuple[Tensor, ...]:
-        return _blurred(torch.cat(planes, 2), as_measured=self.as_measured).split(planes[0].shape[2], 2)
-
-    def sums(self, x_hat: Tensor, inner: Area | None = None) -> list[Sums]:
-        """For each scale what is pooled of `[B, 3, H, W]` in [0, 1]; what is outside of it counts as its edge.
-
-        Args:
-            inner: rows and columns that count; starts are multiples of 16.
-        """
-        result = []
-        for scale, other in enumerate(self._sides(x_hat)):
-            one, sums = self.sides[scale], []
-            (product,) = self._means(one.planes * other.planes)
-            sides = (t.unbind(2) for t in (one.planes, one.mean, one.square, other.planes, other.mean, other.square))
-            for colour, *parts in zip(_colours_of(scale), product.unbind(2), *sides, strict=True):
-                terms = TERMS[scale, colour]
-                maps = _maps(*parts, kinds={kind for kind, _, _ in terms})
-                for kind, pooling, _ in terms:
-                    values = maps[kind]
-                    if inner is not None:
-                        values = values[tuple(slice(s.start >> scale, -(-s.stop >> scale)) for s in inner)]
-                    values = values if pooling == MEAN else values.square().square()
-                    sums.append(values.flatten(0, 1).sum(0))
-            result.append(Sums(torch.stack(sums), math.prod(values.shape[:2])))
-        return result
+    def sums(self, x_hat: Tensor) -> list[Sums]:
+        """For each scale what is pooled of pictures like x; what is outside of them counts as their edge."""
+        others = self._planes(x_hat)
+        return [
+            _pooled(scale, one, other, frame.weights(x_hat.device))
+            for scale, (frame, one, other) in enumerate(zip(self.frames, self.planes, others, strict=True))
+        ]
 
     def __call__(self, x_hat: Tensor) -> Tensor:
         """`[B]` raw distance of `[B, 3, H, W]`, see `sums`."""
         return raw_distance(self.sums(x_hat))
 
 
+def _span(used: slice, side: int, scale: int) -> Span:
+    """A part of a side at a scale."""
+    return Span(*(-(-v >> scale) for v in (used.start, used.stop, side)))
+
+
+def _pooled(scale: int, one: Tensor, other: Tensor, weights: Tensor) -> Sums:
+    """What is pooled at a scale, of two pictures' planes with margins; strip by strip where no gradient is wanted."""
+    step = len(one) if other.requires_grad else strip_rows(one)
+    strips = []
+    for top in range(0, len(weights), step):
+        rows = slice(top, top + step + 2 * RADIUS)
+        strips.append(_strip(scale, one[rows], other[rows], weights[top : top + step]))
+    return Sums(torch.stack(strips).sum(0), weights.numel())
+
+
+def _strip(scale: int, one: Tensor, other: Tensor, weights: Tensor) -> Tensor:
+    """`[terms, B]` sums over a strip of planes with margins `[h, C B, w]`; for weights see `blur.means`."""
+    colours = _colours_of(scale)
+    squares = torch.cat([other, one.square() + other.square(), (one - other).square()], 1)
+    parts = [means(one, weights), *means(squares, weights).chunk(3, 1), inner(one, weights), inner(other, weights)]
+    by_colour = zip(*(part.unflatten(1, (len(colours), -1)).unbind(1) for part in parts), strict=True)
+    sums = []
+    for colour, planes in zip(colours, by_colour, strict=True):
+        maps = _maps(*planes, kinds={kind for kind, _, _ in TERMS[scale, colour]})
+        for kind, pooling, _ in TERMS[scale, colour]:
+            values = maps[kind] if pooling == MEAN else maps[kind].square().square()
+            sums.append(values.sum((0, 2)))
+    return torch.stack(sums)
+
+
 def _maps(
-    product: Tensor, p1: Tensor, m1: Tensor, s1: Tensor, p2: Tensor, m2: Tensor, s2: Tensor, *, kinds: set[int]
+    m1: Tensor, m2: Tensor, squares: Tensor, difference: Tensor, p1: Tensor, p2: Tensor, *, kinds: set[int]
 ) -> dict[int, Tensor]:
-    """Maps `[h, w, B]` of one colour, by kind.
+    """Maps `[h, B, w]` of one colour, by kind.
 
     Args:
-        product, p1, …, s2: Gaussian means of the product of both sides' planes, and for each side the plane, and the
-            means of it and of its square.
+        m1, m2: Gaussian means of both sides' planes,
+        squares: of the sum of their squares,
+        difference: and of the square of their difference.
+        p1, p2: planes.
     """
     maps = {}
     if SSIM in kinds:
-        structure = 2 * (product - m1 * m2) + STRUCTURE_FLOOR
-        both = (s1 - m1 * m1) + (s2 - m2 * m2) + STRUCTURE_FLOOR
-        maps[SSIM] = (1 - (1 - (m1 - m2).square()) * structure / both).clamp_min(0)
+        shift = (m1 - m2).square()
+        apart = (difference - shift).clamp_min(0) / (squares - m1.square() - m2.square() + STRUCTURE_FLOOR)
+        maps[SSIM] = apart + shift * (1 - apart)
     if kinds & {ARTIFACT, DETAIL}:
-        edges = (1 + (p2 - m2).abs()) / (1 + (p1 - m1).abs()) - 1
+        edge1, edge2 = (p1 - m1).abs(), (p2 - m2).abs()
+        edges = (edge2 - edge1) / (1 + edge1)
         maps[ARTIFACT], maps[DETAIL] = edges.clamp_min(0), (-edges).clamp_min(0)
     return maps
 
