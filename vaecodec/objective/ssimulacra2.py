@@ -75,11 +75,10 @@ class Structure:
     """
 
     def __init__(self, x: Tensor, part: Area | None = None, *, as_measured: bool = False):
-        sides = x.shape[-2:]
-        area = part or (slice(0, sides[0]), slice(0, sides[1]))
+        height, width = x.shape[-2:]
+        rows, columns = part or (slice(0, height), slice(0, width))
         self.frames = [
-            Frame(_span(area[0], sides[0], scale), _span(area[1], sides[1], scale), as_measured)
-            for scale in range(SCALES)
+            Frame(_span(rows, height, scale), _span(columns, width, scale), as_measured) for scale in range(SCALES)
         ]
         with torch.no_grad():
             self.planes = list(self._planes(x))
