@@ -95,7 +95,7 @@ def test_a_worker_says_what_fails_and_which_package_it_has(tmp_path):
             worker.ask("sing")
     with pytest.raises(measuring.Failed, match="ended with code"):
         worker.ask("decompress", data="")
-    with pytest.raises(measuring.Failed, match=r"should have the package|No module named 'vaecodec'"):
+    with pytest.raises(measuring.Failed, match=r"should have the package|No module named"):
         TINY_ONLY.worker(1, 60, tmp_path)  # there is no package
     with pytest.raises(measuring.Failed, match="ModelError"):
         sizes.Subject("none", {"model": "none"}).worker(1, 60)

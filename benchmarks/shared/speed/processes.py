@@ -28,7 +28,8 @@ def package_root() -> Path:
 
 def environment(root: Path) -> dict[str, str]:
     """Variables with which a process finds the package in a folder, before any that is installed."""
-    return os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(ROOT / "benchmarks")])}
+    paths = [str(root), str(ROOT / "benchmarks"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 def source_id(root: Path) -> str:
