@@ -51,9 +51,15 @@ def test_turns_are_taken_in_turn_and_the_first_warms_up():
     runs = {"a": says("a", [9, 1, 3, 2]), "b": says("b", [4] * 4), "c": fails}
     found = measuring.Turns(3, 2, 60).take(runs)
     assert "".join(calls) == "abcababab"
-    assert found["a"] == {"seconds": 2, "turns": 3, "peak_mb": 5} and found["c"] == {"failed": "no"}
+    assert found["a"] == {"seconds": 2, "turns": 3, "peak_mb": 5, "spread": 1.667} and found["c"] == {"failed": "no"}
     calls.clear()
     assert measuring.Turns(3, 1, 0).take({"a": says("a", [9, 1, 3, 2])})["a"]["seconds"] == 9  # no time for another
+
+
+def test_ratios_of_what_was_disturbed_are_marked():
+    quiet, disturbed = {"seconds": 2.0, "spread": 1.1}, {"seconds": 4.0, "spread": 3.0}
+    assert measuring.ratio(disturbed, quiet) == "2.00?" and measuring.ratio(quiet, {"seconds": 0.1}) == "20.0"
+    assert measuring.ratio(quiet, {"failed": "no"}) == measuring.ratio(None, quiet) == "–"
 
 
 def test_a_large_picture_is_measured_at_the_default_effort():

@@ -18,6 +18,9 @@ from typing import Any, TypeVar
 Name = TypeVar("Name")
 SHORT_S = 0.1
 """What takes less is repeated until it has taken this long."""
+NOISY = 1.25
+"""Where turns spread by more, something else ran, and their median says little."""
+NONE = "–"
 _STATUS, _FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -43,7 +46,8 @@ class Turns:
     budget_s: float
 
     def take(self, runs: dict[Name, Run]) -> dict[Name, dict[str, Any]]:
-        """What each run says: the median of its seconds, the rest as it said it last; or why it failed.
+        """What each run says: the median of its seconds and their spread, the upper quartile divided by the lower, the
+        rest as it said it last; or why it failed.
 
         In each turn all run one after the other, so that what else the machine does meets all alike. Where there are
         more turns than the least, the first only warms up.
@@ -64,7 +68,24 @@ class Turns:
     def _summary(self, turns: list[dict[str, Any]]) -> dict[str, Any]:
         seconds = [turn["seconds"] for turn in turns[len(turns) > self.least :]]
         said = {key: value for turn in turns for key, value in turn.items()}
-        return said | {"seconds": round(statistics.median(seconds), 5), "turns": len(seconds)}
+        said |= {"seconds": round(statistics.median(seconds), 5), "turns": len(seconds)}
+        if len(seconds) > 1:
+            low, _, high = statistics.quantiles(seconds, n=4, method="inclusive")
+            said["spread"] = round(high / low, 3)
+        return said
+
+
+def ratio(run: dict[str, Any] | None, other: dict[str, Any] | None) -> str:
+    """One run's seconds divided by another's, if both are known; with a question mark where either is noisy."""
+    if not run or not other or "seconds" not in run or "seconds" not in other:
+        return NONE
+    noisy = max(run.get("spread", 1), other.get("spread", 1)) > NOISY
+    return number(run["seconds"] / other["seconds"]) + "?" * noisy
+
+
+def number(value: float) -> str:
+    """With two decimals, or fewer where it is large."""
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from shared.drawing import STYLES, label_ends, style
 from shared.results import markdown_table
 from shared.speed.cold_starts import BARE, DECODE, DECOMPRESS, TORCH
+from shared.speed.measuring import NOISY, NONE, number, ratio
 from shared.speed.plugin import OTHER
 from shared.speed.session import failures
 from shared.speed.sizes import encode_at
@@ -16,7 +17,6 @@ from shared.speed.stages import HOOKS, NETWORKS, REST
 from shared.speed.versions import BEFORE, NOW
 from vaecodec.inference.effort import DEFAULT_EFFORT
 
-NONE = "–"
 DEFAULT_ENCODE = encode_at(DEFAULT_EFFORT)
 Part = dict[str, Any]
 
@@ -27,7 +27,8 @@ def report(data: Part) -> str:
     head = (
         f"{data['machine']}, {data['threads']} threads; {data['image'].split()[0]}, continued to each size, at about "
         f"{data['bpp']:g} bits per pixel; models {models}. Medians of what was measured in turn, in processes that are "
-        "kept warm. Ratios of time are ours to the other's: 2 is twice as long.\n"
+        "kept warm. Ratios of time are ours to the other's: 2 is twice as long. A question mark: turns of one of both "
+        f"spread by more than {NOISY:g} (upper quartile to lower), as something else ran; it is to be measured again.\n"
     )
     parts = [head, *_plug_in(data), *_against(data), *_by_size(data), *_memory(data)]
     parts += [*_small(data), *_cold(data), *_stages(data)]
@@ -38,18 +39,6 @@ def _section(title: str, text: str, head: list[str], rows: list[list[str]]) -> I
     """A heading, what is to be known, and a table, unless that has no rows."""
     if rows:
         yield f"### {title}\n\n{text}\n\n{markdown_table(head, rows)}\n"
-
-
-def _ratio(run: Part | None, other: Part | None, key: str = "seconds") -> str:
-    """One run's number divided by another's, if both are known."""
-    if not run or not other or key not in run or key not in other:
-        return NONE
-    return _number(run[key] / other[key])
-
-
-def _number(value: float) -> str:
-    """With two decimals, or fewer where it is large."""
-    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
 
 
 def _megabytes(*runs: Part | None) -> str:
@@ -66,7 +55,7 @@ def _plug_in(data: Part) -> Iterator[str]:
     runs = part["runs"]
     rows = []
     for name, bpp in part["bpp"].items():
-        ratios = [_ratio(runs[what].get(name), runs[what].get(OTHER)) for what in ("encode", "decode")]
+        ratios = [ratio(runs[what].get(name), runs[what].get(OTHER)) for what in ("encode", "decode")]
         kmac = part["kmac_per_pixel"].get(name)
         rows.append([name, f"{bpp:.2f}", *ratios, f"{kmac['decoder']:.1f}" if kmac else ""])
     text = (
@@ -89,7 +78,7 @@ def _against(data: Part) -> Iterator[str]:
     times, files = [], []
     for place, result in found.items():
         runs = {name: result["runs"].get(name, {}) for name in (*encodes, "decode")}
-        ratios = [_ratio(run.get(BEFORE), run.get(NOW)) for run in runs.values()]
+        ratios = [ratio(run.get(BEFORE), run.get(NOW)) for run in runs.values()]
         peaks = [_megabytes(runs[name].get(BEFORE), runs[name].get(NOW)) for name in (encodes[-1], "decode")]
         times.append([*place, *ratios, *peaks])
         if "files" in result:
@@ -126,7 +115,7 @@ def _by_size(data: Part) -> Iterator[str]:
             for other in data["others"]:
                 known = runs.get(other, {})
                 ratios = [
-                    _ratio(runs.get(model, {}).get(name), known.get("decode" if name == "decode" else "encode"))
+                    ratio(runs.get(model, {}).get(name), known.get("decode" if name == "decode" else "encode"))
                     for model, names in ours.items()
                     for name in names
                 ]
@@ -152,7 +141,7 @@ def _operations(sizes: Part, model: str) -> list[str]:
 
 
 def _speed(run: Part | None, megapixels: float) -> str:
-    return _number(megapixels / run["seconds"]) if run and "seconds" in run else NONE
+    return number(megapixels / run["seconds"]) if run and "seconds" in run else NONE
 
 
 def _all_threads(data: Part) -> Part:
@@ -178,7 +167,7 @@ def _memory(data: Part) -> Iterator[str]:
         first = sizes[large[0]].get(model, {})
         for size in large[1:]:
             ratios = [
-                _ratio(
+                ratio(
                     _per_megapixel(sizes[size].get(model, {}).get(name), size),
                     _per_megapixel(first.get(name), large[0]),
                 )
@@ -191,7 +180,7 @@ def _memory(data: Part) -> Iterator[str]:
 
 
 def _per_megapixel(run: Part | None, size: str) -> Part | None:
-    return {"seconds": run["seconds"] / float(size)} if run and "seconds" in run else None
+    return run | {"seconds": run["seconds"] / float(size)} if run and "seconds" in run else None
 
 
 def _small(data: Part) -> Iterator[str]:
@@ -200,7 +189,7 @@ def _small(data: Part) -> Iterator[str]:
         [
             model,
             str(part["pictures"]),
-            *(_ratio(part[name].get("many"), part[name].get("one")) for name in ("encode", "decode")),
+            *(ratio(part[name].get("many"), part[name].get("one")) for name in ("encode", "decode")),
         ]
         for model, part in parts.items()
     ]
@@ -212,10 +201,10 @@ def _cold(data: Part) -> Iterator[str]:
     for model, starts in data.get("cold", {}).items():
         if BARE not in starts:
             continue
-        rows = [[name, _number(seconds / starts[BARE]), f"{seconds:.3f}"] for name, seconds in starts.items()]
-        ratio = starts[DECOMPRESS] / (starts[TORCH] + starts[DECODE])
+        rows = [[name, number(seconds / starts[BARE]), f"{seconds:.3f}"] for name, seconds in starts.items()]
+        share = starts[DECOMPRESS] / (starts[TORCH] + starts[DECODE])
         text = (
-            f"Model {model}, 0.24 megapixels. A cold decompress takes {ratio:.2f} times as long as importing torch and "
+            f"Model {model}, 0.24 megapixels. A cold decompress takes {share:.2f} times as long as importing torch and "
             "decoding together."
         )
         yield from _section("Cold starts of the command line", text, ["command", f"÷ {BARE}", "seconds"], rows)
@@ -277,10 +266,10 @@ def draw(data: Part, path: Path) -> None:
         axis.set(xscale="log", yscale="log", xlabel="megapixels", ylabel=title)
         axis.grid(alpha=0.3)
         ends = []
-        for number, codec in enumerate([*data["models"], *data["others"]]):
+        for place, codec in enumerate([*data["models"], *data["others"]]):
             for line, (label, points) in zip(STYLES, _curves(data, codec, what).items(), strict=False):
                 points = sorted((size, value(size, run)) for size, run in points)
-                look = style(number) | {"linestyle": line}
+                look = style(place) | {"linestyle": line}
                 axis.plot(*zip(*points, strict=True), **look)
                 ends.append((*points[-1], label, look["color"]))
         axis.autoscale_view()
