@@ -100,10 +100,12 @@ class Span:
         order = torch.where(order < 0, -1 - order, order)
         return torch.where(order < self.side, order, 2 * self.side - 1 - order)
 
-    def coverage(self) -> Tensor:
-        """What part of the taps lies on what is known, `[length]`."""
-        known = F.pad(torch.ones(self.known.stop - self.known.start), self.missing)
-        return F.conv1d(known[None, None], _taps()[None, None])[0, 0, : self.length]
+
+@lru_cache(maxsize=256)
+def _coverage(span: Span, device: torch.device) -> Tensor:
+    """What part of the taps lies on what is known, `[length]`."""
+    known = F.pad(torch.ones(span.known.stop - span.known.start), span.missing)
+    return F.conv1d(known[None, None], _taps()[None, None])[0, 0, : span.length].to(device)
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class Frame:
         """Of sums that become means, `[rows, 1, columns]`."""
         if self.as_measured:
             return torch.ones(self.rows.length, 1, self.columns.length, device=device)
-        return (1 / (self.rows.coverage()[:, None, None] * self.columns.coverage())).to(device)
+        return 1 / (_coverage(self.rows, device)[:, None, None] * _coverage(self.columns, device))
 
 
 def inner(framed: Tensor, weights: Tensor) -> Tensor:

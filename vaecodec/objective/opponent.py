@@ -81,6 +81,18 @@ def _table(device: torch.device) -> Tensor:
     return _LinearLight.apply(torch.arange(256, dtype=torch.float32) / 255).to(device)
 
 
+@lru_cache(maxsize=16)
+def _matrices(wanted: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Of linear light in cones, of their roots in the wanted colours, and what is added to those.
+
+    Made once, as is all that comes from the host: a step of training that is a CUDA graph cannot wait for it.
+    """
+    cones = 3 if B in wanted else 2  # the third is in that colour only
+    mixing, offsets = zip(*(_OPPONENT[colour] for colour in wanted), strict=True)
+    mixed, added = (torch.tensor(v, dtype=torch.float32, device=device) for v in (mixing, offsets))
+    return torch.tensor(_ABSORBANCE[:cones], device=device), mixed[:, :cones].contiguous(), added
+
+
 def strip_rows(planes: Tensor) -> int:
     """How many rows of `[h, …]` are worked on at a time; a multiple of 16."""
     return max(1, STRIP // (16 * planes[0].numel())) * 16
@@ -108,11 +120,9 @@ def halved(linear: Tensor) -> Tensor:
 
 def opponent(linear: Tensor, wanted: list[int]) -> Tensor:
     """Linear light `[h, 3, B, w]` to the wanted ones of X, Y, B, `[h, C, B, w]`."""
-    cones = 3 if B in wanted else 2  # the third is in that colour only
-    absorbance = linear.new_tensor(_ABSORBANCE[:cones])
-    mixing, offsets = (linear.new_tensor(v) for v in zip(*(_OPPONENT[colour] for colour in wanted), strict=True))
+    absorbance, mixing, offsets = _matrices(tuple(wanted), linear.device)
     strips = []
     for strip in linear.flatten(2).split(strip_rows(linear)):
         roots = _CubeRoot.apply(absorbance @ strip + _BIAS)
-        strips.append(mixing[:, :cones] @ roots + offsets[:, None])
+        strips.append(mixing @ roots + offsets[:, None])
     return torch.cat(strips).unflatten(2, linear.shape[2:])
