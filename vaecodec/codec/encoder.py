@@ -149,14 +149,21 @@ class _Picture:
 
     def measured(self, latents: Latents) -> tuple[float, np.ndarray]:
         """The objective, see `PictureEncoder.objective`, and the errors, see `metrics.tile_errors`."""
-        shown = self.original.shown(self.encoder.shown(latents))
-        d = self.comparison.of(shown)
-        objective = self.encoder.trade(d, len(latents.payload), self.original.pixels, self.quality)
-        return objective, metrics.tile_errors(self.original.rgb, shown)
+        shown = self.shown(latents)
+        return self.objective_of(shown, latents), metrics.tile_errors(self.original.rgb, shown)
 
     def objective(self, latents: Latents) -> float:
         """See `PictureEncoder.objective`."""
-        return self.measured(latents)[0]
+        return self.objective_of(self.shown(latents), latents)
+
+    def objective_of(self, shown: np.ndarray, latents: Latents) -> float:
+        """The same of latents that have been decoded."""
+        size = len(latents.payload)
+        return self.encoder.trade(self.comparison.of(shown), size, self.original.pixels, self.quality)
+
+    def shown(self, latents: Latents) -> np.ndarray:
+        """What is seen of the picture that latents stand for."""
+        return self.original.shown(self.encoder.shown(latents))
 
     # --- the policy of levels: what is compared with what
 
